@@ -1,0 +1,22 @@
+// The meaning of every weight format: blocks in, float32 out.
+//
+// This is the reference decoding that everything else is compared with. Results are bit-exact with
+// ggml's `to_float` functions (see tests/data/dequant). Plain, portable C++; faster decoders
+// belong to the backends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "graph/dtype.h"
+
+namespace sluice {
+
+// Decodes `elements` values (a multiple of the format's block size) from `blocks` into `out`.
+using DequantizeFn = void (*)(const std::byte* blocks, int64_t elements, float* out);
+
+// nullptr where the format cannot be decoded (integers, and formats not yet supported).
+DequantizeFn DequantizerFor(DType dtype);
+inline bool CanDequantize(DType dtype) { return DequantizerFor(dtype) != nullptr; }
+
+}  // namespace sluice
