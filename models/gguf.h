@@ -2,22 +2,42 @@
 //
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3,
 // little-endian). Nothing is copied but the directory: strings, arrays and tensor data are views
-// into the mapped file, which a GgufFile keeps mapped while it lives.
+// into the mapped file, which a GgufFile keeps mapped while it lives. A file that is rewritten in
+// place meanwhile gives wrong values but no access out of bounds; one that is cut short is the
+// business of CheckNotShrunk() (see mapped_file.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
+#include "models/mapped_file.h"
 
 namespace sluice {
+
+// What a file may hold. Beyond the format's own rules these keep the cost of a hostile file in
+// proportion to its size.
+struct GgufLimits {
+  static constexpr int64_t kDims = 4;
+  static constexpr int64_t kTensorNameBytes = 63;
+  static constexpr int64_t kKeyBytes = 65535;
+  static constexpr int64_t kStringBytes = int64_t{1} << 30;
+  static constexpr int64_t kArrayElements = int64_t{1} << 30;
+  static constexpr int64_t kEntries = int64_t{1} << 20;  // keys, and tensors
+  // general.alignment is a power of two in this range; 8 is what typed access needs.
+  static constexpr int64_t kMinAlignment = 8;
+  static constexpr int64_t kMaxAlignment = int64_t{1} << 30;
+  static constexpr int64_t kDefaultAlignment = 32;
+};
 
 // Value types in the file's own numbering.
 enum class GgufType : uint32_t {
@@ -35,7 +55,9 @@ enum class GgufType : uint32_t {
   kI64 = 11,
   kF64 = 12,
 };
-absl::string_view Name(GgufType type);
+inline constexpr uint32_t kGgufTypeCount = 13;
+absl::string_view Name(GgufType type);  // "u8", ..., "string", "array"
+size_t ScalarBytes(GgufType type);      // 0 for strings and arrays
 
 // A metadata value: a scalar, a string or a one-dimensional array of either; nested arrays are
 // rejected when the file is opened. Views stay valid while the GgufFile lives.
@@ -48,19 +70,29 @@ class GgufValue {
   // InvalidArgument with got and expected types if the value has another one. Integers convert
   // between widths where the value fits. Callers prepend the key.
   absl::StatusOr<int64_t> AsInt() const;
-  absl::StatusOr<double> AsFloat() const;  // from f32 or f64; f32 as its shortest decimal
+  // From f32 or f64. An f32 is returned as the double nearest to its shortest decimal form
+  // (1e-06, not 9.99999997e-07), so that it prints as the model's author wrote it; rounding the
+  // result to float gives the stored value. NaN and infinities pass.
+  absl::StatusOr<double> AsFloat() const;
   absl::StatusOr<bool> AsBool() const;
   absl::StatusOr<absl::string_view> AsString() const;
-  absl::StatusOr<std::vector<int64_t>> AsInts() const;
-  absl::StatusOr<std::vector<float>> AsFloats() const;
+  absl::StatusOr<std::vector<int64_t>> AsInts() const;  // arrays of any integer type
+  absl::StatusOr<std::vector<float>> AsFloats() const;  // arrays of f32, bit for bit
   absl::StatusOr<std::vector<absl::string_view>> AsStrings() const;
+
+  // The payload as it stands in the file: a string without its length, an array without element
+  // type and count (but each string in it with its length).
+  absl::Span<const std::byte> bytes() const { return bytes_; }
 
  private:
   friend class GgufReader;
+  absl::Status WrongType(absl::string_view expected) const;
+  bool IsArrayOf(GgufType element) const;
+
   GgufType type_ = GgufType::kU8;
   GgufType element_type_ = GgufType::kU8;
   int64_t size_ = 1;
-  absl::Span<const std::byte> bytes_;  // payload, without a string's own length; array: all elements
+  absl::Span<const std::byte> bytes_;
 };
 
 struct GgufTensor {
@@ -73,13 +105,13 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // Maps the file. Errors: NotFound, or InvalidArgument that names the file, the place and what
-  // was expected there. Tensor data is not touched.
+  // Maps the file. Errors: those of MappedFile::Open, or InvalidArgument that names the file, the
+  // place (key or tensor, byte) and what was expected there. Tensor data is not touched.
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
-  // Parses bytes that the caller keeps alive, e.g. the embedded model. `name` is for messages.
+  // Parses bytes that the caller keeps alive, e.g. the embedded model; they must begin at a
+  // multiple of GgufLimits::kMinAlignment. `name` is for messages.
   static absl::StatusOr<std::unique_ptr<GgufFile>> FromMemory(absl::Span<const std::byte> bytes,
                                                               std::string name);
-  ~GgufFile();
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
 
@@ -94,15 +126,18 @@ class GgufFile {
   const GgufTensor* FindTensor(absl::string_view name) const;
   absl::Span<const std::byte> Data(const GgufTensor& tensor) const;
 
+  // DataLoss if the file has become shorter since Open(). Cheap enough for every step.
+  absl::Status CheckNotShrunk() const;
+
  private:
   friend class GgufReader;
   GgufFile() = default;
 
   std::string path_;
+  std::unique_ptr<MappedFile> mapping_;  // null for FromMemory
   absl::Span<const std::byte> bytes_;
-  bool mapped_ = false;
   uint32_t version_ = 0;
-  int64_t alignment_ = 32;
+  int64_t alignment_ = GgufLimits::kDefaultAlignment;
   std::vector<std::pair<absl::string_view, GgufValue>> metadata_;
   absl::flat_hash_map<absl::string_view, size_t> metadata_index_;
   std::vector<GgufTensor> tensors_;
@@ -110,7 +145,7 @@ class GgufFile {
 };
 
 // Makes a name or value from a file fit for a terminal: control characters and invalid UTF-8
-// become \xNN, and anything over `limit` bytes is cut with "...".
+// become \xNN, and anything over `limit` bytes is cut, between characters, with "...".
 std::string Printable(absl::string_view text, size_t limit = 80);
 
 }  // namespace sluice

@@ -1,0 +1,203 @@
+// The IR: a Graph owns Nodes in execution order; a Node owns its result Values.
+//
+// Pointers to nodes and values stay valid until they are erased. Every change goes through Graph,
+// which keeps use lists and names right.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "graph/attributes.h"
+#include "graph/op_def.h"
+#include "graph/type.h"
+
+namespace sluice {
+
+class Graph;
+class Node;
+
+struct Use {
+  Node* node;
+  int operand;
+  friend bool operator==(const Use&, const Use&) = default;
+};
+
+// Where a value lives once memory is planned: a region of the executable and a byte range in it.
+struct MemSpan {
+  std::string region;  // "act", "state", ...
+  int64_t offset = 0;
+  int64_t bytes = 0;
+  friend bool operator==(const MemSpan&, const MemSpan&) = default;
+};
+
+class Value {
+ public:
+  enum class Kind : uint8_t { kInput, kWeight, kState, kResult };
+
+  const std::string& name() const { return name_; }
+  // The name as in graph text: "@blk.0.attn_q" for a weight, "%l0.q" for anything else.
+  std::string ref() const;
+  Kind kind() const { return kind_; }
+  const TensorType& type() const { return type_; }
+  Node* producer() const { return producer_; }        // nullptr unless a result
+  int result_index() const { return result_index_; }  // among the producer's results
+  absl::Span<const Use> uses() const { return uses_; }
+
+  const std::optional<MemSpan>& mem() const { return mem_; }
+  void set_mem(std::optional<MemSpan> mem) { mem_ = std::move(mem); }
+
+ private:
+  friend class Graph;
+  Value(std::string name, Kind kind, TensorType type)
+      : name_(std::move(name)), kind_(kind), type_(std::move(type)) {}
+
+  std::string name_;
+  Kind kind_;
+  TensorType type_;
+  Node* producer_ = nullptr;
+  int result_index_ = 0;
+  std::vector<Use> uses_;
+  std::optional<MemSpan> mem_;
+};
+
+class Node {
+ public:
+  const OpDef& op() const { return *op_; }
+  const Attributes& attrs() const { return attrs_; }
+  // Declared operand order; nullptr for an optional operand left out before a present one.
+  absl::Span<Value* const> operands() const { return operands_; }
+  Value* operand(size_t i) const { return i < operands_.size() ? operands_[i] : nullptr; }
+  absl::Span<const std::unique_ptr<Value>> results() const { return results_; }
+  Value* result(size_t i = 0) const { return results_[i].get(); }
+  const std::string& name() const { return results_[0]->name(); }
+
+  // The kernel that select_kernels chose; empty before.
+  const std::string& kernel() const { return kernel_; }
+  void set_kernel(std::string kernel) { kernel_ = std::move(kernel); }
+  // The pass that made the node; empty if the model builder did.
+  const std::string& origin() const { return origin_; }
+  void set_origin(std::string origin) { origin_ = std::move(origin); }
+
+  // Types of the operands, for OpCall. nullptr where absent.
+  absl::InlinedVector<const TensorType*, 6> OperandTypes() const;
+
+ private:
+  friend class Graph;
+  Node() = default;
+
+  const OpDef* op_ = nullptr;
+  Attributes attrs_;
+  absl::InlinedVector<Value*, 4> operands_;
+  absl::InlinedVector<std::unique_ptr<Value>, 2> results_;
+  std::string kernel_;
+  std::string origin_;
+  int64_t order_ = 0;  // position, valid while Graph::order_valid_
+};
+
+struct SymbolDef {
+  std::string name;
+  int64_t bound;  // largest value that this graph is compiled for
+};
+
+// What Graph::Add needs besides the op.
+struct NodeSpec {
+  absl::string_view op;
+  std::vector<Value*> operands;    // nullptr: optional operand left out
+  Attributes attrs = {};           // values equal to the schema's default are dropped
+  std::vector<std::string> names;  // one per result
+  Node* before = nullptr;          // insert position; nullptr: at the end
+};
+
+class Graph {
+ public:
+  explicit Graph(std::string name = "", const OpRegistry* registry = &StandardOps());
+  Graph(Graph&&) = default;
+  Graph& operator=(Graph&&) = default;
+
+  const std::string& name() const { return name_; }
+  const OpRegistry& registry() const { return *registry_; }
+  // Facts about the graph as a whole that tools show and passes may need ("layers", "block_size").
+  const Attributes& attrs() const { return attrs_; }
+  void SetAttr(absl::string_view name, AttrValue value) { attrs_.Set(name, std::move(value)); }
+
+  // Symbols must be declared before a type uses them. SetBound changes an existing bound.
+  absl::Status AddSymbol(absl::string_view name, int64_t bound);
+  absl::Status SetBound(absl::string_view name, int64_t bound);
+  absl::Span<const SymbolDef> symbols() const { return symbols_; }
+  SymbolValues Bounds() const;
+
+  // Sources. Errors: a bad or duplicate name, an undeclared symbol, a bad dimension.
+  absl::StatusOr<Value*> AddInput(absl::string_view name, TensorType type);
+  absl::StatusOr<Value*> AddWeight(absl::string_view name, TensorType type);
+  absl::StatusOr<Value*> AddState(absl::string_view name, TensorType type);
+  absl::Span<const std::unique_ptr<Value>> inputs() const { return inputs_; }
+  absl::Span<const std::unique_ptr<Value>> weights() const { return weights_; }
+  absl::Span<const std::unique_ptr<Value>> states() const { return states_; }
+
+  // Adds a node and infers its result types. Errors name the node.
+  absl::StatusOr<Node*> Add(NodeSpec spec);
+
+  absl::Status AddOutput(Value* value);
+  absl::Span<Value* const> outputs() const { return outputs_; }
+  bool IsOutput(const Value* value) const;
+
+  absl::Span<const std::unique_ptr<Node>> nodes() const { return nodes_; }
+  Value* Find(absl::string_view ref) const;  // "%l0.q", "@blk.0.attn_q"; nullptr if absent
+
+  // Uses of `from`, the graph's outputs included, become uses of `to`. Types must be equal.
+  void ReplaceUses(Value* from, Value* to);
+  void SetOperand(Node* node, int operand, Value* value);
+  // Replaces an attribute; the caller keeps result types right.
+  void SetAttr(Node* node, absl::string_view name, AttrValue value);
+  // Makes `value` take over `name`, which must be free or its own.
+  void Rename(Value* value, absl::string_view name);
+  // The node's results must have no uses.
+  void Erase(Node* node);
+  // Erases nodes; their results may be used by each other only. One sweep, for large batches.
+  void EraseAll(absl::Span<Node* const> nodes);
+  void EraseWeight(Value* weight);  // without uses
+  void EraseState(Value* state);    // without uses
+  // Moves `node` directly before `before`.
+  void Move(Node* node, Node* before);
+
+  // True if `a` comes before `b` in execution order.
+  bool IsBefore(const Node* a, const Node* b) const;
+  // `base` if that name is free for a result, otherwise base.2, base.3, ...
+  std::string UniqueName(absl::string_view base) const;
+
+  // A deep copy that shares nothing but the registry.
+  Graph Clone() const;
+
+ private:
+  absl::StatusOr<Value*> AddSource(absl::string_view name, TensorType type, Value::Kind kind,
+                                   std::vector<std::unique_ptr<Value>>* list);
+  absl::Status CheckName(absl::string_view name, Value::Kind kind) const;
+  absl::Status CheckType(const TensorType& type) const;
+  absl::Status CheckSpec(const NodeSpec& spec, const OpDef& op) const;
+  void Unlink(Node* node);
+  void EraseSource(Value* value, std::vector<std::unique_ptr<Value>>* list);
+
+  std::string name_;
+  const OpRegistry* registry_;
+  Attributes attrs_;
+  std::vector<SymbolDef> symbols_;
+  std::vector<std::unique_ptr<Value>> inputs_;
+  std::vector<std::unique_ptr<Value>> weights_;
+  std::vector<std::unique_ptr<Value>> states_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<Value*> outputs_;
+  absl::flat_hash_map<std::string, Value*> by_ref_;
+  mutable bool order_valid_ = false;
+};
+
+}  // namespace sluice

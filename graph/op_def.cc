@@ -1,0 +1,164 @@
+#include "graph/op_def.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/ops/ops.h"
+
+namespace sluice {
+namespace {
+
+template <typename T>
+const T& AttrAs(const OpCall& call, absl::string_view name) {
+  const AttrValue* value = call.attrs.Find(name);
+  if (value == nullptr) value = &*call.op.FindAttr(name)->default_value;
+  return std::get<T>(*value);
+}
+
+size_t RequiredOperands(const OpDef& op) {
+  return static_cast<size_t>(std::count_if(op.operands.begin(), op.operands.end(),
+                                           [](const OperandDef& o) { return !o.optional; }));
+}
+
+std::string OperandList(const OpDef& op) {
+  return absl::StrJoin(op.operands, ", ", [](std::string* out, const OperandDef& o) {
+    absl::StrAppend(out, o.name, o.optional ? "?" : "", o.variadic ? "..." : "");
+  });
+}
+
+absl::Status CheckOperands(const OpCall& call) {
+  const OpDef& op = call.op;
+  const bool variadic = !op.operands.empty() && op.operands.back().variadic;
+  const size_t given = call.operands.size();
+  if (given < RequiredOperands(op) || (given > op.operands.size() && !variadic)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", op.name, "' takes (", OperandList(op), "), got ", given, " operands"));
+  }
+  for (size_t i = 0; i < std::min(given, op.operands.size()); ++i) {
+    if (call.operands[i] == nullptr && !op.operands[i].optional) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "'", op.name, "': operand ", i, " (", op.operands[i].name, ") is required but left out"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttrs(const OpCall& call) {
+  const OpDef& op = call.op;
+  for (const auto& [name, value] : call.attrs) {
+    const AttrDef* def = op.FindAttr(name);
+    if (def == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "'", op.name, "' has no attribute '", name, "'; it has ",
+          op.attrs.empty() ? "none" : absl::StrJoin(op.attrs, ", ", [](std::string* out, auto& a) {
+            absl::StrAppend(out, a.name);
+          })));
+    }
+    if (KindOf(value) != def->kind) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("attribute '", name, "' of '", op.name, "' is a ", Name(KindOf(value)), " (",
+                       ToString(value), "), expected a ", Name(def->kind)));
+    }
+    if (!def->choices.empty() && std::find(def->choices.begin(), def->choices.end(),
+                                           std::get<std::string>(value)) == def->choices.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("attribute '", name, "' of '", op.name,
+                                                     "' is ", ToString(value), ", expected one of ",
+                                                     absl::StrJoin(def->choices, ", ")));
+    }
+  }
+  for (const AttrDef& def : op.attrs) {
+    if (!def.default_value.has_value() && call.attrs.Find(def.name) == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", op.name, "' needs the attribute '", def.name, "' (", def.doc, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRecord(const OpDef& def) {
+  const auto fail = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat("op '", def.name, "': ", what));
+  };
+  if (def.name.empty() || def.family.empty() || def.doc.empty()) {
+    return fail("name, family and doc must not be empty");
+  }
+  if (def.results.empty()) return fail("an op has at least one result");
+  if (def.infer == nullptr) return fail("no shape inference");
+  if ((def.eval == nullptr) == def.expands_to.empty()) {
+    return fail("exactly one of eval and expands_to must be given");
+  }
+  for (size_t i = 0; i < def.operands.size(); ++i) {
+    if (def.operands[i].variadic && i + 1 != def.operands.size()) {
+      return fail("only the last operand may be variadic");
+    }
+  }
+  for (const ResultDef& result : def.results) {
+    if (result.aliases >= static_cast<int>(def.operands.size())) {
+      return fail("a result aliases an operand that is not there");
+    }
+  }
+  for (const AttrDef& attr : def.attrs) {
+    if (attr.default_value.has_value() && KindOf(*attr.default_value) != attr.kind) {
+      return fail(absl::StrCat("the default of '", attr.name, "' has the wrong kind"));
+    }
+    if (!attr.choices.empty() && attr.kind != AttrKind::kString) {
+      return fail(absl::StrCat("'", attr.name, "' has choices but is no string"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+OpRegistry MakeStandardOps() {
+  OpRegistry registry;
+  const absl::Status status = RegisterStandardOps(registry);
+  if (!status.ok()) std::abort();  // our own records; tests/op_registry_test.cc says which
+  return registry;
+}
+
+}  // namespace
+
+int64_t OpCall::Int(absl::string_view name) const { return AttrAs<int64_t>(*this, name); }
+double OpCall::Float(absl::string_view name) const { return AttrAs<double>(*this, name); }
+bool OpCall::Bool(absl::string_view name) const { return AttrAs<bool>(*this, name); }
+const std::string& OpCall::String(absl::string_view name) const {
+  return AttrAs<std::string>(*this, name);
+}
+const Shape& OpCall::ShapeOf(absl::string_view name) const { return AttrAs<Shape>(*this, name); }
+
+const AttrDef* OpDef::FindAttr(absl::string_view attr_name) const {
+  for (const AttrDef& attr : attrs) {
+    if (attr.name == attr_name) return &attr;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call) {
+  if (absl::Status status = CheckOperands(call); !status.ok()) return status;
+  if (absl::Status status = CheckAttrs(call); !status.ok()) return status;
+  return call.op.infer(call);
+}
+
+absl::Status OpRegistry::Register(OpDef def) {
+  if (absl::Status status = CheckRecord(def); !status.ok()) return status;
+  auto owned = std::make_unique<OpDef>(std::move(def));
+  if (!by_name_.emplace(owned->name, owned.get()).second) {
+    return absl::AlreadyExistsError(absl::StrCat("op '", owned->name, "' is registered twice"));
+  }
+  ops_.push_back(std::move(owned));
+  return absl::OkStatus();
+}
+
+const OpDef* OpRegistry::Find(absl::string_view name) const {
+  auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+const OpRegistry& StandardOps() {
+  static const OpRegistry registry = MakeStandardOps();
+  return registry;
+}
+
+}  // namespace sluice

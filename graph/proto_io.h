@@ -1,0 +1,16 @@
+// The protobuf form of a graph (proto/graph.proto): for tools. Loading checks as much as parsing.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "graph/graph.h"
+#include "proto/graph.pb.h"
+
+namespace sluice {
+
+proto::Graph ToProto(const Graph& graph);
+
+// Builds and verifies. Errors name the node (or its index) and what was expected.
+absl::StatusOr<Graph> FromProto(const proto::Graph& message,
+                                const OpRegistry* registry = &StandardOps());
+
+}  // namespace sluice

@@ -1,0 +1,25 @@
+// Early return on a failed absl::Status.
+#pragma once
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#define SLUICE_RETURN_IF_ERROR(expr)                    \
+  do {                                                  \
+    if (absl::Status status_ = (expr); !status_.ok()) { \
+      return status_;                                   \
+    }                                                   \
+  } while (false)
+
+#define SLUICE_CONCAT_INNER_(a, b) a##b
+#define SLUICE_CONCAT_(a, b) SLUICE_CONCAT_INNER_(a, b)
+
+// SLUICE_ASSIGN_OR_RETURN(auto value, MakeValue());
+#define SLUICE_ASSIGN_OR_RETURN(lhs, expr) \
+  SLUICE_ASSIGN_OR_RETURN_IMPL_(SLUICE_CONCAT_(status_or_, __LINE__), lhs, expr)
+#define SLUICE_ASSIGN_OR_RETURN_IMPL_(result, lhs, expr) \
+  auto result = (expr);                                  \
+  if (!result.ok()) return std::move(result).status();   \
+  lhs = *std::move(result)

@@ -1,0 +1,226 @@
+#include "models/gguf.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace sluice {
+namespace {
+
+struct TypeInfo {
+  absl::string_view name;
+  size_t bytes;  // of one value, 0 where it varies
+};
+
+// Indexed by GgufType.
+constexpr std::array<TypeInfo, kGgufTypeCount> kTypes = {{{"u8", 1},
+                                                          {"i8", 1},
+                                                          {"u16", 2},
+                                                          {"i16", 2},
+                                                          {"u32", 4},
+                                                          {"i32", 4},
+                                                          {"f32", 4},
+                                                          {"bool", 1},
+                                                          {"string", 0},
+                                                          {"array", 0},
+                                                          {"u64", 8},
+                                                          {"i64", 8},
+                                                          {"f64", 8}}};
+
+template <typename T>
+T Load(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(T));
+  return value;
+}
+
+bool IsInteger(GgufType type) {
+  return ScalarBytes(type) > 0 && type != GgufType::kF32 && type != GgufType::kF64 &&
+         type != GgufType::kBool;
+}
+
+// `type` is an integer type. nullopt for a u64 that int64_t cannot hold.
+std::optional<int64_t> LoadInt(GgufType type, const std::byte* at) {
+  switch (type) {
+    case GgufType::kU8:
+      return Load<uint8_t>(at);
+    case GgufType::kI8:
+      return Load<int8_t>(at);
+    case GgufType::kU16:
+      return Load<uint16_t>(at);
+    case GgufType::kI16:
+      return Load<int16_t>(at);
+    case GgufType::kU32:
+      return Load<uint32_t>(at);
+    case GgufType::kI32:
+      return Load<int32_t>(at);
+    default:
+      break;
+  }
+  const int64_t value = Load<int64_t>(at);
+  if (type == GgufType::kU64 && value < 0) return std::nullopt;
+  return value;
+}
+
+// The double nearest to the shortest decimal that identifies `value` among floats.
+double ShortestDecimal(float value) {
+  if (!std::isfinite(value)) return value;
+  std::array<char, 32> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  double result = 0;
+  std::from_chars(text.data(), end, result);
+  return result;
+}
+
+// Bytes of the well-formed UTF-8 sequence (Unicode 15, table 3-7) at the front of `text`, 0 if
+// there is none.
+size_t Utf8Length(absl::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const unsigned second = byte(1);
+  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
+  const bool surrogate = lead == 0xED && second > 0x9F;
+  const bool too_large = lead == 0xF4 && second > 0x8F;
+  return overlong || surrogate || too_large ? 0 : length;
+}
+
+// C0, DEL and C1 (U+0080 to U+009F): terminals act on them.
+bool IsControl(absl::string_view character) {
+  const auto lead = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return lead < 0x20 || lead == 0x7F;
+  return lead == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+}
+
+}  // namespace
+
+absl::string_view Name(GgufType type) { return kTypes[static_cast<size_t>(type)].name; }
+size_t ScalarBytes(GgufType type) { return kTypes[static_cast<size_t>(type)].bytes; }
+
+absl::Status GgufValue::WrongType(absl::string_view expected) const {
+  std::string got(Name(type_));
+  if (type_ == GgufType::kArray) absl::StrAppend(&got, " of ", Name(element_type_));
+  return absl::InvalidArgumentError(
+      absl::StrCat("wrong value type: expected ", expected, ", got ", got));
+}
+
+bool GgufValue::IsArrayOf(GgufType element) const {
+  return type_ == GgufType::kArray && element_type_ == element;
+}
+
+absl::StatusOr<int64_t> GgufValue::AsInt() const {
+  if (!IsInteger(type_)) return WrongType("an integer");
+  if (const std::optional<int64_t> value = LoadInt(type_, bytes_.data())) return *value;
+  return absl::InvalidArgumentError(
+      absl::StrCat("value ", Load<uint64_t>(bytes_.data()), " is out of range, expected at most ",
+                   std::numeric_limits<int64_t>::max()));
+}
+
+absl::StatusOr<double> GgufValue::AsFloat() const {
+  if (type_ == GgufType::kF64) return Load<double>(bytes_.data());
+  if (type_ == GgufType::kF32) return ShortestDecimal(Load<float>(bytes_.data()));
+  return WrongType("a float");
+}
+
+absl::StatusOr<bool> GgufValue::AsBool() const {
+  if (type_ != GgufType::kBool) return WrongType("a bool");
+  return bytes_[0] != std::byte{0};
+}
+
+absl::StatusOr<absl::string_view> GgufValue::AsString() const {
+  if (type_ != GgufType::kString) return WrongType("a string");
+  return absl::string_view(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
+}
+
+absl::StatusOr<std::vector<int64_t>> GgufValue::AsInts() const {
+  if (type_ != GgufType::kArray || !IsInteger(element_type_)) {
+    return WrongType("an array of integers");
+  }
+  const size_t step = ScalarBytes(element_type_);
+  std::vector<int64_t> values;
+  values.reserve(static_cast<size_t>(size_));
+  for (size_t at = 0; at < bytes_.size(); at += step) {
+    const std::optional<int64_t> value = LoadInt(element_type_, &bytes_[at]);
+    if (!value) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("element ", at / step, " is ", Load<uint64_t>(&bytes_[at]),
+                       ", out of range, expected at most ", std::numeric_limits<int64_t>::max()));
+    }
+    values.push_back(*value);
+  }
+  return values;
+}
+
+absl::StatusOr<std::vector<float>> GgufValue::AsFloats() const {
+  if (!IsArrayOf(GgufType::kF32)) return WrongType("an array of f32");
+  std::vector<float> values(static_cast<size_t>(size_));
+  if (!values.empty()) std::memcpy(values.data(), bytes_.data(), bytes_.size());
+  return values;
+}
+
+absl::StatusOr<std::vector<absl::string_view>> GgufValue::AsStrings() const {
+  if (!IsArrayOf(GgufType::kString)) return WrongType("an array of strings");
+  std::vector<absl::string_view> values;
+  values.reserve(static_cast<size_t>(size_));
+  absl::Span<const std::byte> rest = bytes_;
+  for (int64_t i = 0; i < size_; ++i) {
+    // The lengths were checked when the file was opened; it may have been rewritten since.
+    const uint64_t length = rest.size() < 8 ? rest.size() : Load<uint64_t>(rest.data());
+    if (rest.size() < 8 || length > rest.size() - 8) {
+      return absl::DataLossError(absl::StrCat("string ", i, " changed while the file was open"));
+    }
+    values.emplace_back(reinterpret_cast<const char*>(rest.data()) + 8, length);
+    rest.remove_prefix(8 + length);
+  }
+  return values;
+}
+
+const GgufValue* GgufFile::Find(absl::string_view key) const {
+  const auto it = metadata_index_.find(key);
+  return it == metadata_index_.end() ? nullptr : &metadata_[it->second].second;
+}
+
+const GgufTensor* GgufFile::FindTensor(absl::string_view name) const {
+  const auto it = tensor_index_.find(name);
+  return it == tensor_index_.end() ? nullptr : &tensors_[it->second];
+}
+
+absl::Span<const std::byte> GgufFile::Data(const GgufTensor& tensor) const {
+  return bytes_.subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.bytes));
+}
+
+absl::Status GgufFile::CheckNotShrunk() const {
+  return mapping_ ? mapping_->CheckNotShrunk() : absl::OkStatus();
+}
+
+std::string Printable(absl::string_view text, size_t limit) {
+  std::string result;
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t length = Utf8Length(text.substr(at));
+    const absl::string_view unit = text.substr(at, length > 0 ? length : 1);
+    if (at + unit.size() > limit) return result + "...";
+    if (length > 0 && !IsControl(unit)) {
+      absl::StrAppend(&result, unit);
+    } else {
+      for (const char c : unit) {
+        absl::StrAppendFormat(&result, "\\x%02X", static_cast<unsigned char>(c));
+      }
+    }
+    at += unit.size();
+  }
+  return result;
+}
+
+}  // namespace sluice
