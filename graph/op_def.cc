@@ -135,6 +135,10 @@ const AttrDef* OpDef::FindAttr(absl::string_view attr_name) const {
   return nullptr;
 }
 
+bool OpDef::UpdatesState() const {
+  return std::any_of(results.begin(), results.end(), [](auto& r) { return r.aliases >= 0; });
+}
+
 absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call) {
   if (absl::Status status = CheckOperands(call); !status.ok()) return status;
   if (absl::Status status = CheckAttrs(call); !status.ok()) return status;

@@ -103,12 +103,21 @@ struct OpDef {
   // Null: no arithmetic, all operands read and all results written once.
   OpCost (*cost)(const CostContext& context) = nullptr;
 
+  // Result 0 is operand 0 with another type: the same bytes in the same order. Memory planning gives
+  // both one place, and backends move nothing.
+  bool is_view = false;
+
+  // The first two operands may be exchanged where their types are equal.
+  bool is_commutative = false;
+
   // Graph text that a fused op stands for: its documentation, its reference meaning and its
   // fusion pattern. Free values are the operands, by name; attributes are written $name; results
-  // are named as in `results`. See graph/expansion.h.
+  // are named as in `results`. See graph/pattern.h, graph/evaluate.h.
   std::string expands_to;
 
   const AttrDef* FindAttr(absl::string_view attr_name) const;
+  // True if a result shares an operand's storage: the node changes a state in place.
+  bool UpdatesState() const;
 };
 
 // Checks operand count and presence and the attributes against the schema, then infers.

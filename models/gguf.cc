@@ -122,9 +122,9 @@ bool GgufValue::IsArrayOf(GgufType element) const {
 absl::StatusOr<int64_t> GgufValue::AsInt() const {
   if (!IsInteger(type_)) return WrongType("an integer");
   if (const std::optional<int64_t> value = LoadInt(type_, bytes_.data())) return *value;
-  return absl::InvalidArgumentError(
-      absl::StrCat("value ", Load<uint64_t>(bytes_.data()), " is out of range, expected at most ",
-                   std::numeric_limits<int64_t>::max()));
+  return absl::InvalidArgumentError(absl::StrCat("value ", Load<uint64_t>(bytes_.data()),
+                                                 " is out of range, expected at most ",
+                                                 std::numeric_limits<int64_t>::max()));
 }
 
 absl::StatusOr<double> GgufValue::AsFloat() const {

@@ -97,10 +97,10 @@ class GgufValue {
 
 struct GgufTensor {
   std::string name;
-  DType dtype;
+  DType dtype = DType::kF32;
   std::vector<int64_t> shape;  // row-major, outermost first (reversed against the file)
-  int64_t offset;              // of the data, from the start of the file
-  int64_t bytes;
+  int64_t offset = 0;          // of the data, from the start of the file
+  int64_t bytes = 0;
 };
 
 class GgufFile {

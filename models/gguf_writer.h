@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
@@ -19,29 +20,35 @@ class GgufWriter {
  public:
   // Metadata is written in the order of the calls. A key given twice is an error of Write().
   void SetU32(absl::string_view key, uint32_t value);
+  void SetI32(absl::string_view key, int32_t value);
+  void SetU64(absl::string_view key, uint64_t value);
   void SetF32(absl::string_view key, float value);
   void SetBool(absl::string_view key, bool value);
   void SetString(absl::string_view key, absl::string_view value);
   void SetStrings(absl::string_view key, absl::Span<const std::string> values);
   void SetI32s(absl::string_view key, absl::Span<const int32_t> values);
   void SetF32s(absl::string_view key, absl::Span<const float> values);
-  // Copies a value of another file as it is.
+  // Copies a value of another file as it is, whatever its type.
   void SetValue(absl::string_view key, const GgufValue& value);
 
-  // Fills `data` (the tensor's whole storage) when Write() reaches the tensor.
+  // Fills `data` (the tensor's whole storage, zeros) when Write() reaches the tensor.
   using FillFn = std::function<absl::Status(absl::Span<std::byte> data)>;
   // `shape` is row-major, outermost first. Without `fill` the data is a hole in a sparse file:
   // it reads as zeros and takes no disk space, which is what a metadata-only model needs.
   void AddTensor(absl::string_view name, DType dtype, absl::Span<const int64_t> shape,
                  FillFn fill = nullptr);
 
-  // Writes to `path` + ".partial" and renames, so that a reader never sees half a file.
-  absl::Status Write(const std::string& path, int64_t alignment = 32) const;
+  // Writes to `path` + ".partial" and renames, so that a reader never sees half a file; after an
+  // error neither is left. The key general.alignment is added where `alignment` is not the
+  // default. Errors: InvalidArgument that names the key or tensor which GgufFile would reject, the
+  // error of a fill with the tensor's name, or the system's, with the path.
+  absl::Status Write(const std::string& path,
+                     int64_t alignment = GgufLimits::kDefaultAlignment) const;
 
  private:
   struct Entry {
     std::string key;
-    std::string bytes;  // type and payload, as in the file
+    std::string value;  // type and payload, as in the file
   };
   struct Tensor {
     std::string name;
@@ -49,6 +56,14 @@ class GgufWriter {
     std::vector<int64_t> shape;
     FillFn fill;
   };
+  // Where a tensor's data goes, in bytes.
+  struct Extent {
+    int64_t offset;  // from the start of the data section
+    int64_t bytes;
+  };
+  absl::StatusOr<std::string> Metadata(int64_t alignment) const;  // from the magic to the last key
+  absl::StatusOr<std::vector<Extent>> Extents(int64_t alignment) const;
+
   std::vector<Entry> metadata_;
   std::vector<Tensor> tensors_;
 };

@@ -1,8 +1,8 @@
 // The meaning of every weight format: blocks in, float32 out.
 //
 // This is the reference decoding that everything else is compared with. Results are bit-exact with
-// ggml's `to_float` functions (see tests/data/dequant). Plain, portable C++; faster decoders
-// belong to the backends.
+// ggml's `to_float` functions (see tests/data/dequant). Plain, portable C++ in loops that compilers
+// vectorise; decoders for one instruction set belong to the backends. The layouts are in blocks.h.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,8 @@
 
 namespace sluice {
 
-// Decodes `elements` values (a multiple of the format's block size) from `blocks` into `out`.
+// Decodes `elements` values (a multiple of the format's block size) from `blocks`, at any address,
+// into `out`. The two do not overlap.
 using DequantizeFn = void (*)(const std::byte* blocks, int64_t elements, float* out);
 
 // nullptr where the format cannot be decoded (integers, and formats not yet supported).

@@ -1,0 +1,142 @@
+#include "backends/ref/ref_backend.h"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "backends/host_buffer.h"
+#include "graph/evaluate.h"
+#include "graph/formats/dequantize.h"
+#include "graph/status_macros.h"
+
+namespace sluice {
+namespace {
+
+class RefExecutable : public Executable {
+ public:
+  explicit RefExecutable(Graph graph) : graph_(std::move(graph)) {}
+
+  absl::Status Bind(const WeightTable& weights) {
+    slices_.resize(graph_.weights().size());
+    for (size_t i = 0; i < slices_.size(); ++i) {
+      const Value* weight = graph_.weights()[i].get();
+      if (!IsInteger(weight->type().dtype) && !CanDequantize(weight->type().dtype)) {
+        return absl::UnimplementedError(absl::StrCat("weight ", weight->ref(), " has the format ",
+                                                     Name(weight->type().dtype),
+                                                     ", which cannot be decoded yet"));
+      }
+      SLUICE_ASSIGN_OR_RETURN(views_[weight], BindWeight(*weight, weights, &slices_[i]));
+      memory_.weights += views_[weight].bytes();
+    }
+    return absl::OkStatus();
+  }
+
+  const Graph& graph() const override { return graph_; }
+  MemoryUse memory() const override { return memory_; }
+
+  absl::Status Run(const RunArgs& args) override {
+    SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
+    buffers_.clear();
+    for (size_t i = 0; i < args.inputs.size(); ++i) {
+      views_[graph_.inputs()[i].get()] = args.inputs[i];
+    }
+    for (size_t i = 0; i < args.states.size(); ++i) {
+      const Value* state = graph_.states()[i].get();
+      SLUICE_ASSIGN_OR_RETURN(views_[state], ViewOf(state->type(), args.symbols));
+      views_[state].data = args.states[i]->host();
+    }
+    for (const auto& node : graph_.nodes()) {
+      SLUICE_RETURN_IF_ERROR(RunNode(*node, args));
+    }
+    return absl::OkStatus();
+  }
+
+  TensorView output(size_t i) const override { return views_.at(graph_.outputs()[i]); }
+
+ private:
+  absl::Status RunNode(const Node& node, const RunArgs& args) {
+    std::vector<TensorView> operands, results;
+    for (const Value* value : node.operands()) {
+      operands.push_back(value != nullptr ? views_.at(value) : TensorView{});
+    }
+    for (size_t i = 0; i < node.results().size(); ++i) {
+      const Value* result = node.result(i);
+      const int aliased = node.op().results[i].aliases;
+      TensorView& view = views_[result];
+      if (aliased >= 0) {
+        view = operands[static_cast<size_t>(aliased)];
+      } else {
+        SLUICE_ASSIGN_OR_RETURN(view, ViewOf(result->type(), args.symbols));
+        SLUICE_ASSIGN_OR_RETURN(auto buffer, HostBuffer::Create(view.bytes()));
+        buffers_.push_back(std::move(buffer));
+        view.data = buffers_.back()->host();
+      }
+      results.push_back(view);
+    }
+    const auto types = node.OperandTypes();
+    const OpCall call{node.op(), types, node.attrs()};
+    const auto start = std::chrono::steady_clock::now();
+    if (absl::Status status = Evaluate({call, operands, results}, graph_.registry()); !status.ok()) {
+      return AtNode(node, status);
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    if (args.observer) args.observer->OnNode(node, operands, results, elapsed.count());
+    ReleaseDead(node);
+    return absl::OkStatus();
+  }
+
+  // Drops storage of operands that no later node reads, so that a big model's activations do not
+  // pile up.
+  void ReleaseDead(const Node& node) {
+    for (const Value* value : node.operands()) {
+      if (value == nullptr || value->kind() != Value::Kind::kResult || value->type().is_state ||
+          graph_.IsOutput(value)) {
+        continue;
+      }
+      bool last = true;
+      for (const Use& use : value->uses()) last = last && !graph_.IsBefore(&node, use.node);
+      const std::byte* data = views_.at(value).data;
+      if (last) std::erase_if(buffers_, [&](const auto& b) { return b->host() == data; });
+    }
+  }
+
+  Graph graph_;
+  MemoryUse memory_;
+  std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
+  absl::flat_hash_map<const Value*, TensorView> views_;
+  std::vector<std::unique_ptr<HostBuffer>> buffers_;  // of the current run
+};
+
+class RefBackend : public Backend {
+ public:
+  RefBackend() {
+    caps_.set_backend("ref");
+    caps_.set_name("reference interpreter");
+    caps_.set_threads(1);
+  }
+  absl::string_view name() const override { return "ref"; }
+  const proto::DeviceCaps& caps() const override { return caps_; }
+  const KernelSet* kernels() const override { return nullptr; }
+
+  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) override {
+    return HostBuffer::Create(bytes);
+  }
+
+  absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
+                                                      const WeightTable& weights) override {
+    auto executable = std::make_unique<RefExecutable>(std::move(graph));
+    SLUICE_RETURN_IF_ERROR(executable->Bind(weights));
+    return executable;
+  }
+
+ private:
+  proto::DeviceCaps caps_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeRefBackend() { return std::make_unique<RefBackend>(); }
+
+}  // namespace sluice

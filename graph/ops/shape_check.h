@@ -1,0 +1,108 @@
+// What the op families share: operand types checked against the ops' own docs, index checks, rows
+// of weights as float32, and cost.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "graph/formats/dequantize.h"
+#include "graph/op_def.h"
+#include "graph/tensor.h"
+#include "graph/type.h"
+
+namespace sluice {
+
+// --- Inference: the docs are the checks -----------------------------------------------------
+//
+// The doc of an operand or result starts with a type pattern, which MatchOperands checks calls
+// against, so that what people read is what holds. Text after the pattern is for people only.
+//
+//   pattern = dtypes "[" dims "]"  or  "state<" dtypes "[" dims "]>"
+//   dtypes  = "f32", "f32|f16|bf16", or "any": every dtype that formats/dequantize.h decodes
+//   dims    = comma-separated; each one of
+//     in           a name: bound where it first stands, the same dimension wherever it returns.
+//                  The op's int attributes are bound before any operand is looked at.
+//     2048         a number
+//     t*k E+1 d/2  computed from bound names; a sum needs a constant, a quotient no remainder
+//     ...          first place only: any number of leading dimensions, the same ones everywhere
+//
+// Examples: "f32[...,in]", "any[E,out,in], stacked experts", "i32[E+1]".
+
+// What the names of an op's patterns stand for in one call.
+class DimBindings {
+ public:
+  // The dimension that `name` is bound to. An unbound name is a bug of the op and aborts.
+  const Dim& operator[](absl::string_view name) const;
+  const Shape& leading() const { return leading_; }  // what "..." stands for
+
+ private:
+  friend class PatternMatcher;
+  struct Binding {
+    std::string name;
+    Dim dim;
+    std::string origin;  // operand or attribute, for messages
+  };
+  const Binding* Find(absl::string_view name) const;
+
+  absl::InlinedVector<Binding, 8> dims_;
+  Shape leading_;
+  std::string leading_origin_;  // empty: no operand has "..."
+};
+
+// Checks every present operand against its doc. InvalidArgument with the operand, its type and the
+// expected one: "'matmul': weight is f32[8,4], expected any[out,in] where in=3 (from x)".
+// A variadic operand is left to the op.
+absl::StatusOr<DimBindings> MatchOperands(const OpCall& call);
+
+// Result types by the results' docs; their dtype must be a single one. A result that aliases an
+// operand has that operand's type.
+absl::StatusOr<std::vector<TensorType>> ResultTypes(const OpCall& call, const DimBindings& dims);
+
+// MatchOperands, then ResultTypes: all the inference that most ops need.
+absl::StatusOr<std::vector<TensorType>> InferFromDocs(const OpCall& call);
+
+// Errors for what patterns cannot say.
+// "'add': b is f32[3], expected f32 with the trailing dimensions of a f32[2,4]"
+absl::Status OperandError(const OpCall& call, size_t operand, absl::string_view expected);
+// "'topk_softmax': attribute k is 9, expected 1..8"
+absl::Status AttrError(const OpCall& call, absl::string_view attr, absl::string_view expected);
+
+// The constant that `name` is bound to; InvalidArgument if it is symbolic.
+absl::StatusOr<int64_t> ConstantDim(const OpCall& call, const DimBindings& dims,
+                                    absl::string_view name);
+
+// --- Evaluation -----------------------------------------------------------------------------
+
+// OutOfRange: "'embedding': ids[1,0] is 700, expected 0 <= index < 512". `position` counts the
+// operand's elements; the operand is i32.
+absl::Status IndexError(const EvalContext& context, size_t operand, int64_t position,
+                        int64_t limit);
+// IndexError for the first element of the i32 operand that is not in 0..limit-1.
+absl::Status CheckIndices(const EvalContext& context, size_t operand, int64_t limit);
+
+// Rows of a tensor of any decodable dtype as float32, decoded one at a time: a weight is never
+// expanded as a whole. Works on sliced weights and on data without alignment.
+class RowReader {
+ public:
+  explicit RowReader(const TensorView& view);
+  // Row 0..view.rows()-1, all dimensions but the last counted together. Valid until the next call.
+  const float* Row(int64_t row);
+
+ private:
+  TensorView view_;
+  DequantizeFn decode_;
+  int64_t rows_per_slice_;  // 0: one piece
+  std::vector<float> buffer_;
+};
+
+// --- Cost -----------------------------------------------------------------------------------
+
+// All operands read and all results written once, with `flops` operations.
+OpCost StreamingCost(const CostContext& context, double flops);
+
+}  // namespace sluice

@@ -1,0 +1,349 @@
+#include "models/config.h"
+
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/status_macros.h"
+#include "models/architectures/architecture.h"
+
+namespace sluice {
+namespace {
+
+struct Range {
+  int64_t min;
+  int64_t max;
+};
+
+// Typed, checked access to the keys that begin with `prefix`.
+class KeyReader {
+ public:
+  KeyReader(const GgufFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+
+  const GgufValue* Find(absl::string_view key) const {
+    return file_.Find(absl::StrCat(prefix_, key));
+  }
+
+  // A key without a default is required.
+  absl::StatusOr<const GgufValue*> Required(absl::string_view key) const;
+  absl::StatusOr<int64_t> Int(absl::string_view key, Range range,
+                              std::optional<int64_t> fallback = std::nullopt) const;
+  // A finite float above zero.
+  absl::StatusOr<double> Positive(absl::string_view key,
+                                  std::optional<double> fallback = std::nullopt) const;
+  absl::StatusOr<absl::string_view> String(absl::string_view key, absl::string_view fallback) const;
+  // One value for all layers or an array with one for each. Empty if the key is absent.
+  absl::StatusOr<std::vector<int64_t>> PerLayer(absl::string_view key, int64_t layers,
+                                                Range range) const;
+
+  // "FILE: key 'KEY': MESSAGE"
+  template <typename... Args>
+  std::string About(absl::string_view key, const Args&... message) const {
+    return absl::StrCat(file_.path(), ": key '", prefix_, key, "': ", message...);
+  }
+  template <typename... Args>
+  absl::Status Error(absl::string_view key, const Args&... message) const {
+    return absl::InvalidArgumentError(About(key, message...));
+  }
+
+ private:
+  absl::Status CheckRange(absl::string_view key, int64_t value, Range range) const {
+    if (value >= range.min && value <= range.max) return absl::OkStatus();
+    return Error(key, "expected ", range.min, " to ", range.max, ", got ", value);
+  }
+
+  const GgufFile& file_;
+  std::string prefix_;
+};
+
+absl::StatusOr<const GgufValue*> KeyReader::Required(absl::string_view key) const {
+  if (const GgufValue* value = Find(key)) return value;
+  return absl::InvalidArgumentError(
+      absl::StrCat(file_.path(), ": required key '", prefix_, key, "' is missing"));
+}
+
+absl::StatusOr<int64_t> KeyReader::Int(absl::string_view key, Range range,
+                                       std::optional<int64_t> fallback) const {
+  int64_t result;
+  if (fallback.has_value() && Find(key) == nullptr) {
+    result = *fallback;
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(const GgufValue* value, Required(key));
+    const absl::StatusOr<int64_t> number = value->AsInt();
+    if (!number.ok()) return Error(key, number.status().message());
+    result = *number;
+  }
+  SLUICE_RETURN_IF_ERROR(CheckRange(key, result, range));
+  return result;
+}
+
+absl::StatusOr<double> KeyReader::Positive(absl::string_view key,
+                                           std::optional<double> fallback) const {
+  if (fallback.has_value() && Find(key) == nullptr) return *fallback;
+  SLUICE_ASSIGN_OR_RETURN(const GgufValue* value, Required(key));
+  const absl::StatusOr<double> number = value->AsFloat();
+  if (!number.ok()) return Error(key, number.status().message());
+  if (std::isfinite(*number) && *number > 0) return *number;
+  return Error(key, "expected a finite number above 0, got ", *number);
+}
+
+absl::StatusOr<absl::string_view> KeyReader::String(absl::string_view key,
+                                                    absl::string_view fallback) const {
+  const GgufValue* value = Find(key);
+  if (value == nullptr) return fallback;
+  const absl::StatusOr<absl::string_view> text = value->AsString();
+  if (!text.ok()) return Error(key, text.status().message());
+  return *text;
+}
+
+absl::StatusOr<std::vector<int64_t>> KeyReader::PerLayer(absl::string_view key, int64_t layers,
+                                                         Range range) const {
+  const GgufValue* value = Find(key);
+  if (value == nullptr) return std::vector<int64_t>();
+  if (value->type() != GgufType::kArray) {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t number, Int(key, range));
+    return std::vector<int64_t>(static_cast<size_t>(layers), number);
+  }
+  if (value->size() != layers) {  // before the array is copied
+    return Error(key, "expected one value or one for each of the ", layers, " layers, got ",
+                 value->size());
+  }
+  const absl::StatusOr<std::vector<int64_t>> numbers = value->AsInts();
+  if (!numbers.ok()) return Error(key, numbers.status().message());
+  for (const int64_t number : *numbers) SLUICE_RETURN_IF_ERROR(CheckRange(key, number, range));
+  return *numbers;
+}
+
+absl::StatusOr<const Architecture*> ReadArchitecture(const GgufFile& file) {
+  const KeyReader general(file, "general.");
+  SLUICE_RETURN_IF_ERROR(general.Required("architecture").status());
+  SLUICE_ASSIGN_OR_RETURN(const absl::string_view name, general.String("architecture", ""));
+  if (const Architecture* found = FindArchitecture(name)) return found;
+  const auto append_name = [](std::string* out, const Architecture* a) {
+    absl::StrAppend(out, a->name);
+  };
+  return general.Error("architecture", "unknown architecture '", Printable(name), "', known are ",
+                       absl::StrJoin(Architectures(), ", ", append_name));
+}
+
+absl::StatusOr<int64_t> ReadVocabulary(const GgufFile& file) {
+  const KeyReader tokenizer(file, "tokenizer.ggml.");
+  SLUICE_ASSIGN_OR_RETURN(const GgufValue* tokens, tokenizer.Required("tokens"));
+  if (tokens->type() != GgufType::kArray || tokens->element_type() != GgufType::kString) {
+    const bool array = tokens->type() == GgufType::kArray;
+    return tokenizer.Error("tokens", "wrong value type: expected an array of strings, got ",
+                           array ? "an array of " : "",
+                           Name(array ? tokens->element_type() : tokens->type()));
+  }
+  if (tokens->size() < 1 || tokens->size() > ModelLimits::kPositions) {
+    return tokenizer.Error("tokens", "expected 1 to ", ModelLimits::kPositions, " tokens, got ",
+                           tokens->size());
+  }
+  return tokens->size();
+}
+
+absl::Status ReadHeads(const KeyReader& keys, ModelConfig* config) {
+  constexpr absl::string_view kHeadCount = "attention.head_count";
+  const auto layers = static_cast<int64_t>(config->layers.size());
+  SLUICE_RETURN_IF_ERROR(keys.Required(kHeadCount).status());
+  const Range range = {1, ModelLimits::kHeads};
+  SLUICE_ASSIGN_OR_RETURN(const auto heads, keys.PerLayer(kHeadCount, layers, range));
+  SLUICE_ASSIGN_OR_RETURN(auto kv_heads, keys.PerLayer("attention.head_count_kv", layers, range));
+  if (kv_heads.empty()) kv_heads = heads;
+  for (size_t i = 0; i < heads.size(); ++i) {
+    if (heads[i] % kv_heads[i] != 0) {
+      return keys.Error("attention.head_count_kv", "expected a divisor of the ", heads[i],
+                        " heads of layer ", i, ", got ", kv_heads[i]);
+    }
+    config->layers[i].heads = heads[i];
+    config->layers[i].kv_heads = kv_heads[i];
+  }
+  for (const auto& [key, length] : {std::pair("attention.key_length", &config->key_length),
+                                    std::pair("attention.value_length", &config->value_length)}) {
+    if (keys.Find(key) == nullptr && config->hidden % heads[0] != 0) {
+      return keys.Error(kHeadCount, "expected a divisor of embedding_length (", config->hidden,
+                        "), as ", key, " is absent; got ", heads[0]);
+    }
+    SLUICE_ASSIGN_OR_RETURN(
+        *length, keys.Int(key, {1, ModelLimits::kHeadLength}, config->hidden / heads[0]));
+  }
+  return absl::OkStatus();
+}
+
+// The factor by which positions are stretched; 1 where the file asks for none.
+absl::StatusOr<double> ReadRopeFactor(const KeyReader& keys) {
+  for (const absl::string_view key : {"rope.scaling.factor", "rope.scale_linear"}) {
+    const GgufValue* value = keys.Find(key);
+    if (value == nullptr) continue;
+    const absl::StatusOr<double> factor = value->AsFloat();
+    if (!factor.ok()) return keys.Error(key, factor.status().message());
+    if (!std::isfinite(*factor) || *factor < 0) {
+      return keys.Error(key, "expected a finite number, 0 or above, got ", *factor);
+    }
+    return *factor == 0 ? 1 : *factor;
+  }
+  return 1;
+}
+
+absl::Status ReadRopeScaling(const KeyReader& keys, int64_t context_length, RopeConfig* rope) {
+  SLUICE_ASSIGN_OR_RETURN(rope->attn_factor, keys.Positive("rope.scaling.attn_factor", 1));
+  SLUICE_ASSIGN_OR_RETURN(rope->factor, ReadRopeFactor(keys));
+  SLUICE_ASSIGN_OR_RETURN(const absl::string_view type,
+                          keys.String("rope.scaling.type", "linear"));
+  if (type == "longrope") {
+    return absl::UnimplementedError(
+        keys.About("rope.scaling.type", "'longrope' is not supported, only none, linear and yarn"));
+  }
+  if (type != "none" && type != "linear" && type != "yarn") {
+    return keys.Error("rope.scaling.type", "expected none, linear or yarn, got '", Printable(type),
+                      "'");
+  }
+  if (type == "none") rope->factor = 1;
+  if (rope->factor == 1) return absl::OkStatus();  // either scaling by 1 changes nothing
+  rope->scaling = type == "yarn" ? RopeConfig::Scaling::kYarn : RopeConfig::Scaling::kLinear;
+  if (rope->scaling == RopeConfig::Scaling::kYarn) {
+    SLUICE_ASSIGN_OR_RETURN(rope->original_context,
+                            keys.Int("rope.scaling.original_context_length",
+                                     {1, ModelLimits::kPositions}, context_length));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RopeConfig> ReadRope(const KeyReader& keys, const ModelConfig& config) {
+  constexpr absl::string_view kDims = "rope.dimension_count";
+  RopeConfig rope;
+  SLUICE_ASSIGN_OR_RETURN(rope.base, keys.Positive("rope.freq_base", 10000));
+  SLUICE_ASSIGN_OR_RETURN(rope.dims,
+                          keys.Int(kDims, {1, ModelLimits::kHeadLength}, config.key_length));
+  if (rope.dims % 2 != 0 || rope.dims > config.key_length) {
+    return keys.Error(kDims, "expected an even number up to the head's key length of ",
+                      config.key_length, ", got ", rope.dims);
+  }
+  SLUICE_RETURN_IF_ERROR(ReadRopeScaling(keys, config.context_length, &rope));
+  return rope;
+}
+
+absl::Status ReadExpertCounts(const KeyReader& keys, ModelConfig* config) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t count,
+                          keys.Int("expert_count", {0, ModelLimits::kExperts}, 0));
+  if (count <= 1) {  // dense; the other key must not contradict that
+    return keys.Int("expert_used_count", {0, count}, 0).status();
+  }
+  config->experts = count;
+  SLUICE_ASSIGN_OR_RETURN(config->experts_used, keys.Int("expert_used_count", {1, count}));
+  return absl::OkStatus();
+}
+
+absl::Status ReadFeedForward(const KeyReader& keys, const Architecture& architecture,
+                             ModelConfig* config) {
+  constexpr absl::string_view kDense = "feed_forward_length";
+  const auto layers = static_cast<int64_t>(config->layers.size());
+  const Range range = {1, ModelLimits::kFeedForward};
+  SLUICE_ASSIGN_OR_RETURN(const auto dense, keys.PerLayer(kDense, layers, range));
+  SLUICE_ASSIGN_OR_RETURN(const auto expert,
+                          keys.PerLayer("expert_feed_forward_length", layers, range));
+  const bool needs_dense = config->experts == 0 || expert.empty();
+  if (needs_dense) SLUICE_RETURN_IF_ERROR(keys.Required(kDense).status());
+
+  const int64_t shares = architecture.experts_share_feed_forward ? config->experts_used : 1;
+  for (size_t i = 0; i < config->layers.size(); ++i) {
+    LayerConfig& layer = config->layers[i];
+    if (!dense.empty()) layer.feed_forward = dense[i];
+    if (config->experts == 0) continue;
+    if (!expert.empty()) {
+      layer.expert_feed_forward = expert[i];
+    } else if (dense[i] % shares == 0) {
+      layer.expert_feed_forward = dense[i] / shares;
+    } else {
+      return keys.Error(kDense, "expected a multiple of expert_used_count (", shares,
+                        "), as expert_feed_forward_length is absent; got ", dense[i]);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// A key that some architecture's maths depends on and that no builder here reads.
+struct UnusedKey {
+  absl::string_view key;
+  std::array<double, 2> neutral;  // values that change nothing
+};
+
+constexpr UnusedKey kUnusedKeys[] = {
+    {"attention.scale", {0, 0}},
+    {"attention.sliding_window", {0, 0}},
+    {"attention.causal", {1, 1}},
+    {"attention.clamp_kqv", {0, 0}},
+    {"attention.max_alibi_bias", {0, 0}},
+    {"attn_logit_softcapping", {0, 0}},
+    {"final_logit_softcapping", {0, 0}},
+    {"logit_scale", {0, 1}},
+    {"residual_scale", {0, 1}},
+    {"embedding_scale", {0, 1}},
+    {"use_parallel_residual", {0, 0}},
+    {"expert_gating_func", {0, 1}},  // 1: softmax
+    {"expert_group_count", {0, 1}},
+    {"expert_shared_count", {0, 0}},
+    {"expert_weights_norm", {1, 1}},  // weights are always renormalised
+    {"expert_weights_scale", {0, 1}},
+    {"rope.scaling.yarn_attn_factor", {1, 1}},
+    {"rope.scaling.yarn_beta_fast", {32, 32}},
+    {"rope.scaling.yarn_beta_slow", {1, 1}},
+    {"rope.scaling.yarn_ext_factor", {-1, 1}},  // -1: 1 with yarn, 0 without
+    {"rope.scaling.yarn_log_multiplier", {0, 0}},
+};
+
+std::optional<double> AsNumber(const GgufValue& value) {
+  if (const auto number = value.AsInt(); number.ok()) return static_cast<double>(*number);
+  if (const auto number = value.AsFloat(); number.ok()) return *number;
+  if (const auto flag = value.AsBool(); flag.ok()) return *flag ? 1 : 0;
+  return std::nullopt;
+}
+
+// The scale that attention uses anyway may also be written down. Files hold it as an f32.
+bool IsDefaultAttentionScale(double value, int64_t key_length) {
+  return std::abs(value * std::sqrt(static_cast<double>(key_length)) - 1) < 1e-6;
+}
+
+void WarnOfUnusedKeys(const KeyReader& keys, const ModelConfig& config,
+                      std::vector<std::string>* warnings) {
+  for (const UnusedKey& unused : kUnusedKeys) {
+    const GgufValue* value = keys.Find(unused.key);
+    if (value == nullptr) continue;
+    const std::optional<double> number = AsNumber(*value);
+    if (number == unused.neutral[0] || number == unused.neutral[1]) continue;
+    if (unused.key == "attention.scale" && number.has_value() &&
+        IsDefaultAttentionScale(*number, config.key_length)) {
+      continue;
+    }
+    warnings->push_back(keys.About(
+        unused.key, number.has_value() ? absl::StrCat("the value ", *number) : "its value",
+        " is ignored; results may differ from what the model's author meant"));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ReadConfig(const GgufFile& file, std::vector<std::string>* warnings) {
+  SLUICE_ASSIGN_OR_RETURN(const Architecture* architecture, ReadArchitecture(file));
+  const KeyReader keys(file, absl::StrCat(architecture->name, "."));
+  ModelConfig config;
+  config.architecture = std::string(architecture->name);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t layers, keys.Int("block_count", {1, ModelLimits::kLayers}));
+  config.layers.resize(static_cast<size_t>(layers));
+  SLUICE_ASSIGN_OR_RETURN(config.context_length,
+                          keys.Int("context_length", {1, ModelLimits::kPositions}));
+  SLUICE_ASSIGN_OR_RETURN(config.hidden,
+                          keys.Int("embedding_length", {1, ModelLimits::kHidden}));
+  SLUICE_ASSIGN_OR_RETURN(config.rms_eps, keys.Positive("attention.layer_norm_rms_epsilon"));
+  SLUICE_ASSIGN_OR_RETURN(config.vocabulary, ReadVocabulary(file));
+  SLUICE_RETURN_IF_ERROR(ReadHeads(keys, &config));
+  SLUICE_ASSIGN_OR_RETURN(config.rope, ReadRope(keys, config));
+  SLUICE_RETURN_IF_ERROR(ReadExpertCounts(keys, &config));
+  SLUICE_RETURN_IF_ERROR(ReadFeedForward(keys, *architecture, &config));
+  WarnOfUnusedKeys(keys, config, warnings);
+  return config;
+}
+
+}  // namespace sluice

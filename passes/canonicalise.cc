@@ -1,0 +1,112 @@
+// canonicalise: one spelling for everything that can be written in several ways, so that each
+// later pass needs one pattern. The rules, each where its precondition holds:
+//
+//   operands of a commutative op     the one defined first comes first; weights come last
+//   scale(%x) {factor=1.0}           %x
+//   reshape(%x) to its own shape     %x           cast(%x) to its own dtype   %x
+//   slice(%x) of the whole           %x           concat(%x) of one           %x
+//   reshape(reshape(%x))             reshape(%x)
+//   add(matmul(%x, @w), @b)          matmul(%x, @w, @b)   if the product has no other user
+//
+// Not where the node that would go is an output of the graph: its name belongs to the caller.
+#include <algorithm>
+
+#include "graph/status_macros.h"
+#include "passes/passes.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::string_view kName = "canonicalise";
+
+// Where a value stands, for a stable order of operands.
+bool ComesFirst(const Graph& graph, const Value* a, const Value* b) {
+  const bool weight_a = a->kind() == Value::Kind::kWeight;
+  const bool weight_b = b->kind() == Value::Kind::kWeight;
+  if (weight_a != weight_b) return weight_b;
+  if (a->producer() == nullptr || b->producer() == nullptr) {
+    return a->producer() == nullptr && b->producer() != nullptr;
+  }
+  if (a->producer() == b->producer()) return a->result_index() < b->result_index();
+  return graph.IsBefore(a->producer(), b->producer());
+}
+
+bool OrderOperands(Graph& graph, Node* node) {
+  if (!node->op().is_commutative) return false;
+  Value* a = node->operand(0);
+  Value* b = node->operand(1);
+  // Only equal types may be exchanged: the second operand may be broadcast, the first may not.
+  if (!(a->type() == b->type()) || a == b || !ComesFirst(graph, b, a)) return false;
+  graph.SetOperand(node, 0, b);
+  graph.SetOperand(node, 1, a);
+  return true;
+}
+
+bool IsIdentity(const Node& node) {
+  const std::string& op = node.op().name;
+  if (op == "scale") return std::get<double>(*node.attrs().Find("factor")) == 1.0;
+  if (op == "concat") return node.operands().size() == 1;
+  if (op == "reshape" || op == "cast" || op == "slice") {
+    return node.operand(0)->type() == node.result()->type();
+  }
+  return false;
+}
+
+bool DropIdentity(Graph& graph, Node* node) {
+  if (!IsIdentity(*node) || graph.IsOutput(node->result())) return false;
+  graph.ReplaceUses(node->result(), node->operand(0));
+  return true;
+}
+
+bool MergeReshapes(Graph& graph, Node* node) {
+  if (node->op().name != "reshape") return false;
+  const Node* inner = node->operand(0)->producer();
+  if (inner == nullptr || inner->op().name != "reshape") return false;
+  graph.SetOperand(node, 0, inner->operand(0));
+  return true;
+}
+
+absl::StatusOr<bool> FoldBias(Graph& graph, Node* node) {
+  if (node->op().name != "add" || graph.IsOutput(node->result())) return false;
+  Value* product = node->operand(0);
+  Value* bias = node->operand(1);
+  Node* matmul = product->producer();
+  if (bias->kind() != Value::Kind::kWeight || bias->type().rank() != 1 || matmul == nullptr ||
+      matmul->op().name != "matmul" || matmul->operand(2) != nullptr ||
+      product->uses().size() != 1 || graph.IsOutput(product)) {
+    return false;
+  }
+  const std::string name = node->result()->name();
+  graph.Rename(node->result(), graph.UniqueName(name + ".old"));
+  NodeSpec spec{.op = "matmul",
+                .operands = {matmul->operand(0), matmul->operand(1), bias},
+                .names = {name},
+                .before = node};
+  SLUICE_ASSIGN_OR_RETURN(Node * fused, graph.Add(std::move(spec)));
+  fused->set_origin(std::string(kName));
+  graph.ReplaceUses(node->result(), fused->result());
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext&) {
+  std::vector<Node*> nodes;
+  for (const auto& node : graph.nodes()) nodes.push_back(node.get());
+  bool changed = false;
+  std::vector<Node*> replaced;
+  for (Node* node : nodes) {  // in order: operands are canonical before their users
+    changed |= OrderOperands(graph, node);
+    changed |= MergeReshapes(graph, node);
+    bool gone = DropIdentity(graph, node);
+    if (!gone) {
+      SLUICE_ASSIGN_OR_RETURN(gone, FoldBias(graph, node));
+    }
+    if (gone) replaced.push_back(node);
+    changed |= gone;
+  }
+  graph.EraseAll(replaced);  // eliminate_dead takes what only they used
+  return changed;
+}
+
+}  // namespace sluice

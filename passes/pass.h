@@ -1,0 +1,31 @@
+// A pass: a function that rewrites a graph, and the record that describes it.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "backends/kernel.h"
+#include "graph/graph.h"
+#include "proto/device.pb.h"
+
+namespace sluice {
+
+// What a pass may know of the world. Pointers outlive the run.
+struct CompileContext {
+  const proto::DeviceCaps* caps = nullptr;  // the target; nullptr: passes for every target only
+  const KernelSet* kernels = nullptr;       // nullptr: the target runs ops as they are
+
+  // Receives "<node>: <why a match was refused>" from fusions; empty: nobody asks.
+  std::function<void(const std::string&)> explain;
+};
+
+struct Pass {
+  absl::string_view name;     // "fuse_gate_up"
+  absl::string_view summary;  // one line for --help and docs
+  // Returns whether the graph changed. Passes keep no state between runs.
+  absl::StatusOr<bool> (*run)(Graph& graph, const CompileContext& context);
+};
+
+}  // namespace sluice

@@ -1,0 +1,40 @@
+// Runs passes in order: verifies, times, limits and reports.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "graph/graph.h"
+#include "passes/pass.h"
+
+namespace sluice {
+
+struct PassOptions {
+  bool verify = true;                  // the graph after every pass, and each `changed` report
+  int limit = -1;                      // run only the first N passes; -1: all
+  std::vector<std::string> disabled;   // names of passes to leave out
+  std::string dump_dir;                // write NN.after_PASS.ir here; empty: none
+  std::string stop_before, stop_after; // end the pipeline at this pass; empty: run it all
+};
+
+struct PassReport {
+  std::string name;
+  bool changed = false;
+  double seconds = 0;
+  size_t nodes_before = 0;
+  size_t nodes_after = 0;
+};
+
+// Errors: a pass name in `options` that is not in `passes` (the message lists them), or what a pass
+// or the verifier found, with the pass named.
+absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& context,
+                       const PassOptions& options, Graph* graph,
+                       std::vector<PassReport>* report = nullptr);
+
+// A hash of everything that Print shows of nodes and outputs, much cheaper than printing.
+uint64_t Fingerprint(const Graph& graph);
+
+}  // namespace sluice

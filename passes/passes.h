@@ -1,0 +1,18 @@
+// Every pass, one per file. Each file's header comment shows the graph before and after, the
+// precondition, and when the pass must not run.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "graph/graph.h"
+#include "passes/pass.h"
+
+namespace sluice {
+
+absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> EliminateCommon(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> EliminateDead(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseGateUp(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> SelectKernels(Graph& graph, const CompileContext& context);
+
+}  // namespace sluice
