@@ -190,8 +190,7 @@ absl::StatusOr<double> ReadRopeFactor(const KeyReader& keys) {
 absl::Status ReadRopeScaling(const KeyReader& keys, int64_t context_length, RopeConfig* rope) {
   SLUICE_ASSIGN_OR_RETURN(rope->attn_factor, keys.Positive("rope.scaling.attn_factor", 1));
   SLUICE_ASSIGN_OR_RETURN(rope->factor, ReadRopeFactor(keys));
-  SLUICE_ASSIGN_OR_RETURN(const absl::string_view type,
-                          keys.String("rope.scaling.type", "linear"));
+  SLUICE_ASSIGN_OR_RETURN(const absl::string_view type, keys.String("rope.scaling.type", "linear"));
   if (type == "longrope") {
     return absl::UnimplementedError(
         keys.About("rope.scaling.type", "'longrope' is not supported, only none, linear and yarn"));
@@ -334,8 +333,7 @@ absl::StatusOr<ModelConfig> ReadConfig(const GgufFile& file, std::vector<std::st
   config.layers.resize(static_cast<size_t>(layers));
   SLUICE_ASSIGN_OR_RETURN(config.context_length,
                           keys.Int("context_length", {1, ModelLimits::kPositions}));
-  SLUICE_ASSIGN_OR_RETURN(config.hidden,
-                          keys.Int("embedding_length", {1, ModelLimits::kHidden}));
+  SLUICE_ASSIGN_OR_RETURN(config.hidden, keys.Int("embedding_length", {1, ModelLimits::kHidden}));
   SLUICE_ASSIGN_OR_RETURN(config.rms_eps, keys.Positive("attention.layer_norm_rms_epsilon"));
   SLUICE_ASSIGN_OR_RETURN(config.vocabulary, ReadVocabulary(file));
   SLUICE_RETURN_IF_ERROR(ReadHeads(keys, &config));

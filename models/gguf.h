@@ -7,6 +7,7 @@
 // business of CheckNotShrunk() (see mapped_file.h).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,10 @@ struct GgufLimits {
   static constexpr int64_t kMinAlignment = 8;
   static constexpr int64_t kMaxAlignment = int64_t{1} << 30;
   static constexpr int64_t kDefaultAlignment = 32;
+  static constexpr bool IsAlignment(int64_t value) {
+    return value >= kMinAlignment && value <= kMaxAlignment &&
+           std::has_single_bit(static_cast<uint64_t>(value));
+  }
 };
 
 // Value types in the file's own numbering.

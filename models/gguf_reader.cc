@@ -252,8 +252,7 @@ absl::Status GgufReader::SetAlignment() {
   item_ = static_cast<size_t>(value.bytes_.data() - bytes_.data());
   const absl::StatusOr<int64_t> alignment = value.AsInt();
   if (!alignment.ok()) return Error(alignment.status().message());
-  if (*alignment < GgufLimits::kMinAlignment || *alignment > GgufLimits::kMaxAlignment ||
-      !std::has_single_bit(static_cast<uint64_t>(*alignment))) {
+  if (!GgufLimits::IsAlignment(*alignment)) {
     return Error("the alignment is ", *alignment, ", expected a power of two from ",
                  GgufLimits::kMinAlignment, " to ", GgufLimits::kMaxAlignment);
   }

@@ -58,14 +58,10 @@ std::string Array(GgufType element, absl::Span<const T> values) {
 }
 
 absl::Status CheckAlignment(int64_t alignment) {
-  if (alignment >= GgufLimits::kMinAlignment && alignment <= GgufLimits::kMaxAlignment &&
-      std::has_single_bit(static_cast<uint64_t>(alignment))) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat("alignment ", alignment,
-                                                 ": expected a power of two from ",
-                                                 GgufLimits::kMinAlignment, " to ",
-                                                 GgufLimits::kMaxAlignment));
+  if (GgufLimits::IsAlignment(alignment)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("alignment ", alignment, ": expected a power of two from ",
+                   GgufLimits::kMinAlignment, " to ", GgufLimits::kMaxAlignment));
 }
 
 // Takes a key or tensor name into `seen`.
@@ -104,9 +100,8 @@ class PartialFile {
  public:
   explicit PartialFile(const std::string& path) : path_(path), partial_(path + ".partial") {}
   ~PartialFile() {
-    if (fd_ < 0) return;
-    close(fd_);
-    unlink(partial_.c_str());
+    if (fd_ >= 0) close(fd_);
+    if (created_) unlink(partial_.c_str());
   }
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
@@ -114,6 +109,7 @@ class PartialFile {
   absl::Status Create(int64_t size) {
     fd_ = open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd_ < 0) return SystemError("cannot create");
+    created_ = true;
     return ftruncate(fd_, size) == 0 ? absl::OkStatus() : SystemError("cannot resize");
   }
 
@@ -131,8 +127,10 @@ class PartialFile {
   }
 
   absl::Status Commit() {
+    if (close(std::exchange(fd_, -1)) != 0) return SystemError("cannot close");
     if (rename(partial_.c_str(), path_.c_str()) != 0) return SystemError("cannot rename");
-    return close(std::exchange(fd_, -1)) == 0 ? absl::OkStatus() : SystemError("cannot close");
+    created_ = false;
+    return absl::OkStatus();
   }
 
  private:
@@ -143,6 +141,7 @@ class PartialFile {
   std::string path_;
   std::string partial_;
   int fd_ = -1;
+  bool created_ = false;  // and not yet renamed
 };
 
 }  // namespace
@@ -236,9 +235,9 @@ absl::StatusOr<std::vector<GgufWriter::Extent>> GgufWriter::Extents(int64_t alig
     SLUICE_RETURN_IF_ERROR(CheckName("tensor", tensor.name, GgufLimits::kTensorNameBytes, &seen));
     const std::optional<int64_t> bytes = TensorBytes(tensor.dtype, tensor.shape);
     if (!bytes || *bytes > kMaxBytes - offset) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor '", Printable(tensor.name), "': no valid shape for ", Name(tensor.dtype), ": [",
-          absl::StrJoin(tensor.shape, ","), "]"));
+      return absl::InvalidArgumentError(absl::StrCat("tensor '", Printable(tensor.name),
+                                                     "': no valid shape for ", Name(tensor.dtype),
+                                                     ": [", absl::StrJoin(tensor.shape, ","), "]"));
     }
     extents.push_back({offset, *bytes});
     offset = RoundUp(offset + *bytes, alignment);
@@ -271,8 +270,7 @@ absl::Status GgufWriter::Write(const std::string& path, int64_t alignment) const
       return absl::Status(status.code(), absl::StrCat("tensor '", Printable(tensors_[i].name),
                                                       "': ", status.message()));
     }
-    SLUICE_RETURN_IF_ERROR(
-        file.WriteAt(data_start + extents[i].offset, data.data(), data.size()));
+    SLUICE_RETURN_IF_ERROR(file.WriteAt(data_start + extents[i].offset, data.data(), data.size()));
   }
   return file.Commit();
 }

@@ -1,7 +1,6 @@
 // A model file, ready to be turned into a graph: configuration, tokenizer and weights.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,44 +9,44 @@
 #include "graph/graph.h"
 #include "graph/weights.h"
 #include "models/config.h"
+#include "models/decoder_options.h"
 #include "models/gguf.h"
 #include "models/tokenizer.h"
 
 namespace sluice {
 
-// What a graph is built for. The bounds are those of graph/decoder_interface.h.
-struct DecoderOptions {
-  int64_t max_tokens = 512;  // bound of `tokens` and `outputs`
-  int64_t max_seqs = 1;
-  int64_t context = 0;     // longest sequence, for the bound of `table`; 0: the model's own
-  int64_t block_size = 16;  // tokens of a cache block
-  int64_t blocks = 0;      // cache blocks in the pool; 0: enough for max_seqs full sequences
-  DType k_type = DType::kF16;
-  DType v_type = DType::kF16;
-};
-
 class Model {
  public:
-  // Reads a file's directory and metadata; weights stay mapped and untouched.
+  // Reads a file's directory and metadata and finds every weight; weights stay mapped and
+  // untouched. Errors name the file and the key or tensor: a configuration that ReadConfig
+  // refuses, a missing tensor, a wrong shape.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path);
+  // The model that is built into the program.
   static absl::StatusOr<std::unique_ptr<Model>> LoadEmbedded();
+  static absl::StatusOr<std::unique_ptr<Model>> FromFile(std::unique_ptr<GgufFile> file);
 
   const GgufFile& file() const { return *file_; }
   const ModelConfig& config() const { return config_; }
+  // Oddities that were worked around; each names the file and the key or tensor.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
-  // The verified graph, as the architecture's builder emits it. Missing tensors, wrong shapes and
-  // unsupported options are errors that name the tensor or key.
+  // The verified graph, as the architecture's builder emits it. After Load() only options can be
+  // wrong; errors name them. Safe to call from several threads.
   absl::StatusOr<Graph> BuildGraph(const DecoderOptions& options) const;
 
   // The data of every weight of the graphs that BuildGraph makes.
   const WeightTable& weights() const { return weights_; }
 
-  // The vocabulary. Loaded on first call (it takes longer than the graph).
+  // The vocabulary. Loaded on first call (it takes longer than the graph); adds to warnings().
+  // Not safe to call from several threads at once.
   absl::StatusOr<const Tokenizer*> tokenizer();
 
  private:
-  Model() = default;
+  explicit Model(std::unique_ptr<GgufFile> file) : file_(std::move(file)) {}
+  absl::Status Initialize();
+  absl::Status AddFile(const absl::Status& status) const;
+  void WarnOfUnusedTensors(const std::vector<absl::string_view>& names);
+
   std::unique_ptr<GgufFile> file_;
   ModelConfig config_;
   std::vector<std::string> warnings_;

@@ -21,10 +21,6 @@ std::string OwnTensor(const WeightSpec& spec) {
   return absl::StrCat(absl::StripSuffix(spec.name, kBias), Suffix(spec));
 }
 
-std::string FusedTensor(const WeightSpec& spec) {
-  return absl::StrCat(spec.fused.tensor, Suffix(spec));
-}
-
 std::string ExpertTensor(const WeightSpec& spec, int64_t expert) {
   const absl::string_view stem = absl::StripSuffix(absl::StripSuffix(spec.name, kBias), "_exps");
   return absl::StrCat(stem, ".", expert, Suffix(spec));
@@ -56,9 +52,13 @@ absl::Status TensorError(absl::string_view tensor, const Args&... message) {
 WeightDirectory::WeightDirectory(const GgufFile& file)
     : file_(file), used_(file.tensors().size(), false) {}
 
+const GgufTensor* WeightDirectory::FindFused(const WeightSpec& spec) const {
+  if (spec.fused.tensor.empty()) return nullptr;
+  return file_.FindTensor(absl::StrCat(spec.fused.tensor, Suffix(spec)));
+}
+
 bool WeightDirectory::Contains(const WeightSpec& spec) const {
-  return file_.FindTensor(OwnTensor(spec)) != nullptr ||
-         file_.FindTensor(FusedTensor(spec)) != nullptr ||
+  return file_.FindTensor(OwnTensor(spec)) != nullptr || FindFused(spec) != nullptr ||
          (spec.experts > 0 && file_.FindTensor(ExpertTensor(spec, 0)) != nullptr);
 }
 
@@ -121,7 +121,7 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
   std::string tensor = OwnTensor(spec);
   if (const GgufTensor* own = file_.FindTensor(tensor)) {
     dtype = BindWhole(*own, spec, &pieces);
-  } else if (const GgufTensor* fused = file_.FindTensor(FusedTensor(spec))) {
+  } else if (const GgufTensor* fused = FindFused(spec)) {
     tensor = fused->name;
     dtype = BindRows(*fused, spec, &pieces);
   } else if (Contains(spec)) {

@@ -53,6 +53,7 @@ class WeightDirectory {
   std::vector<absl::string_view> UnusedTensors() const;
 
  private:
+  const GgufTensor* FindFused(const WeightSpec& spec) const;
   absl::StatusOr<DType> BindWhole(const GgufTensor& tensor, const WeightSpec& spec,
                                   WeightPieces* pieces);
   absl::StatusOr<DType> BindRows(const GgufTensor& tensor, const WeightSpec& spec,

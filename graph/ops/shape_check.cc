@@ -120,7 +120,11 @@ class PatternMatcher {
         return Dim::Quotient(left.dim, right.factor());
       default: {
         SLUICE_ASSIGN_OR_RETURN(const int64_t value, AsConstant(left.name, left.dim));
-        return Dim(value + right.factor());
+        int64_t sum;
+        if (__builtin_add_overflow(value, right.factor(), &sum)) {
+          return absl::InvalidArgumentError(absl::StrCat("dimension ", left.name, " is too large"));
+        }
+        return Dim(sum);
       }
     }
   }

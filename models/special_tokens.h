@@ -1,0 +1,49 @@
+// Finds the tokens that are matched in the text itself, before anything else: control and
+// user-defined tokens such as "<|im_end|>".
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "models/token.h"
+#include "models/vocabulary.h"
+
+namespace sluice {
+
+// A stretch of text between special tokens, or (where id is set) a special token.
+struct Fragment {
+  absl::string_view text;
+  TokenId id = kNoToken;
+};
+
+class SpecialTokens {
+ public:
+  // `swallow_space`: tokens take the white space after them along, which the phi-3 vocabularies
+  // rely on; <s>, <unk> and <|endoftext|> do not.
+  SpecialTokens(const Vocabulary& vocabulary, bool swallow_space);
+
+  // The longest special tokens are found first, each from left to right, wherever no longer one is
+  // in the way (so it is not the longest at the leftmost place that wins). User-defined tokens
+  // always count, control and unknown tokens only with `parse_control`.
+  std::vector<Fragment> Split(absl::string_view text, bool parse_control) const;
+
+ private:
+  struct Token {
+    absl::string_view text;
+    TokenId id;
+    bool control;
+    bool swallows_space;
+  };
+
+  // Indices into tokens_ of those whose text occurs, longest text first.
+  std::vector<size_t> FindOccurring(absl::string_view text, bool parse_control) const;
+  static std::vector<Fragment> SplitAt(const Token& token, const std::vector<Fragment>& fragments);
+
+  std::vector<Token> tokens_;              // by text
+  std::array<size_t, 257> starts_ = {};    // of the texts that begin with each byte
+};
+
+}  // namespace sluice

@@ -1,0 +1,151 @@
+#include "runtime/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+
+namespace sluice {
+
+absl::Status SamplerOptions::Check() const {
+  const auto check = [](bool ok, absl::string_view name, double value, absl::string_view range) {
+    return ok ? absl::OkStatus()
+              : absl::InvalidArgumentError(
+                    absl::StrCat(name, " is ", value, ", expected ", range));
+  };
+  // Comparisons are written so that NaN fails them.
+  SLUICE_RETURN_IF_ERROR(check(temperature >= 0 && temperature <= 1e6, "temperature", temperature,
+                               "a number from 0 to 1e6"));
+  SLUICE_RETURN_IF_ERROR(check(top_k >= 0, "top_k", static_cast<double>(top_k), "0 or more"));
+  SLUICE_RETURN_IF_ERROR(
+      check(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, at most 1"));
+  SLUICE_RETURN_IF_ERROR(check(top_p > 0 && top_p <= 1, "top_p", top_p, "more than 0, at most 1"));
+  SLUICE_RETURN_IF_ERROR(check(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1"));
+  SLUICE_RETURN_IF_ERROR(check(repeat_penalty > 0 && repeat_penalty <= 1e6, "repeat_penalty",
+                               repeat_penalty, "more than 0, at most 1e6"));
+  return check(repeat_last_n >= -1, "repeat_last_n", static_cast<double>(repeat_last_n),
+               "-1 or more");
+}
+
+absl::StatusOr<int32_t> ArgMax(absl::Span<const float> logits) {
+  size_t best = logits.size();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the logit of token ", i, " is ", std::isnan(logits[i]) ? "NaN" : "inf",
+                       ": the model's output is not finite"));
+    }
+    if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
+  }
+  if (best == logits.size()) {
+    return absl::InvalidArgumentError("no logit is finite (all are -inf): nothing to choose from");
+  }
+  return static_cast<int32_t>(best);
+}
+
+Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {}
+
+absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
+  SLUICE_RETURN_IF_ERROR(ArgMax(logits).status());
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    candidates_.push_back({static_cast<int32_t>(i), logits[i], 0});
+  }
+  Penalise();
+  const bool greedy = options_.temperature == 0;
+  KeepTopK(greedy ? 1 : static_cast<size_t>(options_.top_k));
+  if (greedy) return candidates_.front().token;
+  KeepTypical();
+  KeepTopP();
+  KeepMinP();
+  return Draw();
+}
+
+// CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does.
+void Sampler::Penalise() {
+  if (options_.repeat_penalty == 1.0) return;
+  const size_t window = options_.repeat_last_n < 0
+                            ? history_.size()
+                            : std::min(history_.size(), static_cast<size_t>(options_.repeat_last_n));
+  const absl::flat_hash_set<int32_t> recent(history_.end() - static_cast<ptrdiff_t>(window),
+                                            history_.end());
+  const auto penalty = static_cast<float>(options_.repeat_penalty);
+  for (int32_t token : recent) {
+    if (token < 0 || static_cast<size_t>(token) >= candidates_.size()) continue;
+    float& logit = candidates_[static_cast<size_t>(token)].logit;
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+}
+
+// Sorts by falling logit (ties: smaller token first) and cuts; 0 keeps all.
+void Sampler::KeepTopK(size_t k) {
+  k = k == 0 ? candidates_.size() : std::min(k, candidates_.size());
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k),
+                    candidates_.end(), [](const Candidate& a, const Candidate& b) {
+                      return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+                    });
+  candidates_.resize(k);
+}
+
+void Sampler::Softmax() {
+  const float max = std::max_element(candidates_.begin(), candidates_.end(),
+                                     [](auto& a, auto& b) { return a.logit < b.logit; })
+                        ->logit;
+  double sum = 0;
+  for (Candidate& c : candidates_) sum += c.probability = std::exp(double{c.logit} - double{max});
+  for (Candidate& c : candidates_) c.probability /= sum;
+}
+
+void Sampler::KeepTypical() {
+  if (options_.typical_p >= 1) return;
+  Softmax();
+  double entropy = 0;
+  for (const Candidate& c : candidates_) {
+    if (c.probability > 0) entropy -= c.probability * std::log(c.probability);
+  }
+  const auto surprise = [&](const Candidate& c) {
+    return c.probability > 0 ? std::abs(-std::log(c.probability) - entropy)
+                             : std::numeric_limits<double>::infinity();
+  };
+  std::stable_sort(candidates_.begin(), candidates_.end(),
+                   [&](auto& a, auto& b) { return surprise(a) < surprise(b); });
+  double sum = 0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && sum < options_.typical_p) sum += candidates_[kept++].probability;
+  KeepTopK(0);
+  candidates_.resize(std::max<size_t>(kept, 1));
+}
+
+void Sampler::KeepTopP() {
+  if (options_.top_p >= 1) return;
+  Softmax();
+  double sum = 0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && sum < options_.top_p) sum += candidates_[kept++].probability;
+  candidates_.resize(std::max<size_t>(kept, 1));
+}
+
+void Sampler::KeepMinP() {
+  if (options_.min_p <= 0) return;
+  Softmax();
+  const double limit = options_.min_p * candidates_.front().probability;
+  std::erase_if(candidates_, [&](const Candidate& c) { return c.probability < limit; });
+}
+
+int32_t Sampler::Draw() {
+  for (Candidate& c : candidates_) c.logit /= static_cast<float>(options_.temperature);
+  Softmax();
+  // 53 random bits, so that the draw does not depend on a library's distribution.
+  const double point = static_cast<double>(random_() >> 11) * 0x1p-53;
+  double sum = 0;
+  for (const Candidate& c : candidates_) {
+    sum += c.probability;
+    if (point < sum) return c.token;
+  }
+  return candidates_.back().token;
+}
+
+}  // namespace sluice

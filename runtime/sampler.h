@@ -1,0 +1,64 @@
+// Choosing the next token from logits.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// Names and defaults are llama.cpp's. The filters run in this order: penalties, top_k, typical_p,
+// top_p, min_p, temperature.
+struct SamplerOptions {
+  double temperature = 0.8;  // 0: greedy, whatever the filters say
+  int64_t top_k = 40;        // keep the K most likely; 0: all
+  double typical_p = 1.0;    // locally typical sampling (Meister et al. 2022); 1: off
+  double top_p = 0.95;       // nucleus (Holtzman et al. 2020); 1: off
+  double min_p = 0.05;       // keep p >= min_p * p_max; 0: off
+  double repeat_penalty = 1.0;  // divides positive, multiplies negative logits; 1: off
+  int64_t repeat_last_n = 64;   // tokens that the penalty looks back at; -1: all
+  uint64_t seed = 0;
+
+  // InvalidArgument that names the option, its value and its range.
+  absl::Status Check() const;
+};
+
+class Sampler {
+ public:
+  explicit Sampler(const SamplerOptions& options);
+
+  // One value per token of the vocabulary. InvalidArgument if one is NaN or +inf, or if none is
+  // finite: a broken model must not look like a working one. The same seed, options and logits
+  // give the same tokens on every machine.
+  absl::StatusOr<int32_t> Sample(absl::Span<const float> logits);
+
+  // Tells the sampler of a token in the text, drawn or given, for the penalties.
+  void Accept(int32_t token) { history_.push_back(token); }
+
+ private:
+  struct Candidate {
+    int32_t token;
+    float logit;
+    double probability;
+  };
+  void Penalise();
+  void KeepTopK(size_t k);
+  void Softmax();
+  void KeepTypical();
+  void KeepTopP();
+  void KeepMinP();
+  int32_t Draw();
+
+  SamplerOptions options_;
+  std::mt19937_64 random_;
+  std::vector<int32_t> history_;
+  std::vector<Candidate> candidates_;  // of the current call
+};
+
+// The index of the largest value, the smallest such index for ties; errors as Sampler::Sample.
+absl::StatusOr<int32_t> ArgMax(absl::Span<const float> logits);
+
+}  // namespace sluice
