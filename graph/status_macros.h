@@ -6,11 +6,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define SLUICE_RETURN_IF_ERROR(expr)                    \
-  do {                                                  \
-    if (absl::Status status_ = (expr); !status_.ok()) { \
-      return status_;                                   \
-    }                                                   \
+// The variable's name must be one that no `expr` mentions.
+#define SLUICE_RETURN_IF_ERROR(expr)                                            \
+  do {                                                                          \
+    if (absl::Status sluice_early_return = (expr); !sluice_early_return.ok()) { \
+      return sluice_early_return;                                               \
+    }                                                                           \
   } while (false)
 
 #define SLUICE_CONCAT_INNER_(a, b) a##b

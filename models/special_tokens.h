@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "models/token.h"
 #include "models/vocabulary.h"
@@ -40,10 +39,12 @@ class SpecialTokens {
 
   // Indices into tokens_ of those whose text occurs, longest text first.
   std::vector<size_t> FindOccurring(absl::string_view text, bool parse_control) const;
+  // Marks the tokens that the text begins with.
+  void MarkPrefixes(absl::string_view text, std::vector<bool>* occurs) const;
   static std::vector<Fragment> SplitAt(const Token& token, const std::vector<Fragment>& fragments);
 
-  std::vector<Token> tokens_;              // by text
-  std::array<size_t, 257> starts_ = {};    // of the texts that begin with each byte
+  std::vector<Token> tokens_;            // sorted by text
+  std::array<size_t, 257> starts_ = {};  // [b], [b + 1]: the range of texts that begin with byte b
 };
 
 }  // namespace sluice

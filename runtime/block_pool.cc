@@ -34,7 +34,7 @@ absl::Status Sequence::Extend(int64_t count) {
 }
 
 void Sequence::Truncate(int64_t length) {
-  if (length >= length_ && length > 0) return;
+  if (length > length_) return;
   const auto kept = static_cast<size_t>((length + block_size_ - 1) / block_size_);
   pool_->Release(absl::MakeConstSpan(blocks_).subspan(kept));
   blocks_.resize(kept);

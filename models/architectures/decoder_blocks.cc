@@ -45,7 +45,7 @@ void DecoderBuilder::AddSymbols() {
 
 void DecoderBuilder::AddInputs() {
   const auto input = [this](absl::string_view name, std::initializer_list<absl::string_view> dims) {
-    TensorType type = {DType::kI32};
+    TensorType type = {DType::kI32, {}};
     for (const absl::string_view dim : dims) type.shape.push_back(Dim::Symbol(dim));
     return graph_.Input(name, std::move(type));
   };
@@ -79,7 +79,7 @@ Value* DecoderBuilder::Linear(absl::string_view name, Value* x, const WeightSpec
 }
 
 void DecoderBuilder::Fail(absl::Status status) {
-  if (graph_.ok()) status_.Update(status);
+  if (graph_.ok()) status_.Update(status);  // otherwise it follows from an earlier error
 }
 
 absl::StatusOr<Graph> DecoderBuilder::Build() && {
@@ -249,11 +249,10 @@ Value* DecoderLayer::ExpertFeedForward(Value* x, const WeightSpec& router) {
   Value* rows = plan[0];
   Value* row_of = plan[1];
   Value* offsets = plan[2];
-  const absl::string_view fused = "ffn_gate_up_exps";
-  Value* g = ExpertLinear("g", rows, ExpertMatrix("ffn_gate_exps", ff, hidden, {fused, 0, 2 * ff}),
-                          offsets);
-  Value* u = ExpertLinear("u", rows, ExpertMatrix("ffn_up_exps", ff, hidden, {fused, ff, 2 * ff}),
-                          offsets);
+  const FusedRows gate_half = {"ffn_gate_up_exps", 0, 2 * ff};
+  const FusedRows up_half = {"ffn_gate_up_exps", ff, 2 * ff};
+  Value* g = ExpertLinear("g", rows, ExpertMatrix("ffn_gate_exps", ff, hidden, gate_half), offsets);
+  Value* u = ExpertLinear("u", rows, ExpertMatrix("ffn_up_exps", ff, hidden, up_half), offsets);
   Value* h = Op("h", "mul", {Op("s", "silu", {g}), u});
   Value* d = ExpertLinear("d", h, ExpertMatrix("ffn_down_exps", hidden, ff), offsets);
   return Op("m", "scaled_add", {d, chosen[0], row_of});

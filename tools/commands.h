@@ -1,0 +1,19 @@
+// The subcommands of `sluice`, one file each. Each Add function declares the subcommand's options
+// and help; its work runs when the command line names it and leaves its outcome in `status`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "absl/status/status.h"
+
+namespace sluice::tools {
+
+void AddBench(CLI::App& app, absl::Status* status);
+void AddDump(CLI::App& app, absl::Status* status);
+void AddLogits(CLI::App& app, absl::Status* status);
+void AddOps(CLI::App& app, absl::Status* status);
+void AddOpt(CLI::App& app, absl::Status* status);
+void AddRun(CLI::App& app, absl::Status* status);
+void AddTokenize(CLI::App& app, absl::Status* status);
+
+}  // namespace sluice::tools

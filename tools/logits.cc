@@ -1,0 +1,84 @@
+// sluice logits: the logits of every position of a given token sequence, for comparisons.
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+struct LogitsOptions {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  std::string ids, out;
+  int64_t chunk = 0;
+};
+
+// Evaluates `ids` chunk by chunk and writes [ids, vocabulary] little-endian float32.
+absl::Status WriteLogits(Session& session, const std::vector<int32_t>& ids, int64_t chunk,
+                         std::ofstream& file, int64_t* non_finite) {
+  const std::unique_ptr<Sequence> sequence = session.NewSequence();
+  std::vector<StepToken> step;
+  for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(chunk)) {
+    const size_t end = std::min(ids.size(), begin + static_cast<size_t>(chunk));
+    step.clear();
+    for (size_t i = begin; i < end; ++i) step.push_back({sequence.get(), ids[i], true});
+    SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, session.Step(step));
+    for (float logit : logits) *non_finite += !std::isfinite(logit);
+    file.write(reinterpret_cast<const char*>(logits.data()),
+               static_cast<std::streamsize>(logits.size() * sizeof(float)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Logits(const LogitsOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(options.ids));
+  // One piece unless asked otherwise, up to a size whose logits still fit in memory.
+  const auto count = static_cast<int64_t>(ids.size());
+  const int64_t chunk = std::min<int64_t>(options.chunk > 0 ? options.chunk : 2048, count);
+  SLUICE_ASSIGN_OR_RETURN(
+      LoadedSession loaded,
+      OpenSession(options.model, options.backend, options.cache,
+                  {.context = count, .max_tokens = chunk, .max_outputs = chunk}));
+  std::ofstream file(options.out, std::ios::binary);
+  int64_t non_finite = 0;
+  if (file) {
+    SLUICE_RETURN_IF_ERROR(WriteLogits(*loaded.session, ids, chunk, file, &non_finite));
+    file.close();
+  }
+  if (!file) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot write ", options.out, ": ", std::strerror(errno)));
+  }
+  if (non_finite > 0) {
+    Warn(absl::StrCat(non_finite, " of ", count * loaded.session->vocabulary(),
+                      " logits are not finite (NaN or inf)"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddLogits(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<LogitsOptions>();
+  CLI::App* command = app.add_subcommand(
+      "logits", "Write the logits of every position: little-endian float32 [ids, vocabulary]");
+  options->model.Declare(command);
+  command->add_option("--ids", options->ids, "token ids: 1,2,3")->required();
+  command->add_option("--out", options->out, "file to write")->required();
+  command->add_option("--chunk", options->chunk, "tokens of one step; 0: all in one piece")
+      ->check(CLI::Range(int64_t{0}, int64_t{65536}))
+      ->capture_default_str();
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  command->callback([options, status] { *status = Logits(*options); });
+}
+
+}  // namespace sluice::tools

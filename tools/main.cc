@@ -1,0 +1,49 @@
+// sluice: one program, one subcommand per job. Exit codes: 0 done, 1 failed with one clear line on
+// stderr, 2 wrong usage.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "absl/status/status.h"
+#include "tools/commands.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace sluice::tools;
+  CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
+               "sluice");
+  app.footer(
+      "Examples:\n"
+      "  sluice run -p \"Once upon a time\"             the embedded story model\n"
+      "  sluice run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours\n"
+      "  sluice dump model.gguf | less                the graph as the builder made it\n"
+      "  sluice dump model.gguf --final --tokens 1    a decode step as it will run\n"
+      "  sluice ops                                   every operation, documented\n"
+      "`sluice COMMAND --help` explains a command.");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  absl::Status status;
+  AddRun(app, &status);
+  AddDump(app, &status);
+  AddOpt(app, &status);
+  AddLogits(app, &status);
+  AddTokenize(app, &status);
+  AddBench(app, &status);
+  AddOps(app, &status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : kWrongUsage;
+  }
+  std::cout.flush();
+  if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");
+  if (status.ok()) return 0;
+  std::cerr << "sluice: " << status.message() << "\n";
+  return kFailed;
+}

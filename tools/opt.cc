@@ -1,0 +1,74 @@
+// sluice opt: runs chosen passes over a graph in a file. With none it checks and reprints it.
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "graph/status_macros.h"
+#include "passes/pipeline.h"
+#include "tools/commands.h"
+#include "tools/graph_format.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+struct OptOptions {
+  BackendOptions backend;
+  std::string file, passes, format = "text";
+  bool time = false;
+};
+
+absl::StatusOr<std::vector<Pass>> ChosenPasses(const std::string& list) {
+  std::vector<Pass> passes;
+  for (absl::string_view name : absl::StrSplit(list, ',', absl::SkipWhitespace())) {
+    const Pass* pass = FindPass(name);
+    if (pass == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "unknown pass '", name, "'; the passes are ",
+          absl::StrJoin(Pipeline(), ", ",
+                        [](std::string* out, const Pass& p) { absl::StrAppend(out, p.name); })));
+    }
+    passes.push_back(*pass);
+  }
+  return passes;
+}
+
+absl::Status Opt(const OptOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Pass> passes, ChosenPasses(options.passes));
+  SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.file));
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, ReadGraph(content, options.file));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
+  CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  std::vector<PassReport> report;
+  SLUICE_RETURN_IF_ERROR(RunPasses(passes, context, {}, &graph, &report));
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
+  std::cout << text;
+  if (!options.time) return absl::OkStatus();
+  for (const PassReport& entry : report) {
+    std::cerr << absl::StrFormat("%-18s %8.3f ms  %5d -> %d nodes%s\n", entry.name,
+                                 entry.seconds * 1e3, entry.nodes_before, entry.nodes_after,
+                                 entry.changed ? "" : "  (no change)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddOpt(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<OptOptions>();
+  CLI::App* command = app.add_subcommand("opt", "Run passes over a graph file and print the result");
+  command->add_option("FILE", options->file, "graph as text, proto, text proto or JSON; -: stdin")
+      ->required();
+  command->add_option("--passes", options->passes, "names with commas between, in order; none: \"\"");
+  command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
+      ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
+      ->capture_default_str();
+  command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
+  options->backend.Declare(command);
+  command->callback([options, status] { *status = Opt(*options); });
+}
+
+}  // namespace sluice::tools

@@ -1,0 +1,109 @@
+#include "tools/options.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "backends/cpu/cpu_backend.h"
+#include "backends/ref/ref_backend.h"
+#include "graph/status_macros.h"
+
+namespace sluice::tools {
+
+void ModelOptions::Declare(CLI::App* command) {
+  command->add_option("MODEL,-m,--model", path,
+                      "GGUF file; left out: the small story model inside this program");
+}
+
+absl::StatusOr<std::unique_ptr<Model>> ModelOptions::Load() const {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
+                          path.empty() ? Model::LoadEmbedded() : Model::Load(path));
+  for (const std::string& warning : model->warnings()) Warn(warning);
+  return model;
+}
+
+void BackendOptions::Declare(CLI::App* command) {
+  command->add_option("--backend", name, "cpu, or ref: the slow and plain reference")
+      ->check(CLI::IsMember({"cpu", "ref"}))
+      ->capture_default_str();
+  command->add_option("-t,--threads", threads, "threads; 0: one per core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make() const {
+  if (name == "ref") return MakeRefBackend();
+  return MakeCpuBackend({.threads = threads});
+}
+
+void CacheOptions::Declare(CLI::App* command) {
+  const auto types = CLI::IsMember({"f32", "f16"});
+  command->add_option("-k,--cache-type-k", k_type, "type of the key cache: f32 or f16")
+      ->check(types)
+      ->capture_default_str();
+  command->add_option("-v,--cache-type-v", v_type, "type of the value cache: f32 or f16")
+      ->check(types)
+      ->capture_default_str();
+}
+
+absl::Status CacheOptions::Apply(DecoderOptions* options) const {
+  const std::optional<DType> k = DTypeFromName(k_type);
+  const std::optional<DType> v = DTypeFromName(v_type);
+  if (!k || !v) return absl::InvalidArgumentError("unknown cache type");
+  options->k_type = *k;
+  options->v_type = *v;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
+                                          const CacheOptions& cache, const SessionSetup& setup) {
+  LoadedSession loaded;
+  SLUICE_ASSIGN_OR_RETURN(loaded.model, model.Load());
+  SLUICE_ASSIGN_OR_RETURN(loaded.backend, backend.Make());
+  DecoderOptions options;
+  SLUICE_RETURN_IF_ERROR(cache.Apply(&options));
+  options.context = setup.context;
+  options.max_tokens = setup.max_tokens;
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
+  SLUICE_ASSIGN_OR_RETURN(loaded.session,
+                          Session::Create(std::move(graph), loaded.model->weights(),
+                                          *loaded.backend, {.max_outputs = setup.max_outputs}));
+  return loaded;
+}
+
+absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text) {
+  std::vector<int32_t> ids;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    int32_t id = 0;
+    if (!absl::SimpleAtoi(part, &id)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--ids: '", part, "' is no token id; expected numbers like 1,2,3"));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::stringstream text;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+    return text.str();
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (file) text << file.rdbuf();
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  }
+  return text.str();
+}
+
+void Warn(const std::string& message) { std::cerr << "warning: " << message << "\n"; }
+
+}  // namespace sluice::tools

@@ -1,0 +1,59 @@
+// Options that several subcommands share, and what is made of them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "backends/backend.h"
+#include "models/model.h"
+#include "runtime/session.h"
+
+namespace sluice::tools {
+
+struct ModelOptions {
+  std::string path;  // "": the embedded model
+  void Declare(CLI::App* command);
+  // Warnings go to stderr.
+  absl::StatusOr<std::unique_ptr<Model>> Load() const;
+};
+
+struct BackendOptions {
+  std::string name = "cpu";
+  int threads = 0;
+  void Declare(CLI::App* command);
+  absl::StatusOr<std::unique_ptr<Backend>> Make() const;
+};
+
+struct CacheOptions {
+  std::string k_type = "f16", v_type = "f16";
+  void Declare(CLI::App* command);
+  absl::Status Apply(DecoderOptions* options) const;
+};
+
+// A model on a backend, ready to run steps. Members outlive each other in this order.
+struct LoadedSession {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Session> session;
+};
+struct SessionSetup {
+  int64_t context = 0;      // 0: the model's own
+  int64_t max_tokens = 512;  // of a step
+  int64_t max_outputs = 1;
+};
+absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
+                                          const CacheOptions& cache, const SessionSetup& setup);
+
+// "1,2,3"; errors name the part that is no number.
+absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text);
+
+// The whole of a file, "-" for standard input. NotFound with the reason.
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+void Warn(const std::string& message);  // one line on stderr
+
+}  // namespace sluice::tools

@@ -1,0 +1,125 @@
+// sluice run: text from a prompt.
+#include <iostream>
+#include <memory>
+#include <random>
+
+#include "absl/strings/str_format.h"
+#include "graph/status_macros.h"
+#include "runtime/generate.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+// The story model was trained on little text: it reads well up to about this temperature.
+constexpr double kEmbeddedTemperature = 0.4;
+
+struct RunOptions {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  std::string prompt, prompt_file;
+  int64_t context = 4096;
+  int64_t batch = 512;
+  int64_t seed = -1;
+  bool special = false;
+  GenerateOptions generate;
+};
+
+void DeclareSampling(CLI::App* command, RunOptions* options) {
+  SamplerOptions& s = options->generate.sampling;
+  command->add_option("--temp", s.temperature, "temperature; 0: always the likeliest token")
+      ->default_str("0.8, or 0.4 for the embedded model");
+  command->add_option("--top-k", s.top_k, "keep the K likeliest tokens; 0: all")
+      ->capture_default_str();
+  command->add_option("--top-p", s.top_p, "keep the likeliest tokens up to this sum; 1: all")
+      ->capture_default_str();
+  command->add_option("--min-p", s.min_p, "keep tokens at least this likely, against the best")
+      ->capture_default_str();
+  command->add_option("--typical", s.typical_p, "locally typical sampling; 1: off")
+      ->capture_default_str();
+  command->add_option("--repeat-penalty", s.repeat_penalty, "against repetition; 1: off")
+      ->capture_default_str();
+  command->add_option("--repeat-last-n", s.repeat_last_n, "tokens it looks back at; -1: all")
+      ->capture_default_str();
+  command->add_option("-s,--seed", options->seed, "the same seed gives the same text; -1: random")
+      ->capture_default_str();
+}
+
+absl::StatusOr<std::string> PromptOf(const RunOptions& options) {
+  if (!options.prompt_file.empty()) return ReadFile(options.prompt_file);
+  return options.prompt;
+}
+
+void PrintSummary(const GenerateResult& result, size_t prompt_tokens, uint64_t seed, bool greedy) {
+  std::cerr << absl::StreamFormat("[%s after %d tokens", Describe(result.reason), result.generated);
+  if (!greedy) std::cerr << ", seed " << seed;
+  std::cerr << absl::StreamFormat("; prompt %d tokens at %.1f/s", prompt_tokens,
+                                  static_cast<double>(prompt_tokens) / result.prompt_seconds);
+  if (result.generated > 1 && result.decode_seconds > 0) {
+    std::cerr << absl::StreamFormat(", text at %.1f/s",
+                                    static_cast<double>(result.generated) / result.decode_seconds);
+  }
+  std::cerr << "]\n";
+}
+
+absl::Status Run(RunOptions options) {
+  SLUICE_ASSIGN_OR_RETURN(const std::string prompt, PromptOf(options));
+  SamplerOptions& sampling = options.generate.sampling;
+  sampling.seed = options.seed >= 0 ? static_cast<uint64_t>(options.seed) : std::random_device()();
+  SLUICE_RETURN_IF_ERROR(sampling.Check());
+  SLUICE_ASSIGN_OR_RETURN(
+      LoadedSession loaded,
+      OpenSession(options.model, options.backend, options.cache,
+                  {.context = options.context, .max_tokens = options.batch}));
+  SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, loaded.model->tokenizer());
+  const std::vector<TokenId> ids = tokenizer->Encode(prompt, {.parse_special = options.special});
+
+  StreamingDecoder decoder(*tokenizer);
+  options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
+  options.generate.on_token = [&](TokenId id) {
+    std::cout << decoder.Push(id) << std::flush;
+    return std::cout.good();
+  };
+  std::cout << prompt << std::flush;
+  absl::StatusOr<GenerateResult> result = Generate(*loaded.session, ids, options.generate);
+  std::cout << decoder.Finish() << std::endl;
+  SLUICE_RETURN_IF_ERROR(result.status());
+  PrintSummary(*result, ids.size(), sampling.seed, sampling.temperature == 0);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app.add_subcommand("run", "Continue a prompt");
+  options->model.Declare(command);
+  auto* prompt = command->add_option("-p,--prompt", options->prompt, "the text to continue");
+  command->add_option("-f,--file", options->prompt_file, "read the prompt from a file; -: stdin")
+      ->excludes(prompt);
+  command->add_option("-n,--n-predict", options->generate.max_tokens,
+                      "tokens to make at most; -1: until the model ends or the context is full")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
+      ->capture_default_str();
+  command->add_option("-c,--ctx-size", options->context,
+                      "context in tokens, at most the model's own; 0: the model's own")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command->add_flag("--special", options->special, "read control tokens like <|im_start|> in the prompt");
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  DeclareSampling(command, options.get());
+  command->callback([command, options, status] {
+    if (command->count("--temp") == 0 && options->model.path.empty()) {
+      options->generate.sampling.temperature = kEmbeddedTemperature;
+    }
+    *status = Run(*options);
+  });
+}
+
+}  // namespace sluice::tools
