@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "models/utf8.h"
 
 namespace sluice {
 namespace {
@@ -78,29 +79,13 @@ double ShortestDecimal(float value) {
   return result;
 }
 
-// Bytes of the well-formed UTF-8 sequence (Unicode 15, table 3-7) at the front of `text`, 0 if
-// there is none.
-size_t Utf8Length(absl::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned second = byte(1);
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool surrogate = lead == 0xED && second > 0x9F;
-  const bool too_large = lead == 0xF4 && second > 0x8F;
-  return overlong || surrogate || too_large ? 0 : length;
-}
-
-// C0, DEL and C1 (U+0080 to U+009F): terminals act on them.
-bool IsControl(absl::string_view character) {
-  const auto lead = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return lead < 0x20 || lead == 0x7F;
-  return lead == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+// Well-formed (Unicode 15, table 3-7) and nothing that a terminal acts on: C0, DEL, C1.
+bool IsPrintable(const CodePoint& code, absl::string_view encoded) {
+  std::string shortest;
+  AppendUtf8(code.value, &shortest);
+  const bool surrogate = code.value >= 0xD800 && code.value <= 0xDFFF;
+  const bool control = code.value < 0x20 || (code.value >= 0x7F && code.value <= 0x9F);
+  return shortest == encoded && !surrogate && !control;
 }
 
 }  // namespace
@@ -206,19 +191,18 @@ absl::Status GgufFile::CheckNotShrunk() const {
 
 std::string Printable(absl::string_view text, size_t limit) {
   std::string result;
-  size_t at = 0;
-  while (at < text.size()) {
-    const size_t length = Utf8Length(text.substr(at));
-    const absl::string_view unit = text.substr(at, length > 0 ? length : 1);
-    if (at + unit.size() > limit) return result + "...";
-    if (length > 0 && !IsControl(unit)) {
-      absl::StrAppend(&result, unit);
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint code = DecodeUtf8(text.substr(at));
+    const absl::string_view encoded = text.substr(at, code.bytes);
+    at += code.bytes;
+    if (at > limit) return result + "...";
+    if (IsPrintable(code, encoded)) {
+      absl::StrAppend(&result, encoded);
     } else {
-      for (const char c : unit) {
+      for (const char c : encoded) {
         absl::StrAppendFormat(&result, "\\x%02X", static_cast<unsigned char>(c));
       }
     }
-    at += unit.size();
   }
   return result;
 }

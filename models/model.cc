@@ -13,30 +13,31 @@
 namespace sluice {
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
-  return FromFile(std::move(file));
+  SLUICE_ASSIGN_OR_RETURN(ModelFiles files, OpenModelFiles(path));
+  return FromFiles(std::move(files));
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::LoadEmbedded() {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
+  ModelFiles files;
+  SLUICE_ASSIGN_OR_RETURN(files.emplace_back(),
                           GgufFile::FromMemory(EmbeddedModel(), "embedded model"));
-  return FromFile(std::move(file));
+  return FromFiles(std::move(files));
 }
 
-absl::StatusOr<std::unique_ptr<Model>> Model::FromFile(std::unique_ptr<GgufFile> file) {
-  auto model = absl::WrapUnique(new Model(std::move(file)));
+absl::StatusOr<std::unique_ptr<Model>> Model::FromFiles(ModelFiles files) {
+  auto model = absl::WrapUnique(new Model(std::move(files)));
   SLUICE_RETURN_IF_ERROR(model->Initialize());
   return model;
 }
 
 absl::Status Model::AddFile(const absl::Status& status) const {
-  return absl::Status(status.code(), absl::StrCat(file_->path(), ": ", status.message()));
+  return absl::Status(status.code(), absl::StrCat(file().path(), ": ", status.message()));
 }
 
 absl::Status Model::Initialize() {
-  SLUICE_ASSIGN_OR_RETURN(config_, ReadConfig(*file_, &warnings_));
+  SLUICE_ASSIGN_OR_RETURN(config_, ReadConfig(file(), &warnings_));
   // Building the smallest graph finds and checks the weights of all of them.
-  WeightDirectory weights(*file_);
+  WeightDirectory weights(files_);
   const DecoderOptions smallest = {.max_tokens = 1, .context = 1};
   const absl::StatusOr<Graph> graph = BuildDecoder(config_, smallest, weights);
   if (!graph.ok()) return AddFile(graph.status());
@@ -53,22 +54,27 @@ void Model::WarnOfUnusedTensors(const std::vector<absl::string_view>& names) {
     absl::StrAppend(out, "'", Printable(name), "'");
   };
   std::string warning = absl::StrCat(
-      file_->path(), ": ", names.size(), names.size() == 1 ? " tensor is" : " tensors are",
+      file().path(), ": ", names.size(), names.size() == 1 ? " tensor is" : " tensors are",
       " not used: ", absl::StrJoin(names.begin(), names.begin() + shown, ", ", append_quoted));
   if (shown < names.size()) absl::StrAppend(&warning, " and ", names.size() - shown, " more");
   warnings_.push_back(std::move(warning));
 }
 
 absl::StatusOr<Graph> Model::BuildGraph(const DecoderOptions& options) const {
-  WeightDirectory weights(*file_);
+  WeightDirectory weights(files_);
   absl::StatusOr<Graph> graph = BuildDecoder(config_, options, weights);
   if (!graph.ok()) return AddFile(graph.status());
   return graph;
 }
 
+absl::Status Model::CheckNotShrunk() const {
+  for (const auto& file : files_) SLUICE_RETURN_IF_ERROR(file->CheckNotShrunk());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<const Tokenizer*> Model::tokenizer() {
   if (tokenizer_ == nullptr) {
-    SLUICE_ASSIGN_OR_RETURN(tokenizer_, Tokenizer::Load(*file_, &warnings_));
+    SLUICE_ASSIGN_OR_RETURN(tokenizer_, Tokenizer::Load(file(), &warnings_));
   }
   return tokenizer_.get();
 }

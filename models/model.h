@@ -10,22 +10,25 @@
 #include "graph/weights.h"
 #include "models/config.h"
 #include "models/decoder_options.h"
-#include "models/gguf.h"
+#include "models/model_files.h"
 #include "models/tokenizer.h"
 
 namespace sluice {
 
 class Model {
  public:
-  // Reads a file's directory and metadata and finds every weight; weights stay mapped and
-  // untouched. Errors name the file and the key or tensor: a configuration that ReadConfig
-  // refuses, a missing tensor, a wrong shape.
+  // Reads the directory and metadata of a file (of a split model: the first part; see
+  // model_files.h) and finds every weight. Weights stay mapped and untouched. Errors name the file
+  // and the key or tensor: a configuration that ReadConfig refuses, a missing tensor, a wrong
+  // shape.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path);
   // The model that is built into the program.
   static absl::StatusOr<std::unique_ptr<Model>> LoadEmbedded();
-  static absl::StatusOr<std::unique_ptr<Model>> FromFile(std::unique_ptr<GgufFile> file);
+  static absl::StatusOr<std::unique_ptr<Model>> FromFiles(ModelFiles files);
 
-  const GgufFile& file() const { return *file_; }
+  // The one with the metadata.
+  const GgufFile& file() const { return *files_[0]; }
+  const ModelFiles& files() const { return files_; }
   const ModelConfig& config() const { return config_; }
   // Oddities that were worked around; each names the file and the key or tensor.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -33,6 +36,9 @@ class Model {
   // The verified graph, as the architecture's builder emits it. After Load() only options can be
   // wrong; errors name them. Safe to call from several threads.
   absl::StatusOr<Graph> BuildGraph(const DecoderOptions& options) const;
+
+  // DataLoss if a file has become shorter since it was opened.
+  absl::Status CheckNotShrunk() const;
 
   // The data of every weight of the graphs that BuildGraph makes.
   const WeightTable& weights() const { return weights_; }
@@ -42,12 +48,12 @@ class Model {
   absl::StatusOr<const Tokenizer*> tokenizer();
 
  private:
-  explicit Model(std::unique_ptr<GgufFile> file) : file_(std::move(file)) {}
+  explicit Model(ModelFiles files) : files_(std::move(files)) {}
   absl::Status Initialize();
   absl::Status AddFile(const absl::Status& status) const;
   void WarnOfUnusedTensors(const std::vector<absl::string_view>& names);
 
-  std::unique_ptr<GgufFile> file_;
+  ModelFiles files_;
   ModelConfig config_;
   std::vector<std::string> warnings_;
   WeightTable weights_;

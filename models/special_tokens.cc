@@ -31,8 +31,8 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocabulary, bool swallow_space) {
     const absl::string_view text = vocabulary.Text(id);
     // Find() tells the first of duplicates from the others.
     if (!IsSpecial(type) || text.size() > kLongest || vocabulary.Find(text) != id) continue;
-    tokens_.push_back({text, id, type != TokenType::kUserDefined,
-                       swallow_space && !KeepsSpace(text)});
+    tokens_.push_back(
+        {text, id, type != TokenType::kUserDefined, swallow_space && !KeepsSpace(text)});
   }
   std::sort(tokens_.begin(), tokens_.end(),
             [](const Token& a, const Token& b) { return a.text < b.text; });
@@ -49,8 +49,7 @@ std::vector<Fragment> SpecialTokens::Split(absl::string_view text, bool parse_co
   return fragments;
 }
 
-std::vector<size_t> SpecialTokens::FindOccurring(absl::string_view text,
-                                                 bool parse_control) const {
+std::vector<size_t> SpecialTokens::FindOccurring(absl::string_view text, bool parse_control) const {
   std::vector<bool> occurs(tokens_.size(), false);
   for (size_t at = 0; at < text.size(); ++at) {
     MarkPrefixes(text.substr(at), &occurs);
@@ -78,12 +77,10 @@ void SpecialTokens::MarkPrefixes(absl::string_view text, std::vector<bool>* occu
     }
     if (length == text.size()) return;
     const uint8_t next = Byte(text, length);
-    low = std::partition_point(low, high, [&](const Token& token) {
-      return Byte(token.text, length) < next;
-    });
-    high = std::partition_point(low, high, [&](const Token& token) {
-      return Byte(token.text, length) == next;
-    });
+    low = std::partition_point(low, high,
+                               [&](const Token& token) { return Byte(token.text, length) < next; });
+    high = std::partition_point(
+        low, high, [&](const Token& token) { return Byte(token.text, length) == next; });
   }
 }
 

@@ -15,10 +15,20 @@ namespace {
 
 // Tokens that models end an answer with, by their text: files seldom name more than one of them.
 constexpr absl::string_view kEndTexts[] = {
-    "<|endoftext|>",     "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",
-    "<|im_end|>",        "<|end|>",         "<EOT>",      "_<EOT>",
-    "[EOT]",             "[EOS]",           "<eos>",      "<end_of_turn>",
-    "<end_of_utterance>", "<｜end▁of▁sentence｜>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<eos>",
+    "<end_of_turn>",
+    "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
 };
 
 // A control token by its text as well, but it ends an answer only where it is the eos token: other
@@ -33,15 +43,15 @@ struct FillInRole {
   absl::Span<const absl::string_view> texts;
   bool ends_generation;
 };
-constexpr absl::string_view kPrefixTexts[] = {
-    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>",    "<｜fim▁begin｜>",
-    "<PRE>",          "▁<PRE>",       "<|code_prefix|>", "<|prefix|>"};
-constexpr absl::string_view kSuffixTexts[] = {
-    "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>",    "<｜fim▁hole｜>",
-    "<SUF>",          "▁<SUF>",       "<|code_suffix|>", "<|suffix|>"};
-constexpr absl::string_view kMiddleTexts[] = {
-    "<|fim_middle|>", "<fim-middle>", "<fim_middle>",    "<｜fim▁end｜>",
-    "<MID>",          "▁<MID>",       "<|code_middle|>", "<|middle|>"};
+constexpr absl::string_view kPrefixTexts[] = {"<|fim_prefix|>",  "<fim-prefix>", "<fim_prefix>",
+                                              "<｜fim▁begin｜>", "<PRE>",        "▁<PRE>",
+                                              "<|code_prefix|>", "<|prefix|>"};
+constexpr absl::string_view kSuffixTexts[] = {"<|fim_suffix|>",  "<fim-suffix>", "<fim_suffix>",
+                                              "<｜fim▁hole｜>",  "<SUF>",        "▁<SUF>",
+                                              "<|code_suffix|>", "<|suffix|>"};
+constexpr absl::string_view kMiddleTexts[] = {"<|fim_middle|>",  "<fim-middle>", "<fim_middle>",
+                                              "<｜fim▁end｜>",   "<MID>",        "▁<MID>",
+                                              "<|code_middle|>", "<|middle|>"};
 constexpr absl::string_view kPadTexts[] = {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>",
                                            "[PAD]"};
 constexpr absl::string_view kRepositoryTexts[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
@@ -100,9 +110,7 @@ class VocabularyReader {
   // warning where the key's id is out of range.
   absl::StatusOr<TokenId> ReadId(absl::string_view key, TokenId fallback);
   TokenId FindFirst(absl::Span<const absl::string_view> texts) const;
-  void MarkControl(TokenId id) {
-    result_->types_[static_cast<size_t>(id)] = TokenType::kControl;
-  }
+  void MarkControl(TokenId id) { result_->types_[static_cast<size_t>(id)] = TokenType::kControl; }
   void MarkEnd(TokenId id) {
     if (id != kNoToken) result_->ends_.insert(id);
   }
@@ -125,16 +133,14 @@ absl::Status VocabularyReader::ReadModel() {
     return absl::UnimplementedError(AboutKey(file_, kModelKey, "unknown kind of vocabulary '",
                                              Printable(model), "', expected gpt2 or llama"));
   }
-  result_->model_ =
-      model == "gpt2" ? Vocabulary::Model::kBpe : Vocabulary::Model::kSentencePiece;
+  result_->model_ = model == "gpt2" ? Vocabulary::Model::kBpe : Vocabulary::Model::kSentencePiece;
   return absl::OkStatus();
 }
 
 absl::Status VocabularyReader::ReadTexts() {
   if (file_.Find(kTokensKey) == nullptr) return KeyError(file_, kTokensKey, "missing");
-  SLUICE_ASSIGN_OR_RETURN(
-      result_->texts_, ReadKey<std::vector<absl::string_view>>(file_, kTokensKey,
-                                                               &GgufValue::AsStrings, {}));
+  SLUICE_ASSIGN_OR_RETURN(result_->texts_, ReadKey<std::vector<absl::string_view>>(
+                                               file_, kTokensKey, &GgufValue::AsStrings, {}));
   const size_t count = result_->texts_.size();
   constexpr size_t kMost = std::numeric_limits<TokenId>::max();
   if (count == 0 || count > kMost) {
@@ -147,9 +153,8 @@ absl::Status VocabularyReader::ReadTypes() {
   const size_t count = result_->texts_.size();
   result_->types_.assign(count, TokenType::kNormal);
   if (file_.Find(kTypesKey) == nullptr) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> types,
-      ReadKey<std::vector<int64_t>>(file_, kTypesKey, &GgufValue::AsInts, {}));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> types,
+                          ReadKey<std::vector<int64_t>>(file_, kTypesKey, &GgufValue::AsInts, {}));
   if (types.size() < count) {
     return KeyError(file_, kTypesKey, "expected a type for each of ", count, " tokens, got ",
                     types.size());
@@ -164,15 +169,15 @@ absl::Status VocabularyReader::ReadTypes() {
 absl::Status VocabularyReader::ReadScores() {
   const size_t count = result_->texts_.size();
   if (file_.Find(kScoresKey) == nullptr) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(
-      result_->scores_,
-      ReadKey<std::vector<float>>(file_, kScoresKey, &GgufValue::AsFloats, {}));
+  SLUICE_ASSIGN_OR_RETURN(result_->scores_,
+                          ReadKey<std::vector<float>>(file_, kScoresKey, &GgufValue::AsFloats, {}));
   const std::vector<float>& scores = result_->scores_;
   if (scores.size() < count) {
     return KeyError(file_, kScoresKey, "expected a score for each of ", count, " tokens, got ",
                     scores.size());
   }
-  const auto nan = std::find_if(scores.begin(), scores.end(), [](float s) { return std::isnan(s); });
+  const auto nan =
+      std::find_if(scores.begin(), scores.end(), [](float s) { return std::isnan(s); });
   if (nan != scores.end()) {
     return KeyError(file_, kScoresKey, "element ", nan - scores.begin(), " is NaN");
   }
@@ -200,10 +205,8 @@ absl::Status VocabularyReader::ReadRoles() {
   const bool spm = result_->model_ == Vocabulary::Model::kSentencePiece;
   SLUICE_ASSIGN_OR_RETURN(result_->unknown_,
                           ReadId("tokenizer.ggml.unknown_token_id", spm ? 0 : kNoToken));
-  SLUICE_ASSIGN_OR_RETURN(result_->bos_,
-                          ReadId("tokenizer.ggml.bos_token_id", spm ? 1 : kNoToken));
-  SLUICE_ASSIGN_OR_RETURN(result_->eos_,
-                          ReadId("tokenizer.ggml.eos_token_id", spm ? 2 : kNoToken));
+  SLUICE_ASSIGN_OR_RETURN(result_->bos_, ReadId("tokenizer.ggml.bos_token_id", spm ? 1 : kNoToken));
+  SLUICE_ASSIGN_OR_RETURN(result_->eos_, ReadId("tokenizer.ggml.eos_token_id", spm ? 2 : kNoToken));
   SLUICE_ASSIGN_OR_RETURN(const TokenId eot, ReadId("tokenizer.ggml.eot_token_id", kNoToken));
   SLUICE_ASSIGN_OR_RETURN(const TokenId eom, ReadId("tokenizer.ggml.eom_token_id", kNoToken));
   MarkEnd(result_->eos_);
@@ -242,8 +245,8 @@ absl::StatusOr<TokenId> VocabularyReader::ReadId(absl::string_view key, TokenId 
                           ReadKey<int64_t>(file_, key, &GgufValue::AsInt, fallback));
   if (id == fallback) return fallback;
   if (id >= 0 && id < result_->size()) return static_cast<TokenId>(id);
-  warnings_.push_back(AboutKey(file_, key, "ignored: ", id, " is not one of ", result_->size(),
-                               " tokens"));
+  warnings_.push_back(
+      AboutKey(file_, key, "ignored: ", id, " is not one of ", result_->size(), " tokens"));
   return fallback;
 }
 
@@ -258,8 +261,8 @@ TokenId VocabularyReader::FindFirst(absl::Span<const absl::string_view> texts) c
 void VocabularyReader::Report(const Oddity& oddity, absl::string_view what) {
   if (oddity.count == 0) return;
   warnings_.push_back(AboutKey(file_, kTokensKey, oddity.count, " tokens ", what,
-                               ", so no text is encoded to them; the first is ", oddity.first,
-                               " '", Printable(result_->Text(oddity.first)), "'"));
+                               ", so no text is encoded to them; the first is ", oddity.first, " '",
+                               Printable(result_->Text(oddity.first)), "'"));
 }
 
 absl::StatusOr<std::unique_ptr<Vocabulary>> Vocabulary::Load(const GgufFile& file,

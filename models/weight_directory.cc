@@ -21,6 +21,11 @@ std::string OwnTensor(const WeightSpec& spec) {
   return absl::StrCat(absl::StripSuffix(spec.name, kBias), Suffix(spec));
 }
 
+// "": the weight is never fused. No tensor has that name.
+std::string FusedTensor(const WeightSpec& spec) {
+  return spec.fused.tensor.empty() ? "" : absl::StrCat(spec.fused.tensor, Suffix(spec));
+}
+
 std::string ExpertTensor(const WeightSpec& spec, int64_t expert) {
   const absl::string_view stem = absl::StripSuffix(absl::StripSuffix(spec.name, kBias), "_exps");
   return absl::StrCat(stem, ".", expert, Suffix(spec));
@@ -47,70 +52,75 @@ absl::Status TensorError(absl::string_view tensor, const Args&... message) {
   return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor, "': ", message...));
 }
 
+absl::Status CheckShape(const GgufTensor& tensor, absl::Span<const int64_t> expected) {
+  if (WithoutLeadingOnes(tensor.shape) == WithoutLeadingOnes(expected)) return absl::OkStatus();
+  return TensorError(tensor.name, "expected the shape ", ShapeText(expected), ", got ",
+                     ShapeText(tensor.shape));
+}
+
 }  // namespace
 
-WeightDirectory::WeightDirectory(const GgufFile& file)
-    : file_(file), used_(file.tensors().size(), false) {}
-
-const GgufTensor* WeightDirectory::FindFused(const WeightSpec& spec) const {
-  if (spec.fused.tensor.empty()) return nullptr;
-  return file_.FindTensor(absl::StrCat(spec.fused.tensor, Suffix(spec)));
+WeightDirectory::WeightDirectory(const ModelFiles& files) {
+  for (const auto& file : files) {
+    for (const GgufTensor& tensor : file->tensors()) {
+      index_.emplace(tensor.name, entries_.size());
+      entries_.push_back({&tensor, file.get()});
+    }
+  }
 }
 
 bool WeightDirectory::Contains(const WeightSpec& spec) const {
-  return file_.FindTensor(OwnTensor(spec)) != nullptr || FindFused(spec) != nullptr ||
-         (spec.experts > 0 && file_.FindTensor(ExpertTensor(spec, 0)) != nullptr);
+  return index_.contains(OwnTensor(spec)) || index_.contains(FusedTensor(spec)) ||
+         (spec.experts > 0 && index_.contains(ExpertTensor(spec, 0)));
 }
 
-absl::Status WeightDirectory::Use(const GgufTensor& tensor,
-                                  absl::Span<const int64_t> expected_shape) {
-  if (WithoutLeadingOnes(tensor.shape) != WithoutLeadingOnes(expected_shape)) {
-    return TensorError(tensor.name, "expected the shape ", ShapeText(expected_shape), ", got ",
-                       ShapeText(tensor.shape));
-  }
-  used_[static_cast<size_t>(&tensor - file_.tensors().data())] = true;
-  return absl::OkStatus();
+WeightDirectory::Entry* WeightDirectory::Find(absl::string_view tensor) {
+  const auto it = index_.find(tensor);
+  return it == index_.end() ? nullptr : &entries_[it->second];
 }
 
-absl::StatusOr<DType> WeightDirectory::BindWhole(const GgufTensor& tensor, const WeightSpec& spec,
+absl::StatusOr<DType> WeightDirectory::BindWhole(Entry& entry, const WeightSpec& spec,
                                                  WeightPieces* pieces) {
-  SLUICE_RETURN_IF_ERROR(Use(tensor, StackedShape(spec)));
-  pieces->push_back(file_.Data(tensor));
-  return tensor.dtype;
+  SLUICE_RETURN_IF_ERROR(CheckShape(*entry.tensor, StackedShape(spec)));
+  entry.used = true;
+  pieces->push_back(entry.data());
+  return entry.tensor->dtype;
 }
 
-absl::StatusOr<DType> WeightDirectory::BindRows(const GgufTensor& tensor, const WeightSpec& spec,
+absl::StatusOr<DType> WeightDirectory::BindRows(Entry& entry, const WeightSpec& spec,
                                                 WeightPieces* pieces) {
   WeightSpec fused = spec;
   fused.shape[0] = spec.fused.total;
-  SLUICE_RETURN_IF_ERROR(Use(tensor, StackedShape(fused)));
+  SLUICE_RETURN_IF_ERROR(CheckShape(*entry.tensor, StackedShape(fused)));
+  entry.used = true;
   // Rows are whole blocks, so that ranges of them are ranges of bytes.
-  const absl::Span<const std::byte> data = file_.Data(tensor);
   const int64_t experts = std::max<int64_t>(spec.experts, 1);
-  const int64_t row_bytes = tensor.bytes / (experts * spec.fused.total);
+  const int64_t row_bytes = entry.tensor->bytes / (experts * spec.fused.total);
   for (int64_t expert = 0; expert < experts; ++expert) {
     const int64_t first = expert * spec.fused.total + spec.fused.first;
-    pieces->push_back(data.subspan(static_cast<size_t>(first * row_bytes),
-                                   static_cast<size_t>(spec.shape[0] * row_bytes)));
+    pieces->push_back(entry.data().subspan(static_cast<size_t>(first * row_bytes),
+                                           static_cast<size_t>(spec.shape[0] * row_bytes)));
   }
-  return tensor.dtype;
+  return entry.tensor->dtype;
 }
 
 absl::StatusOr<DType> WeightDirectory::BindExperts(const WeightSpec& spec, WeightPieces* pieces) {
   DType dtype = DType::kF32;
   for (int64_t expert = 0; expert < spec.experts; ++expert) {
     const std::string name = ExpertTensor(spec, expert);
-    const GgufTensor* tensor = file_.FindTensor(name);
-    if (tensor == nullptr) {
+    Entry* entry = Find(name);
+    if (entry == nullptr) {
       return TensorError(name, "missing, though tensors of other experts are there");
     }
-    if (expert == 0) dtype = tensor->dtype;
-    if (tensor->dtype != dtype) {
+    const GgufTensor& tensor = *entry->tensor;
+    if (expert == 0) dtype = tensor.dtype;
+    if (tensor.dtype != dtype) {
       return TensorError(name, "expected ", Name(dtype), " as of expert 0, got ",
-                         Name(tensor->dtype));
+                         Name(tensor.dtype));
     }
-    SLUICE_RETURN_IF_ERROR(Use(*tensor, spec.shape));
-    pieces->push_back(file_.Data(*tensor));
+    SLUICE_RETURN_IF_ERROR(CheckShape(tensor, spec.shape));
+    entry->used = true;
+    pieces->push_back(entry->data());
   }
   return dtype;
 }
@@ -119,10 +129,10 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
   WeightPieces pieces;
   absl::StatusOr<DType> dtype;
   std::string tensor = OwnTensor(spec);
-  if (const GgufTensor* own = file_.FindTensor(tensor)) {
+  if (Entry* own = Find(tensor)) {
     dtype = BindWhole(*own, spec, &pieces);
-  } else if (const GgufTensor* fused = FindFused(spec)) {
-    tensor = fused->name;
+  } else if (Entry* fused = Find(FusedTensor(spec))) {
+    tensor = fused->tensor->name;
     dtype = BindRows(*fused, spec, &pieces);
   } else if (Contains(spec)) {
     tensor = ExpertTensor(spec, 0);
@@ -141,8 +151,8 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
 
 std::vector<absl::string_view> WeightDirectory::UnusedTensors() const {
   std::vector<absl::string_view> unused;
-  for (size_t i = 0; i < used_.size(); ++i) {
-    if (!used_[i]) unused.push_back(file_.tensors()[i].name);
+  for (const Entry& entry : entries_) {
+    if (!entry.used) unused.push_back(entry.tensor->name);
   }
   return unused;
 }

@@ -1,4 +1,4 @@
-// Finds the data of a graph's weights among a file's tensors, whichever way they are stored.
+// Finds the data of a graph's weights among a model's tensors, whichever way they are stored.
 //
 // A weight is named after its tensor, without ".weight": "blk.0.attn_q", "blk.0.attn_q.bias".
 // Where there is no such tensor, it may be
@@ -6,7 +6,7 @@
 //     ffn_up_exps of ffn_gate_up_exps, there in every expert), or
 //   - for experts, one tensor each, as older files have it ("blk.0.ffn_gate.3.weight" for expert
 //     3 of "blk.0.ffn_gate_exps").
-// Either way the data stays in the file: only views of it are made, and none of it is read.
+// Either way the data stays where it is: only views of it are made, and none of it is read.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 #include "absl/types/span.h"
 #include "graph/type.h"
 #include "graph/weights.h"
-#include "models/gguf.h"
+#include "models/model_files.h"
 
 namespace sluice {
 
@@ -38,9 +38,10 @@ struct WeightSpec {
 
 class WeightDirectory {
  public:
-  explicit WeightDirectory(const GgufFile& file);
+  // The files must outlive the directory and its table.
+  explicit WeightDirectory(const ModelFiles& files);
 
-  // True if the file stores the weight, rightly or wrongly.
+  // True if the weight is stored, rightly or wrongly.
   bool Contains(const WeightSpec& spec) const;
 
   // Checks the weight's tensors, adds its pieces to the table and returns its type. Errors name
@@ -49,21 +50,24 @@ class WeightDirectory {
   absl::StatusOr<TensorType> Bind(const WeightSpec& spec);
 
   const WeightTable& table() const { return table_; }
-  // Tensors of the file that no bound weight lies in, in file order.
+  // Tensors that no bound weight lies in, in file order.
   std::vector<absl::string_view> UnusedTensors() const;
 
  private:
-  const GgufTensor* FindFused(const WeightSpec& spec) const;
-  absl::StatusOr<DType> BindWhole(const GgufTensor& tensor, const WeightSpec& spec,
-                                  WeightPieces* pieces);
-  absl::StatusOr<DType> BindRows(const GgufTensor& tensor, const WeightSpec& spec,
-                                 WeightPieces* pieces);
+  struct Entry {
+    const GgufTensor* tensor;
+    const GgufFile* file;
+    bool used = false;
+    absl::Span<const std::byte> data() const { return file->Data(*tensor); }
+  };
+  Entry* Find(absl::string_view tensor);
+  absl::StatusOr<DType> BindWhole(Entry& entry, const WeightSpec& spec, WeightPieces* pieces);
+  absl::StatusOr<DType> BindRows(Entry& entry, const WeightSpec& spec, WeightPieces* pieces);
   absl::StatusOr<DType> BindExperts(const WeightSpec& spec, WeightPieces* pieces);
-  absl::Status Use(const GgufTensor& tensor, absl::Span<const int64_t> expected_shape);
 
-  const GgufFile& file_;
+  std::vector<Entry> entries_;
+  absl::flat_hash_map<absl::string_view, size_t> index_;  // into entries_, by tensor name
   WeightTable table_;
-  std::vector<bool> used_;  // one for each tensor of the file
 };
 
 }  // namespace sluice

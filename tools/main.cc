@@ -1,15 +1,41 @@
 // sluice: one program, one subcommand per job. Exit codes: 0 done, 1 failed with one clear line on
 // stderr, 2 wrong usage.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "tools/commands.h"
 
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kWrongUsage = 2;
+
+// llama.cpp's names of several letters behind one dash, which the parser would take for several
+// options of one letter.
+constexpr std::array<std::pair<absl::string_view, absl::string_view>, 3> kShortNames = {{
+    {"-ctk", "--cache-type-k"},
+    {"-ctv", "--cache-type-v"},
+    {"-ub", "--ubatch-size"},
+}};
+
+// The arguments in the order that CLI11 wants: last first.
+std::vector<std::string> Arguments(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = argc - 1; i > 0; --i) {
+    std::string argument = argv[i];
+    for (const auto& [name, full] : kShortNames) {
+      if (argument == name) argument = std::string(full);
+    }
+    arguments.push_back(std::move(argument));
+  }
+  return arguments;
+}
 
 }  // namespace
 
@@ -36,7 +62,7 @@ int main(int argc, char** argv) {
   AddBench(app, &status);
   AddOps(app, &status);
   try {
-    app.parse(argc, argv);
+    app.parse(Arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kWrongUsage;

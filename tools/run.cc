@@ -76,7 +76,7 @@ absl::Status Run(RunOptions options) {
   SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, loaded.model->tokenizer());
   const std::vector<TokenId> ids = tokenizer->Encode(prompt, {.parse_special = options.special});
 
-  StreamingDecoder decoder(*tokenizer);
+  StreamingDecoder decoder(*tokenizer, {.continues = true});
   options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
   options.generate.on_token = [&](TokenId id) {
     std::cout << decoder.Push(id) << std::flush;

@@ -32,7 +32,7 @@ absl::Status Tokenize(const TokenizeCommand& command) {
   for (const std::string& warning : warnings) Warn(warning);
   if (command.from_ids) {
     SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(command.ids));
-    std::cout << tokenizer->Decode(ids, /*special=*/true);
+    std::cout << tokenizer->Detokenize(ids, {.special = true});
     if (isatty(STDOUT_FILENO)) std::cout << "\n";  // bytes as they are for a pipe
     return absl::OkStatus();
   }

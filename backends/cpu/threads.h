@@ -4,6 +4,8 @@
 // calling thread alone, so regions and library calls never fight over cores.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -31,7 +33,15 @@ class Threads {
   // Calls body(index, thread) for every index of [0, n), handed out one by one: for pieces of work
   // of unequal size, such as experts.
   template <typename Body>
-  void ForEach(int64_t n, const Body& body) const;
+  void ForEach(int64_t n, const Body& body) const {
+    const int workers = static_cast<int>(std::clamp<int64_t>(n, 1, count_));
+    if (workers == 1) {
+      for (int64_t i = 0; i < n; ++i) body(i, 0);
+      return;
+    }
+#pragma omp parallel for num_threads(workers) schedule(dynamic, 1)
+    for (int64_t i = 0; i < n; ++i) body(i, omp_get_thread_num());
+  }
 
  private:
   int count_;

@@ -5,32 +5,44 @@
 namespace sluice {
 namespace {
 
+// The loops go over the low and then the high nibbles: compilers vectorise an inner loop that
+// stores in one place.
+
 void DecodeQ4_0(const BlockQ4_0& block, float* __restrict out) {
   const float d = LoadF16(block.d);
-  for (int i = 0; i < 16; ++i) {
-    out[i] = d * static_cast<float>((block.qs[i] & 15) - 8);
-    out[i + 16] = d * static_cast<float>((block.qs[i] >> 4) - 8);
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 16; ++i) {
+      const int q = (block.qs[i] >> (4 * half)) & 15;
+      out[16 * half + i] = d * static_cast<float>(q - 8);
+    }
   }
 }
 
 void DecodeQ4_1(const BlockQ4_1& block, float* __restrict out) {
   const float d = LoadF16(block.d);
   const float m = LoadF16(block.m);
-  for (int i = 0; i < 16; ++i) {
-    out[i] = d * static_cast<float>(block.qs[i] & 15) + m;
-    out[i + 16] = d * static_cast<float>(block.qs[i] >> 4) + m;
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 16; ++i) {
+      const int q = (block.qs[i] >> (4 * half)) & 15;
+      out[16 * half + i] = d * static_cast<float>(q) + m;
+    }
   }
 }
 
-// The fifth bit of an element, in place above its nibble.
-int HighBit(uint32_t qh, int element) { return static_cast<int>((qh >> element) & 1u) << 4; }
+// The quant of 5 bits at element 16 * half + i, for Q5_0 and Q5_1.
+int Quant5(const uint8_t* qs, uint32_t qh, int half, int i) {
+  const int low = (qs[i] >> (4 * half)) & 15;
+  const int high = static_cast<int>(qh >> (16 * half + i)) & 1;
+  return low | (high << 4);
+}
 
 void DecodeQ5_0(const BlockQ5_0& block, float* __restrict out) {
   const float d = LoadF16(block.d);
   const uint32_t qh = LoadU32(block.qh);
-  for (int i = 0; i < 16; ++i) {
-    out[i] = d * static_cast<float>(((block.qs[i] & 15) | HighBit(qh, i)) - 16);
-    out[i + 16] = d * static_cast<float>(((block.qs[i] >> 4) | HighBit(qh, i + 16)) - 16);
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 16; ++i) {
+      out[16 * half + i] = d * static_cast<float>(Quant5(block.qs, qh, half, i) - 16);
+    }
   }
 }
 
@@ -38,9 +50,10 @@ void DecodeQ5_1(const BlockQ5_1& block, float* __restrict out) {
   const float d = LoadF16(block.d);
   const float m = LoadF16(block.m);
   const uint32_t qh = LoadU32(block.qh);
-  for (int i = 0; i < 16; ++i) {
-    out[i] = d * static_cast<float>((block.qs[i] & 15) | HighBit(qh, i)) + m;
-    out[i + 16] = d * static_cast<float>((block.qs[i] >> 4) | HighBit(qh, i + 16)) + m;
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 16; ++i) {
+      out[16 * half + i] = d * static_cast<float>(Quant5(block.qs, qh, half, i)) + m;
+    }
   }
 }
 

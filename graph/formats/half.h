@@ -10,7 +10,7 @@ namespace sluice {
 
 // `condition ? yes : no` by masking: compilers turn the operator into a branch where one side is a
 // floating-point operation, which might trap.
-inline uint32_t Select(bool condition, uint32_t yes, uint32_t no) {
+inline uint32_t SelectBits(bool condition, uint32_t yes, uint32_t no) {
   return no ^ ((yes ^ no) & (0u - static_cast<uint32_t>(condition)));
 }
 
@@ -23,7 +23,7 @@ inline uint16_t Bf16FromF32(float value) {
   const uint32_t quiet_nan = bits | 0x400000u;
   const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
   const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  return static_cast<uint16_t>(Select(is_nan, quiet_nan, rounded) >> 16);
+  return static_cast<uint16_t>(SelectBits(is_nan, quiet_nan, rounded) >> 16);
 }
 
 // IEEE 754-2019 binary16 to binary32: exact.
@@ -40,8 +40,8 @@ inline float F32FromF16(uint16_t half) {
   const uint32_t subnormal = std::bit_cast<uint32_t>(with_one - implicit_one);
   const uint32_t normal = magnitude + kRebias;
   const uint32_t infinity_or_nan = normal + kRebias;
-  const uint32_t finite = Select(exponent == 0, subnormal, normal);
-  return std::bit_cast<float>(sign | Select(exponent == 0x0f800000u, infinity_or_nan, finite));
+  const uint32_t finite = SelectBits(exponent == 0, subnormal, normal);
+  return std::bit_cast<float>(sign | SelectBits(exponent == 0x0f800000u, infinity_or_nan, finite));
 }
 
 inline uint16_t F16FromF32(float value) {
@@ -53,11 +53,11 @@ inline uint16_t F16FromF32(float value) {
   const float aligned = std::bit_cast<float>(magnitude) + 0.5f;
   const uint32_t subnormal = std::bit_cast<uint32_t>(aligned) - 0x3f000000u;
   const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
-  const uint32_t finite = Select(magnitude < 0x38800000u, subnormal, normal);
+  const uint32_t finite = SelectBits(magnitude < 0x38800000u, subnormal, normal);
   const uint32_t quiet_nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
-  const uint32_t special = Select(magnitude > 0x7f800000u, quiet_nan, 0x7c00u);
+  const uint32_t special = SelectBits(magnitude > 0x7f800000u, quiet_nan, 0x7c00u);
   const bool rounds_to_finite = magnitude < 0x477ff000u;  // 65520, half way to 2^16
-  return static_cast<uint16_t>(sign | Select(rounds_to_finite, finite, special));
+  return static_cast<uint16_t>(sign | SelectBits(rounds_to_finite, finite, special));
 }
 
 }  // namespace sluice

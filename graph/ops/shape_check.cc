@@ -311,6 +311,20 @@ const float* RowReader::Row(int64_t row) {
   return buffer_.data();
 }
 
+void MultiplyRows(const RowProduct& product, RowReader& weight) {
+  const int64_t cols = weight.cols();
+  for (int64_t o = 0; o < product.out; ++o) {
+    const float* w = weight.Row(product.first_row + o);
+    const double bias = product.bias == nullptr ? 0.0 : product.bias[o];
+    for (int64_t i = 0; i < product.rows; ++i) {
+      const float* x = product.x + i * cols;
+      double sum = bias;
+      for (int64_t j = 0; j < cols; ++j) sum += static_cast<double>(x[j]) * w[j];
+      product.y[i * product.out + o] = static_cast<float>(sum);
+    }
+  }
+}
+
 OpCost StreamingCost(const CostContext& context, double flops) {
   OpCost cost{.flops = flops};
   for (size_t i = 0; i < context.operands.size(); ++i) {

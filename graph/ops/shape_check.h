@@ -92,6 +92,7 @@ class RowReader {
   explicit RowReader(const TensorView& view);
   // Row 0..view.rows()-1, all dimensions but the last counted together. Valid until the next call.
   const float* Row(int64_t row);
+  int64_t cols() const { return view_.cols(); }
 
  private:
   TensorView view_;
@@ -100,9 +101,25 @@ class RowReader {
   std::vector<float> buffer_;
 };
 
+// y[i,o] = bias[o] + sum_j x[i,j] * W[first_row + o, j] for o < out, i < rows, where W is what
+// `weight` reads and j runs over its columns. Sums in float64. `bias` may be null.
+struct RowProduct {
+  const float* x;
+  int64_t rows;
+  int64_t first_row;
+  int64_t out;
+  const float* bias;
+  float* y;
+};
+void MultiplyRows(const RowProduct& product, RowReader& weight);
+
 // --- Cost -----------------------------------------------------------------------------------
 
 // All operands read and all results written once, with `flops` operations.
 OpCost StreamingCost(const CostContext& context, double flops);
+
+// Operations per element of silu: negate, exp, add, divide. A transcendental function counts as
+// one. gelu is counted the same.
+inline constexpr double kActivationFlops = 4;
 
 }  // namespace sluice

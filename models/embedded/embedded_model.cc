@@ -2,11 +2,13 @@
 
 #include <cstdint>
 
-// Defined in embedded_model.S.
+// Defined in embedded_model.S, by names that C and the assembler share.
+// NOLINTBEGIN(readability-identifier-naming)
 extern "C" {
 extern const std::byte sluice_embedded_model_data[];
 extern const uint64_t sluice_embedded_model_size;
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace sluice {
 

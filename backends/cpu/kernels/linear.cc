@@ -1,0 +1,158 @@
+// CPU kernels of the linear family: embedding, matmul, glu.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/kernels/activation.h"
+#include "backends/cpu/kernels/panel.h"
+#include "backends/cpu/step.h"
+#include "graph/formats/dequantize.h"
+#include "graph/status_macros.h"
+
+namespace sluice::cpu {
+namespace {
+
+const float* DataOrNull(absl::Span<const TensorView> operands, size_t i) {
+  return i < operands.size() ? operands[i].f32() : nullptr;
+}
+
+class EmbeddingStep : public Step {
+ public:
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& table = args.operands[0];
+    const TensorView& ids = args.operands[1];
+    const TensorView& out = args.results[0];
+    for (int64_t i = 0; i < ids.elements(); ++i) {
+      const int32_t id = ids.i32()[i];
+      if (id < 0 || id >= table.dim(0)) {
+        return absl::OutOfRangeError(absl::StrCat("id ", id, " at position ", i,
+                                                  " is not in 0 to ", table.dim(0) - 1));
+      }
+    }
+    const DequantizeFn decode = DequantizerFor(table.dtype);
+    args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        decode(table.data + ids.i32()[i] * table.row_bytes(), table.cols(),
+               out.f32() + i * table.cols());
+      }
+    });
+    return absl::OkStatus();
+  }
+};
+
+class MatmulStep : public Step {
+ public:
+  explicit MatmulStep(const LowerContext& context) : threads_(context.caps.threads()) {
+    const Shape& weight = context.call.operands[1]->shape;
+    split_ = PanelSplit(weight[0].factor(), weight[1].factor(), context.caps);
+  }
+  int64_t scratch_bytes() const override {
+    return threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
+  }
+
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& x = args.operands[0];
+    const TensorView& weight = args.operands[1];
+    const TensorView& y = args.results[0];
+    const WeightMatrix w{weight.dtype, weight.data, weight.dim(0), weight.dim(1),
+                         DataOrNull(args.operands, 2)};
+    float* scratch = reinterpret_cast<float*>(args.scratch);
+    args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
+      const int64_t begin = split_.begin(panel);
+      MultiplyPanel(w, begin, split_.end(panel), x.f32(), x.rows(), y.f32() + begin, y.cols(),
+                    scratch + thread * split_.scratch_floats());
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  int64_t threads_;
+  PanelSplit split_;
+};
+
+// Gate and up panels of the same output columns, one after the other, so that the activation and
+// the product happen while both are in cache.
+class GluStep : public Step {
+ public:
+  GluStep(const LowerContext& context, int64_t max_rows)
+      : threads_(context.caps.threads()),
+        max_rows_(max_rows),
+        activation_(ActivationNamed(context.call.String("act"))) {
+    const Shape& weight = context.call.operands[1]->shape;
+    split_ = PanelSplit(weight[0].factor(), weight[1].factor(), context.caps);
+  }
+  int64_t scratch_bytes() const override {
+    return threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
+  }
+
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& x = args.operands[0];
+    const TensorView& y = args.results[0];
+    const WeightMatrix gate = Matrix(args, 1, 3);
+    const WeightMatrix up = Matrix(args, 2, 4);
+    args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
+      float* decoded = reinterpret_cast<float*>(args.scratch) + thread * ThreadFloats();
+      float* gates = decoded + split_.scratch_floats();
+      const int64_t begin = split_.begin(panel), end = split_.end(panel), width = end - begin;
+      MultiplyPanel(gate, begin, end, x.f32(), x.rows(), gates, width, decoded);
+      MultiplyPanel(up, begin, end, x.f32(), x.rows(), y.f32() + begin, y.cols(), decoded);
+      for (int64_t i = 0; i < x.rows(); ++i) {
+        GateInPlace(activation_, gates + i * width, y.f32() + i * y.cols() + begin, width);
+      }
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  static WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias) {
+    const TensorView& view = args.operands[weight];
+    return {view.dtype, view.data, view.dim(0), view.dim(1), DataOrNull(args.operands, bias)};
+  }
+  int64_t ThreadFloats() const {
+    return split_.scratch_floats() + max_rows_ * split_.rows_per_panel();
+  }
+
+  int64_t threads_;
+  int64_t max_rows_;
+  Activation activation_;
+  PanelSplit split_;
+};
+
+absl::Status AcceptsTable(const Node& node, const proto::DeviceCaps&) {
+  return AcceptsWeight(*node.operand(0));
+}
+absl::Status AcceptsMatmul(const Node& node, const proto::DeviceCaps&) {
+  return AcceptsWeight(*node.operand(1));
+}
+absl::Status AcceptsGlu(const Node& node, const proto::DeviceCaps&) {
+  SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(1)));
+  return AcceptsWeight(*node.operand(2));
+}
+
+absl::StatusOr<std::unique_ptr<Step>> LowerEmbedding(const LowerContext&) {
+  return std::make_unique<EmbeddingStep>();
+}
+absl::StatusOr<std::unique_ptr<Step>> LowerMatmul(const LowerContext& context) {
+  return std::make_unique<MatmulStep>(context);
+}
+absl::StatusOr<std::unique_ptr<Step>> LowerGlu(const LowerContext& context) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t rows,
+                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
+  return std::make_unique<GluStep>(context, rows);
+}
+
+}  // namespace
+
+void AddLinearKernels(std::vector<CpuKernel>* kernels) {
+  kernels->push_back({{"cpu.embedding", "embedding", "decodes the chosen rows", AcceptsTable},
+                      LowerEmbedding});
+  kernels->push_back({{"cpu.matmul.panel", "matmul",
+                       "decodes panels of the weight and multiplies them with oneDNN",
+                       AcceptsMatmul},
+                      LowerMatmul});
+  kernels->push_back({{"cpu.glu.panel", "glu",
+                       "gate and up panels with oneDNN, activation and product while in cache",
+                       AcceptsGlu},
+                      LowerGlu});
+}
+
+}  // namespace sluice::cpu

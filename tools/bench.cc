@@ -1,0 +1,230 @@
+// sluice bench: speed of prompt processing and text generation, in llama-bench's terms.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <numeric>
+#include <random>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "graph/status_macros.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+#include "tools/progress.h"
+
+namespace sluice::tools {
+namespace {
+
+struct BenchOptions {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  std::vector<int64_t> prompts = {512};
+  std::vector<int64_t> generations = {128};
+  int64_t depth = 0;
+  int64_t batch = 512;
+  int repetitions = 5;
+  std::string output = "md";
+};
+
+// One line of the result: a test and its speeds, one per repetition, in tokens per second.
+struct BenchResult {
+  int64_t prompt = 0, generation = 0, depth = 0;
+  std::vector<double> samples;
+
+  std::string Name() const {
+    const std::string base =
+        prompt > 0 ? absl::StrCat("pp", prompt) : absl::StrCat("tg", generation);
+    return depth > 0 ? absl::StrCat(base, " @ d", depth) : base;
+  }
+  double Mean() const {
+    return std::accumulate(samples.begin(), samples.end(), 0.0) / static_cast<double>(samples.size());
+  }
+  double Spread() const {  // standard deviation of the sample
+    if (samples.size() < 2) return 0;
+    double sum = 0;
+    for (double s : samples) sum += (s - Mean()) * (s - Mean());
+    return std::sqrt(sum / static_cast<double>(samples.size() - 1));
+  }
+  double Median() const {
+    std::vector<double> sorted = samples;
+    std::sort(sorted.begin(), sorted.end());
+    const size_t middle = sorted.size() / 2;
+    return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  }
+};
+
+std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, std::mt19937& random) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocabulary)));
+  }
+  return ids;
+}
+
+// Runs one repetition and returns its tokens per second.
+absl::StatusOr<double> Measure(Session& session, const BenchResult& test, std::mt19937& random) {
+  const std::unique_ptr<Sequence> sequence = session.NewSequence();
+  if (test.depth > 0) {
+    const auto ids = RandomIds(test.depth, session.vocabulary(), random);
+    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequence, ids).status());
+  }
+  const int64_t count = test.prompt > 0 ? test.prompt : test.generation;
+  const auto ids = RandomIds(count, session.vocabulary(), random);
+  const auto start = std::chrono::steady_clock::now();
+  if (test.prompt > 0) {
+    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequence, ids).status());
+  } else {
+    for (int32_t id : ids) {
+      const StepToken token{sequence.get(), id, true};
+      SLUICE_RETURN_IF_ERROR(session.Step({&token, 1}).status());
+    }
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(count) / elapsed.count();
+}
+
+absl::StatusOr<std::vector<BenchResult>> RunTests(const BenchOptions& options, Session& session) {
+  std::vector<BenchResult> tests;
+  for (int64_t p : options.prompts) {
+    if (p > 0) tests.push_back({.prompt = p, .depth = options.depth});
+  }
+  for (int64_t n : options.generations) {
+    if (n > 0) tests.push_back({.generation = n, .depth = options.depth});
+  }
+  std::mt19937 random(1234);
+  Progress progress("bench", static_cast<int64_t>(tests.size()) * (options.repetitions + 1));
+  for (BenchResult& test : tests) {
+    // A first run compiles the executables and touches every page.
+    BenchResult warm_up = test;
+    warm_up.generation = std::min<int64_t>(warm_up.generation, 4);
+    SLUICE_RETURN_IF_ERROR(Measure(session, warm_up, random).status());
+    progress.Advance();
+    for (int i = 0; i < options.repetitions; ++i) {
+      SLUICE_ASSIGN_OR_RETURN(const double speed, Measure(session, test, random));
+      test.samples.push_back(speed);
+      progress.Advance();
+    }
+  }
+  return tests;
+}
+
+struct ModelFacts {
+  std::string name;
+  int64_t bytes = 0, parameters = 0;
+};
+
+ModelFacts FactsOf(const Model& model) {
+  ModelFacts facts;
+  const GgufValue* name = model.file().Find("general.name");
+  const auto text = name != nullptr ? name->AsString() : absl::StatusOr<absl::string_view>("");
+  facts.name = absl::StrCat(model.config().architecture, " ", Printable(text.value_or("")));
+  for (const GgufTensor& tensor : model.file().tensors()) {
+    facts.bytes += tensor.bytes;
+    facts.parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1},
+                                        std::multiplies<>());
+  }
+  return facts;
+}
+
+void PrintMarkdown(const ModelFacts& facts, const Backend& backend,
+                   const std::vector<BenchResult>& results) {
+  std::cout << "| model | size | params | backend | threads | test | t/s |\n"
+            << "| --- | ---: | ---: | --- | ---: | ---: | ---: |\n";
+  for (const BenchResult& result : results) {
+    std::cout << absl::StreamFormat("| %s | %.2f MiB | %.2f M | %s | %d | %s | %.2f ± %.2f |\n",
+                                    facts.name, static_cast<double>(facts.bytes) / (1 << 20),
+                                    static_cast<double>(facts.parameters) / 1e6, backend.name(),
+                                    backend.caps().threads(), result.Name(), result.Mean(),
+                                    result.Spread());
+  }
+}
+
+void PrintJson(const BenchOptions& options, const ModelFacts& facts, const Backend& backend,
+               const std::vector<BenchResult>& results) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const BenchResult& result : results) {
+    list.push_back({{"model", facts.name},
+                    {"model_filename", options.model.path},
+                    {"model_size", facts.bytes},
+                    {"model_n_params", facts.parameters},
+                    {"backend", std::string(backend.name())},
+                    {"n_threads", backend.caps().threads()},
+                    {"type_k", options.cache.k_type},
+                    {"type_v", options.cache.v_type},
+                    {"n_ubatch", options.batch},
+                    {"n_prompt", result.prompt},
+                    {"n_gen", result.generation},
+                    {"n_depth", result.depth},
+                    {"test", result.Name()},
+                    {"avg_ts", result.Mean()},
+                    {"median_ts", result.Median()},
+                    {"stddev_ts", result.Spread()},
+                    {"samples_ts", result.samples}});
+  }
+  // File names may hold any bytes; JSON may not.
+  std::cout << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+absl::Status Bench(const BenchOptions& options) {
+  const int64_t longest =
+      std::max(*std::max_element(options.prompts.begin(), options.prompts.end()),
+               *std::max_element(options.generations.begin(), options.generations.end()));
+  SLUICE_ASSIGN_OR_RETURN(
+      LoadedSession loaded,
+      OpenSession(options.model, options.backend, options.cache,
+                  {.context = options.depth + longest, .max_tokens = options.batch}));
+  if (loaded.session->max_context() < options.depth + longest) {
+    return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",
+                                                   options.depth + longest, ", the model has ",
+                                                   loaded.session->max_context()));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<BenchResult> results,
+                          RunTests(options, *loaded.session));
+  const ModelFacts facts = FactsOf(*loaded.model);
+  if (options.output == "json") {
+    PrintJson(options, facts, *loaded.backend, results);
+  } else {
+    PrintMarkdown(facts, *loaded.backend, results);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app.add_subcommand("bench", "Measure the speed of prompts and of generation");
+  options->model.Declare(command);
+  const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
+  command->add_option("-p,--n-prompt", options->prompts, "prompt lengths: 512,128; 0: none")
+      ->delimiter(',')
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-n,--n-gen", options->generations, "generation lengths: 128; 0: none")
+      ->delimiter(',')
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-d,--n-depth", options->depth, "tokens in the context before each test")
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command->add_option("-r,--repetitions", options->repetitions, "runs of each test")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "md or json")
+      ->check(CLI::IsMember({"md", "json"}))
+      ->capture_default_str();
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  command->callback([options, status] { *status = Bench(*options); });
+}
+
+}  // namespace sluice::tools
