@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # What run, test and the other scripts share: messages, logged steps, configuring and building.
 # Sourced, with `set -euo pipefail` on and $root at the project's folder.
 # Everything here writes to stderr: stdout belongs to the program.

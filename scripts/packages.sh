@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # The Debian packages that the project needs, in one place, and how missing ones get installed.
 # Sourced after common.sh. The names are those of Debian 12 and later and Ubuntu 24.04 and later.
 

@@ -2,11 +2,11 @@
 // AddressSanitizer, every input lies in an allocation of exactly its size.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <regex.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -314,6 +314,18 @@ const std::set<std::string>& FormatErrors() {
   return cases;
 }
 
+// POSIX, not std::regex: GCC warns inside the latter when a sanitizer is on.
+bool Matches(const std::string& text, const std::string& pattern) {
+  regex_t compiled;
+  if (regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_ICASE | REG_NOSUB) != 0) {
+    ADD_FAILURE() << "not a regular expression: " << pattern;
+    return false;
+  }
+  const bool found = regexec(&compiled, text.c_str(), 0, nullptr, 0) == 0;
+  regfree(&compiled);
+  return found;
+}
+
 void CheckPack(const std::string& folder) {
   std::ifstream in(folder + "/manifest.json");
   ASSERT_TRUE(in.good()) << folder;
@@ -334,9 +346,8 @@ void CheckPack(const std::string& folder) {
     ASSERT_FALSE(file.ok());
     const std::string message(file.status().message());
     EXPECT_THAT(message, HasSubstr(path));
-    const std::regex expected(test_case["message_matches"].get<std::string>(), std::regex::icase);
     // The path itself must not be what matches.
-    EXPECT_TRUE(std::regex_search(message.substr(path.size()), expected)) << message;
+    EXPECT_TRUE(Matches(message.substr(path.size()), test_case["message_matches"])) << message;
   }
 }
 

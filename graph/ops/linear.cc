@@ -45,9 +45,11 @@ OpDef Embedding() {
       .doc = "Rows of a table: out[i,:] = table[ids[i],:]. An id outside the table is an error.",
       .operands = {{"table", "any[vocab,d]"}, {"ids", "i32[n]"}},
       .results = {{"out", "f32[n,d]"}},
+      .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalEmbedding,
       .cost = EmbeddingCost,
+      .expands_to = "",
   };
 }
 
@@ -90,9 +92,11 @@ OpDef Matmul() {
                    {"weight", "any[out,in]"},
                    {"bias", "f32[out]", /*optional=*/true}},
       .results = {{"out", "f32[...,out]"}},
+      .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalMatmul,
       .cost = MatmulCost,
+      .expands_to = "",
   };
 }
 
@@ -122,6 +126,7 @@ OpDef Glu() {
       .attrs = {{.name = "act",
                  .kind = AttrKind::kString,
                  .doc = "op that is applied to the gate",
+                 .default_value = std::nullopt,
                  .choices = {"silu", "gelu"}}},
       .infer = InferFromDocs,
       .cost = GluCost,

@@ -1,0 +1,43 @@
+// Weights for tests, benchmarks and tools that make model files: float32 in, blocks out, and blocks
+// of random weights in any format.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "graph/dtype.h"
+
+namespace sluice {
+
+// Encodes `elements` finite values (a multiple of the format's block size) into `blocks`, at any
+// address. The bytes are those of ggml's reference quantisers (quantize_row_*_ref):
+//   f16, bf16   to nearest, ties to even
+//   q8_0        d = max |x| / 127, quants to nearest, ties away from zero
+//   q4_0, q5_0  d = x / -8 or x / -16 for the x of largest magnitude, quants to nearest, ties up,
+//   so
+//               that this x is exact but for the rounding of d; one step beyond is clamped
+//   q4_1, q5_1  the range min .. max in 15 or 31 steps d, quants to nearest, ties up
+// Scales and mins are stored as f16: a block whose scale lies beyond 65504 decodes to infinities,
+// one whose scale lies below 2^-25 to zeros.
+using QuantizeFn = void (*)(const float* values, int64_t elements, std::byte* blocks);
+
+// nullptr where there is no encoder.
+QuantizeFn QuantizerFor(DType dtype);
+
+// Fills `blocks` (whole blocks) with random weights of mean 0 and a standard deviation of about
+// `scale`, which must lie in 1e-3 .. 1e4. Plain floats are bell-shaped. In block formats every
+// quant and sub-scale is uniform over its bits; the f16 scale differs from block to block, and is
+// negative as often as positive in the formats without a min. Works for every format that has a
+// dequantizer; the same arguments give the same bytes on every machine.
+absl::Status FillRandomBlocks(DType dtype, uint64_t seed, float scale,
+                              absl::Span<std::byte> blocks);
+
+// The same for `elements` values, a multiple of the block size.
+absl::StatusOr<std::vector<std::byte>> RandomBlocks(DType dtype, int64_t elements, uint64_t seed,
+                                                    float scale);
+
+}  // namespace sluice

@@ -1,0 +1,392 @@
+// Mixture of experts: routing, grouping of tokens by expert, products with expert weights and the
+// weighted sum of what they give.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "graph/ops/ops.h"
+#include "graph/ops/shape_check.h"
+#include "graph/status_macros.h"
+
+namespace sluice {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// --- topk_softmax ---------------------------------------------------------------------------
+
+// The sum of the chosen weights is not taken for less than this, the smallest normal binary16.
+constexpr double kMinWeightSum = 0x1p-14;
+
+absl::StatusOr<std::vector<TensorType>> InferTopkSoftmax(const OpCall& call) {
+  SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t experts, ConstantDim(call, dims, "E"));
+  const int64_t k = call.Int("k");
+  if (k < 1 || k > experts) return AttrError(call, "k", absl::StrCat("1..", experts));
+  if (!std::isfinite(call.Float("scale"))) return AttrError(call, "scale", "a finite number");
+  return ResultTypes(call, dims);
+}
+
+// A logit without a score: NaN, +inf, or under softmax a row without any logit above -inf.
+absl::Status CheckLogits(const EvalContext& context, int64_t token) {
+  const TensorView& logits = context.operands[0];
+  const float* row = logits.f32() + token * logits.cols();
+  float max = -kInfinity;
+  for (int64_t e = 0; e < logits.cols(); ++e) {
+    if (!(row[e] < kInfinity)) {
+      return absl::InvalidArgumentError(absl::StrCat("'topk_softmax': logits[", token, ",", e,
+                                                     "] is ", row[e], ", expected less than inf"));
+    }
+    max = std::max(max, row[e]);
+  }
+  if (max == -kInfinity && context.call.String("gating") == "softmax") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'topk_softmax': all of logits[", token, "] are -inf"));
+  }
+  return absl::OkStatus();
+}
+
+void Softmax(absl::Span<const float> logits, std::vector<float>* scores) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (double logit : logits) sum += std::exp(logit - max);
+  std::transform(logits.begin(), logits.end(), scores->begin(),
+                 [&](double logit) { return static_cast<float>(std::exp(logit - max) / sum); });
+}
+
+void Sigmoid(absl::Span<const float> logits, std::vector<float>* scores) {
+  std::transform(logits.begin(), logits.end(), scores->begin(),
+                 [](double logit) { return static_cast<float>(1 / (1 + std::exp(-logit))); });
+}
+
+// Indices of the k largest, in descending order; of equal ones the smaller index first.
+std::vector<int32_t> TopK(const std::vector<float>& values, int64_t k) {
+  std::vector<int32_t> order(values.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
+    const float va = values[static_cast<size_t>(a)];
+    const float vb = values[static_cast<size_t>(b)];
+    return va != vb ? va > vb : a < b;
+  });
+  order.resize(static_cast<size_t>(k));
+  return order;
+}
+
+// Writes the chosen experts' weights: their scores, divided by the sum if asked for, and scaled.
+void WeighChosen(const OpCall& call, const std::vector<float>& scores,
+                 const std::vector<int32_t>& chosen, float* weights) {
+  double sum = 0;
+  for (int32_t e : chosen) sum += scores[static_cast<size_t>(e)];
+  double factor = call.Float("scale");
+  if (call.Bool("renorm")) factor /= std::max(sum, kMinWeightSum);
+  for (size_t j = 0; j < chosen.size(); ++j) {
+    weights[j] = static_cast<float>(scores[static_cast<size_t>(chosen[j])] * factor);
+  }
+}
+
+absl::Status EvalTopkSoftmax(const EvalContext& context) {
+  const OpCall& call = context.call;
+  const TensorView& logits = context.operands[0];
+  const int64_t k = call.Int("k");
+  std::vector<float> scores(static_cast<size_t>(logits.cols()));
+  std::vector<float> bias(scores.size(), 0.0F);
+  if (call.Has(1)) std::copy_n(RowReader(context.operands[1]).Row(0), bias.size(), bias.begin());
+  for (float b : bias) {
+    if (std::isnan(b)) return absl::InvalidArgumentError("'topk_softmax': bias holds a NaN");
+  }
+  std::vector<float> biased(scores.size());
+  // Scores are rounded to float32 before they are compared: equal ones are ties.
+  const auto gate = call.String("gating") == "softmax" ? Softmax : Sigmoid;
+  for (int64_t token = 0; token < logits.rows(); ++token) {
+    SLUICE_RETURN_IF_ERROR(CheckLogits(context, token));
+    gate({logits.f32() + token * logits.cols(), scores.size()}, &scores);
+    std::transform(scores.begin(), scores.end(), bias.begin(), biased.begin(), std::plus<>());
+    const std::vector<int32_t> chosen = TopK(biased, k);
+    WeighChosen(call, scores, chosen, context.results[0].f32() + token * k);
+    std::copy(chosen.begin(), chosen.end(), context.results[1].i32() + token * k);
+  }
+  return absl::OkStatus();
+}
+
+// Per logit: subtract, exp, sum, divide and one comparison.
+OpCost TopkSoftmaxCost(const CostContext& context) {
+  return StreamingCost(context, 5.0 * static_cast<double>(context.operands[0].elements()));
+}
+
+OpDef TopkSoftmax() {
+  return {
+      .name = "topk_softmax",
+      .family = "moe",
+      .doc =
+          "Router: score = softmax (or sigmoid) of each token's logits in float32; the k experts "
+          "with the largest score + bias in descending order, ties to the smaller id; their "
+          "weights are the scores without the bias, divided by max(sum, 2^-14) if renorm, times "
+          "scale. Softmax routing: Shazeer 2017, arXiv:1701.06538; sigmoid with a selection "
+          "bias: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. A NaN or +inf logit is an error.",
+      .operands = {{"logits", "f32[t,E]"},
+                   {"bias", "f32[E], for the choice only", /*optional=*/true}},
+      .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},
+      .attrs = {{"k", AttrKind::kInt, "experts per token", std::nullopt, {}},
+                {"renorm", AttrKind::kBool, "weights of a token sum to 1", false, {}},
+                {"gating",
+                 AttrKind::kString,
+                 "function from logits to scores",
+                 std::string("softmax"),
+                 {"softmax", "sigmoid"}},
+                {"scale", AttrKind::kFloat, "factor of all weights", 1.0, {}}},
+      .infer = InferTopkSoftmax,
+      .eval = EvalTopkSoftmax,
+      .cost = TopkSoftmaxCost,
+      .expands_to = "",
+  };
+}
+
+// --- moe_gather -----------------------------------------------------------------------------
+
+absl::StatusOr<std::vector<TensorType>> InferMoeGather(const OpCall& call) {
+  const int64_t experts = call.Int("experts");
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max() - 1;
+  if (experts < 1 || experts > kMax) {
+    return AttrError(call, "experts", absl::StrCat("1..", kMax));
+  }
+  return InferFromDocs(call);
+}
+
+absl::Status EvalMoeGather(const EvalContext& context) {
+  const TensorView& x = context.operands[0];
+  const TensorView& ids = context.operands[1];
+  const int64_t experts = context.call.Int("experts");
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 1, experts));
+  const int64_t slots = ids.elements();
+
+  int32_t* offsets = context.results[2].i32();
+  std::fill_n(offsets, experts + 1, 0);
+  for (int64_t i = 0; i < slots; ++i) ++offsets[ids.i32()[i] + 1];
+  std::partial_sum(offsets, offsets + experts + 1, offsets);
+
+  float* rows = context.results[0].f32();
+  int32_t* row_of = context.results[1].i32();
+  std::vector<int32_t> next(offsets, offsets + experts);
+  for (int64_t i = 0; i < slots; ++i) {
+    const int32_t row = next[static_cast<size_t>(ids.i32()[i])]++;
+    row_of[i] = row;
+    std::copy_n(x.f32() + i / ids.cols() * x.cols(), x.cols(), rows + row * x.cols());
+  }
+  return absl::OkStatus();
+}
+
+OpDef MoeGather() {
+  return {
+      .name = "moe_gather",
+      .family = "moe",
+      .doc =
+          "Groups tokens by expert: one row for each (token, slot), a copy of the token's x. "
+          "Rows are in ascending order of expert, within an expert by token, then slot. "
+          "rows[row_of[i,j],:] = x[i,:]; the rows of expert e are offsets[e]..offsets[e+1]-1. "
+          "An id outside 0..experts-1 is an error.",
+      .operands = {{"x", "f32[t,d]"}, {"ids", "i32[t,k], experts of each token"}},
+      .results = {{"rows", "f32[t*k,d]"}, {"row_of", "i32[t,k]"}, {"offsets", "i32[experts+1]"}},
+      .attrs = {{"experts", AttrKind::kInt, "number of experts", std::nullopt, {}}},
+      .infer = InferMoeGather,
+      .eval = EvalMoeGather,
+      .expands_to = "",
+  };
+}
+
+// --- expert_matmul, expert_glu ---------------------------------------------------------------
+
+constexpr size_t kRows = 0;
+constexpr size_t kWeight = 1;
+constexpr size_t kOffsets = 2;
+constexpr size_t kBias = 3;
+
+absl::Status CheckOffsets(const EvalContext& context) {
+  const TensorView& offsets = context.operands[kOffsets];
+  const int64_t rows = context.operands[kRows].rows();
+  const int32_t* begin = offsets.i32();
+  const int32_t* end = begin + offsets.elements();
+  const int32_t* sorted_end = std::is_sorted_until(begin, end);
+  if (*begin == 0 && end[-1] == rows && sorted_end == end) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat(
+      "'expert_matmul': offsets go from ", *begin, " to ", end[-1],
+      sorted_end == end ? "" : absl::StrCat(" and descend at index ", sorted_end - begin),
+      ", expected to ascend from 0 to ", rows, ", the number of rows"));
+}
+
+absl::Status EvalExpertMatmul(const EvalContext& context) {
+  SLUICE_RETURN_IF_ERROR(CheckOffsets(context));
+  const TensorView& rows = context.operands[kRows];
+  const TensorView& weight = context.operands[kWeight];
+  const int32_t* offsets = context.operands[kOffsets].i32();
+  const int64_t out = weight.dim(1);
+  RowReader weight_rows(weight);
+  std::optional<RowReader> bias;
+  if (context.call.Has(kBias)) bias.emplace(context.operands[kBias]);
+  for (int64_t e = 0; e < weight.dim(0); ++e) {
+    if (offsets[e] == offsets[e + 1]) continue;
+    MultiplyRows({.x = rows.f32() + offsets[e] * rows.cols(),
+                  .rows = offsets[e + 1] - offsets[e],
+                  .first_row = e * out,
+                  .out = out,
+                  .bias = bias.has_value() ? bias->Row(e) : nullptr,
+                  .y = context.results[0].f32() + offsets[e] * out},
+                 weight_rows);
+  }
+  return absl::OkStatus();
+}
+
+// Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
+double UsedExpertBytes(const TensorView& weight, int64_t rows) {
+  const int64_t experts = weight.dim(0);
+  return static_cast<double>(weight.bytes() / experts * std::min(experts, rows));
+}
+
+// Multiply-adds of each row with one expert's matrix, counted as two operations each.
+double ExpertFlops(const TensorView& rows, const TensorView& weight) {
+  return 2.0 * static_cast<double>(rows.rows()) * static_cast<double>(weight.dim(1)) *
+         static_cast<double>(weight.dim(2));
+}
+
+// StreamingCost, except that operands [E,...] count with the experts that can be used.
+OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
+                  double flops) {
+  OpCost cost = StreamingCost(context, flops);
+  const int64_t rows = context.operands[kRows].rows();
+  for (size_t i : expert_operands) {
+    if (!context.call.Has(i)) continue;
+    const TensorView& view = context.operands[i];
+    cost.bytes_read += UsedExpertBytes(view, rows) - static_cast<double>(view.bytes());
+  }
+  return cost;
+}
+
+OpCost ExpertMatmulCost(const CostContext& context) {
+  const double flops = ExpertFlops(context.operands[kRows], context.operands[kWeight]);
+  const double bias_flops =
+      context.call.Has(kBias) ? static_cast<double>(context.results[0].elements()) : 0;
+  return ExpertCost(context, {kWeight, kBias}, flops + bias_flops);
+}
+
+OpDef ExpertMatmul() {
+  return {
+      .name = "expert_matmul",
+      .family = "moe",
+      .doc =
+          "Product of grouped rows with their experts' weights: "
+          "out[i,o] = bias[e,o] + sum_j rows[i,j] * weight[e,o,j] for the expert e with "
+          "offsets[e] <= i < offsets[e+1]. Only weights of experts that have rows are read. "
+          "Offsets that do not ascend from 0 to the number of rows are an error.",
+      .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
+                   {"weight", "any[E,out,in]"},
+                   {"offsets", "i32[E+1]"},
+                   {"bias", "f32[E,out]", /*optional=*/true}},
+      .results = {{"out", "f32[r,out]"}},
+      .attrs = {},
+      .infer = InferFromDocs,
+      .eval = EvalExpertMatmul,
+      .cost = ExpertMatmulCost,
+      .expands_to = "",
+  };
+}
+
+OpCost ExpertGluCost(const CostContext& context) {
+  const TensorView& rows = context.operands[0];
+  const auto outputs = static_cast<double>(context.results[0].elements());
+  return ExpertCost(context, {1, 2},
+                    ExpertFlops(rows, context.operands[1]) +
+                        ExpertFlops(rows, context.operands[2]) + (kActivationFlops + 1) * outputs);
+}
+
+OpDef ExpertGlu() {
+  return {
+      .name = "expert_glu",
+      .family = "moe",
+      .doc =
+          "The glu of each row's expert: out = act(gate_e rows) * (up_e rows), where gelu is "
+          "the tanh form. Gate and up may differ in format.",
+      .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
+                   {"gate", "any[E,ff,in]"},
+                   {"up", "any[E,ff,in]"},
+                   {"offsets", "i32[E+1]"}},
+      .results = {{"out", "f32[r,ff]"}},
+      .attrs = {{"act",
+                 AttrKind::kString,
+                 "op that is applied to the gate",
+                 std::nullopt,
+                 {"silu", "gelu"}}},
+      .infer = InferFromDocs,
+      .eval = nullptr,
+      .cost = ExpertGluCost,
+      .expands_to =
+          "%g = expert_matmul(%rows, %gate, %offsets)\n"
+          "%u = expert_matmul(%rows, %up, %offsets)\n"
+          "%s = $act(%g)\n"
+          "%out = mul(%s, %u)",
+  };
+}
+
+// --- scaled_add -----------------------------------------------------------------------------
+
+absl::Status EvalScaledAdd(const EvalContext& context) {
+  const TensorView& rows = context.operands[0];
+  const TensorView& weights = context.operands[1];
+  const TensorView& row_of = context.operands[2];
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 2, rows.rows()));
+  const float* residual = context.call.Has(3) ? context.operands[3].f32() : nullptr;
+  const int64_t d = rows.cols();
+  const int64_t k = weights.cols();
+  float* out = context.results[0].f32();
+  for (int64_t i = 0; i < weights.rows(); ++i) {
+    for (int64_t c = 0; c < d; ++c) {
+      double sum = residual == nullptr ? 0.0 : residual[i * d + c];
+      for (int64_t j = i * k; j < (i + 1) * k; ++j) {
+        sum += static_cast<double>(weights.f32()[j]) * rows.f32()[row_of.i32()[j] * d + c];
+      }
+      out[i * d + c] = static_cast<float>(sum);
+    }
+  }
+  return absl::OkStatus();
+}
+
+OpCost ScaledAddCost(const CostContext& context) {
+  return StreamingCost(context, 2.0 * static_cast<double>(context.operands[0].elements()));
+}
+
+OpDef ScaledAdd() {
+  return {
+      .name = "scaled_add",
+      .family = "moe",
+      .doc =
+          "Weighted sum of what a token's experts gave, back in token order: "
+          "out[i,:] = residual[i,:] + sum_j weights[i,j] * rows[row_of[i,j],:]. A row number "
+          "outside rows is an error.",
+      .operands = {{"rows", "f32[t*k,d]"},
+                   {"weights", "f32[t,k]"},
+                   {"row_of", "i32[t,k]"},
+                   {"residual", "f32[t,d]", /*optional=*/true}},
+      .results = {{"out", "f32[t,d]"}},
+      .attrs = {},
+      .infer = InferFromDocs,
+      .eval = EvalScaledAdd,
+      .cost = ScaledAddCost,
+      .expands_to = "",
+  };
+}
+
+}  // namespace
+
+absl::Status RegisterMoeOps(OpRegistry& registry) {
+  for (OpDef (*op)() : {TopkSoftmax, MoeGather, ExpertMatmul, ExpertGlu, ScaledAdd}) {
+    SLUICE_RETURN_IF_ERROR(registry.Register(op()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice
