@@ -205,22 +205,23 @@ void GgufWriter::AddTensor(absl::string_view name, DType dtype, absl::Span<const
 }
 
 absl::StatusOr<std::string> GgufWriter::Metadata(int64_t alignment) const {
-  std::vector<Entry> added;
-  if (alignment != GgufLimits::kDefaultAlignment) {
-    const auto value = static_cast<uint32_t>(alignment);
-    added.push_back({std::string(kAlignmentKey), Scalar(GgufType::kU32, value)});
-  }
+  const bool default_alignment = alignment == GgufLimits::kDefaultAlignment;
   std::string out = "GGUF";
   Append(&out, kVersion);
   Append(&out, uint64_t{tensors_.size()});
-  Append(&out, uint64_t{metadata_.size() + added.size()});
+  Append(&out, uint64_t{metadata_.size() + (default_alignment ? 0 : 1)});
   absl::flat_hash_set<absl::string_view> seen;
-  for (const std::vector<Entry>* entries : {&metadata_, &std::as_const(added)}) {
-    for (const Entry& entry : *entries) {
-      SLUICE_RETURN_IF_ERROR(CheckName("key", entry.key, GgufLimits::kKeyBytes, &seen));
-      AppendText(&out, entry.key);
-      out += entry.value;
+  for (const Entry& entry : metadata_) {
+    SLUICE_RETURN_IF_ERROR(CheckName("key", entry.key, GgufLimits::kKeyBytes, &seen));
+    if (entry.key == kAlignmentKey) {
+      return absl::InvalidArgumentError("key 'general.alignment': is an argument of Write()");
     }
+    AppendText(&out, entry.key);
+    out += entry.value;
+  }
+  if (!default_alignment) {
+    AppendText(&out, kAlignmentKey);
+    out += Scalar(GgufType::kU32, static_cast<uint32_t>(alignment));
   }
   return out;
 }

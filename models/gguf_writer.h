@@ -40,8 +40,9 @@ class GgufWriter {
 
   // Writes to `path` + ".partial" and renames, so that a reader never sees half a file; after an
   // error neither is left. The key general.alignment is added where `alignment` is not the
-  // default. Errors: InvalidArgument that names the key or tensor which GgufFile would reject, the
-  // error of a fill with the tensor's name, or the system's, with the path.
+  // default; setting it is an error, so that key and layout cannot disagree. Errors:
+  // InvalidArgument that names the key or tensor which GgufFile would reject, the error of a fill
+  // with the tensor's name, or the system's, with the path.
   absl::Status Write(const std::string& path,
                      int64_t alignment = GgufLimits::kDefaultAlignment) const;
 

@@ -23,7 +23,8 @@ absl::StatusOr<const Kernel*> Choose(const Node& node, const SymbolValues& bound
   std::string rejections;
   for (const Kernel* kernel : context.kernels->ForOp(node.op().name)) {
     if (absl::Status status = kernel->accepts(node, *context.caps); !status.ok()) {
-      absl::StrAppend(&rejections, "\n  ", kernel->name, ": ", status.message());
+      absl::StrAppend(&rejections, rejections.empty() ? "" : "; ", kernel->name, ": ",
+                      status.message());
       continue;
     }
     const double cost = kernel->cost ? kernel->cost(node, bounds, *context.caps) : 0;
@@ -36,7 +37,7 @@ absl::StatusOr<const Kernel*> Choose(const Node& node, const SymbolValues& bound
   return absl::UnimplementedError(absl::StrCat(
       "no ", context.caps->backend(), " kernel for ", Print(node),
       rejections.empty() ? absl::StrCat(": the backend has none for '", node.op().name, "'")
-                         : absl::StrCat(":", rejections)));
+                         : absl::StrCat(": ", rejections)));
 }
 
 absl::Status CheckOverride(const Node& node, const CompileContext& context) {

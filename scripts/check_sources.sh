@@ -29,16 +29,16 @@ check() {
 }
 
 too_long() {
-  sources | xargs wc -l | awk -v max="$max_lines" '$2 != "total" && $1 > max { print $2 ": " $1 " lines" }'
+  sources | xargs -r wc -l | awk -v max="$max_lines" '$2 != "total" && $1 > max { print $2 ": " $1 " lines" }'
 }
 
 # The brackets keep this file out of its own findings.
 left_over_markers() {
-  sources | xargs grep -nE '\b([T]ODO|[F]IXME|[X]XX|[H]ACK)\b' || true
+  sources | xargs -r grep -nE '\b([T]ODO|[F]IXME|[X]XX|[H]ACK)\b' || true
 }
 
 badly_formatted() {
-  sources | grep -E '\.(h|cc)$' | xargs clang-format --dry-run 2>&1 |
+  sources | grep -E '\.(h|cc)$' | xargs -r clang-format --dry-run 2>&1 |
     sed -n 's/^\([^:]*\):.*code should be clang-formatted.*/\1/p' | uniq -c |
     awk '{ print $2 ": " $1 " places" }' || true
 }
@@ -64,7 +64,7 @@ wrong_dependencies() {
 }
 
 without_pragma_once() {
-  find "${folders[@]}" -name '*.h' -print0 | xargs -0 grep -L '^#pragma once$' || true
+  find "${folders[@]}" -name '*.h' -print0 | xargs -0 -r grep -L '^#pragma once$' || true
 }
 
 # generated DOCUMENT COMMAND...: the document is what the command prints.

@@ -2,11 +2,11 @@
 # The Debian packages that the project needs, in one place, and how missing ones get installed.
 # Sourced after common.sh. The names are those of Debian 12 and later and Ubuntu 24.04 and later.
 
-# To build the program.
+# To build the program. libdnnl-dev's CMake files look for OpenCL without depending on it.
 # shellcheck disable=SC2034
 build_packages=(
   g++ cmake ninja-build pkg-config
-  libabsl-dev libdnnl-dev libprotobuf-dev protobuf-compiler
+  libabsl-dev libdnnl-dev ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler
   libcli11-dev nlohmann-json3-dev libpcre2-dev
 )
 
@@ -44,7 +44,7 @@ install_packages() {
     apt=(sudo "${apt[@]}")
   fi
 
-  say "Installing ${#missing[@]} packages: ${missing[*]}"
+  say "Installing ${missing[*]}"
   # An old package list may still do.
   log_step "$root/build/apt-update.log" "${apt[@]}" update || true
   log_step "$root/build/apt-install.log" \

@@ -324,6 +324,8 @@ TEST_F(GgufFileTest, WriterRefusesWhatTheReaderWould) {
                 w.AddTensor("t", DType::kF32, {1});
               }),
               HasSubstr("tensor 't': given twice"));
+  EXPECT_THAT(error_of([](GgufWriter& w) { w.SetU32("general.alignment", 64); }),
+              HasSubstr("argument of Write()"));
   EXPECT_THAT(error_of([](GgufWriter& w) { w.SetBool("", true); }), HasSubstr("empty"));
   EXPECT_THAT(error_of([](GgufWriter& w) { w.AddTensor(std::string(64, 't'), DType::kF32, {1}); }),
               HasSubstr("too long"));

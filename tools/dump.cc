@@ -39,6 +39,7 @@ absl::Status Dump(const DumpOptions& options) {
     SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
+  PrintWarnings(*model);
   std::cout << text;
   return absl::OkStatus();
 }

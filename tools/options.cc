@@ -22,10 +22,7 @@ void ModelOptions::Declare(CLI::App* command) {
 }
 
 absl::StatusOr<std::unique_ptr<Model>> ModelOptions::Load() const {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
-                          path.empty() ? Model::LoadEmbedded() : Model::Load(path));
-  for (const std::string& warning : model->warnings()) Warn(warning);
-  return model;
+  return path.empty() ? Model::LoadEmbedded() : Model::Load(path);
 }
 
 void BackendOptions::Declare(CLI::App* command) {
@@ -74,6 +71,9 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   SLUICE_ASSIGN_OR_RETURN(loaded.session,
                           Session::Create(std::move(graph), loaded.model->weights(),
                                           *loaded.backend, {.max_outputs = setup.max_outputs}));
+  // Compiling now finds what no kernel can run before anything is printed or written.
+  SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1).status());
+  PrintWarnings(*loaded.model);
   return loaded;
 }
 
@@ -105,5 +105,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 void Warn(const std::string& message) { std::cerr << "warning: " << message << "\n"; }
+
+void PrintWarnings(const Model& model) {
+  for (const std::string& warning : model.warnings()) Warn(warning);
+}
 
 }  // namespace sluice::tools

@@ -17,7 +17,6 @@ namespace sluice::tools {
 struct ModelOptions {
   std::string path;  // "": the embedded model
   void Declare(CLI::App* command);
-  // Warnings go to stderr.
   absl::StatusOr<std::unique_ptr<Model>> Load() const;
 };
 
@@ -55,5 +54,7 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text);
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 void Warn(const std::string& message);  // one line on stderr
+// What was odd about a model. Printed once it is known to be usable: a failure stays one line.
+void PrintWarnings(const Model& model);
 
 }  // namespace sluice::tools

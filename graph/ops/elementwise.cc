@@ -1,7 +1,11 @@
 // Arithmetic element by element, and softmax over rows.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "graph/ops/ops.h"
@@ -29,14 +33,14 @@ void MapElements(const EvalContext& context, F f) {
 // --- add, mul -------------------------------------------------------------------------------
 
 absl::StatusOr<std::vector<TensorType>> InferBinary(const OpCall& call) {
-  SLUICE_RETURN_IF_ERROR(MatchOperands(call).status());
+  SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
   const TensorType& a = *call.operands[0];
   const TensorType& b = *call.operands[1];
   if (b.rank() > a.rank() || !std::equal(b.shape.rbegin(), b.shape.rend(), a.shape.rbegin())) {
     return OperandError(call, 1,
                         absl::StrCat("the shape of a, ", a.ToString(), ", or its last dimensions"));
   }
-  return std::vector<TensorType>{a};
+  return ResultTypes(call, dims);
 }
 
 template <typename F>
@@ -59,8 +63,8 @@ OpDef Binary(std::string name, std::string doc, absl::Status (*eval)(const EvalC
       .name = std::move(name),
       .family = "elementwise",
       .doc = std::move(doc),
-      .operands = {{"a", "f32[...]"}, {"b", "f32[...], the shape of a or its last dimensions"}},
-      .results = {{"out", "f32[...], the shape of a"}},
+      .operands = {{"a", "f32[...]"}, {"b", "f32[*], the shape of a or its last dimensions"}},
+      .results = {{"out", "f32[...]"}},
       .attrs = {},
       .infer = InferBinary,
       .eval = eval,
@@ -69,3 +73,112 @@ OpDef Binary(std::string name, std::string doc, absl::Status (*eval)(const EvalC
       .expands_to = "",
   };
 }
+
+OpDef Add() { return Binary("add", "Sum: out = a + b.", EvalBinary<std::plus<float>>); }
+OpDef Mul() { return Binary("mul", "Product: out = a * b.", EvalBinary<std::multiplies<float>>); }
+
+// --- silu, gelu, scale ----------------------------------------------------------------------
+
+OpDef Unary(std::string name, std::string doc, absl::Status (*eval)(const EvalContext&)) {
+  return {
+      .name = std::move(name),
+      .family = "elementwise",
+      .doc = std::move(doc),
+      .operands = {{"x", "f32[...]"}},
+      .results = {{"out", "f32[...]"}},
+      .attrs = {},
+      .infer = InferFromDocs,
+      .eval = eval,
+      .expands_to = "",
+  };
+}
+
+absl::Status EvalSilu(const EvalContext& context) {
+  MapElements(context, [](double x) { return x / (1 + std::exp(-x)); });
+  return absl::OkStatus();
+}
+
+OpDef Silu() {
+  OpDef op = Unary("silu", "out = x / (1 + exp(-x)) (Elfwing 2017, arXiv:1702.03118).", EvalSilu);
+  op.cost = PerElementCost<kActivationFlops>;
+  return op;
+}
+
+double GeluTanh(double x) {
+  constexpr double kSqrt2OverPi = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+  return 0.5 * x * (1 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
+}
+
+double GeluErf(double x) { return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2)); }
+
+absl::Status EvalGelu(const EvalContext& context) {
+  MapElements(context, context.call.String("approximate") == "tanh" ? GeluTanh : GeluErf);
+  return absl::OkStatus();
+}
+
+OpDef Gelu() {
+  OpDef op = Unary("gelu",
+                   "Gaussian error linear unit (Hendrycks and Gimpel 2016, arXiv:1606.08415): "
+                   "tanh form out = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))), "
+                   "exact form out = x/2 * (1 + erf(x / sqrt(2))).",
+                   EvalGelu);
+  op.attrs = {{"approximate",
+               AttrKind::kString,
+               "tanh, or none for the exact form",
+               std::string("tanh"),
+               {"tanh", "none"}}};
+  op.cost = PerElementCost<kActivationFlops>;
+  return op;
+}
+
+absl::StatusOr<std::vector<TensorType>> InferScale(const OpCall& call) {
+  if (!std::isfinite(call.Float("factor"))) return AttrError(call, "factor", "a finite number");
+  return InferFromDocs(call);
+}
+
+absl::Status EvalScale(const EvalContext& context) {
+  const double factor = context.call.Float("factor");
+  MapElements(context, [factor](double x) { return x * factor; });
+  return absl::OkStatus();
+}
+
+OpDef Scale() {
+  OpDef op = Unary("scale", "Product with a constant: out = factor * x.", EvalScale);
+  op.attrs = {{"factor", AttrKind::kFloat, "the constant", std::nullopt, {}}};
+  op.infer = InferScale;
+  op.cost = PerElementCost<1>;
+  return op;
+}
+
+// --- softmax --------------------------------------------------------------------------------
+
+absl::Status EvalSoftmax(const EvalContext& context) {
+  const TensorView& x = context.operands[0];
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    const int64_t start = i * x.cols();
+    SoftmaxRow({x.f32() + start, static_cast<size_t>(x.cols())}, context.results[0].f32() + start);
+  }
+  return absl::OkStatus();
+}
+
+OpDef Softmax() {
+  OpDef op = Unary("softmax",
+                   "Softmax over the last dimension, stable for any finite x: "
+                   "out[...,j] = exp(x[...,j] - max) / sum_i exp(x[...,i] - max).",
+                   EvalSoftmax);
+  op.operands = {{"x", "f32[...,d]"}};
+  op.results = {{"out", "f32[...,d]"}};
+  op.cost = PerElementCost<4>;  // subtract, exp, sum, divide
+  return op;
+}
+
+}  // namespace
+
+absl::Status RegisterElementwiseOps(OpRegistry& registry) {
+  for (OpDef (*op)() : {Add, Mul, Silu, Gelu, Softmax, Scale}) {
+    SLUICE_RETURN_IF_ERROR(registry.Register(op()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice

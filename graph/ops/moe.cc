@@ -53,16 +53,8 @@ absl::Status CheckLogits(const EvalContext& context, int64_t token) {
   return absl::OkStatus();
 }
 
-void Softmax(absl::Span<const float> logits, std::vector<float>* scores) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (double logit : logits) sum += std::exp(logit - max);
-  std::transform(logits.begin(), logits.end(), scores->begin(),
-                 [&](double logit) { return static_cast<float>(std::exp(logit - max) / sum); });
-}
-
-void Sigmoid(absl::Span<const float> logits, std::vector<float>* scores) {
-  std::transform(logits.begin(), logits.end(), scores->begin(),
+void SigmoidRow(absl::Span<const float> logits, float* out) {
+  std::transform(logits.begin(), logits.end(), out,
                  [](double logit) { return static_cast<float>(1 / (1 + std::exp(-logit))); });
 }
 
@@ -103,10 +95,10 @@ absl::Status EvalTopkSoftmax(const EvalContext& context) {
   }
   std::vector<float> biased(scores.size());
   // Scores are rounded to float32 before they are compared: equal ones are ties.
-  const auto gate = call.String("gating") == "softmax" ? Softmax : Sigmoid;
+  const auto gate = call.String("gating") == "softmax" ? SoftmaxRow : SigmoidRow;
   for (int64_t token = 0; token < logits.rows(); ++token) {
     SLUICE_RETURN_IF_ERROR(CheckLogits(context, token));
-    gate({logits.f32() + token * logits.cols(), scores.size()}, &scores);
+    gate({logits.f32() + token * logits.cols(), scores.size()}, scores.data());
     std::transform(scores.begin(), scores.end(), bias.begin(), biased.begin(), std::plus<>());
     const std::vector<int32_t> chosen = TopK(biased, k);
     WeighChosen(call, scores, chosen, context.results[0].f32() + token * k);

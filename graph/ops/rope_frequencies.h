@@ -1,5 +1,6 @@
 // Rotation speeds of rotary position embeddings: the part of `rope` that depends on its attributes
-// alone. The reference and the backends' kernels share it, so that they can differ in rounding only.
+// alone. The reference and the backends' kernels share it, so that they can differ in rounding
+// only.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,9 @@
 #include "graph/ops/shape_check.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -19,8 +21,9 @@ struct TypePattern {
   absl::string_view text;  // all of it, for messages
   bool is_state = false;
   absl::string_view dtypes;
-  bool has_leading = false;
-  std::vector<absl::string_view> dims;  // without the "..."
+  bool has_leading = false;             // "..." or "*"
+  bool binds_leading = false;           // "..."
+  std::vector<absl::string_view> dims;  // without the leading ones
 };
 
 absl::StatusOr<TypePattern> ParseTypePattern(absl::string_view doc) {
@@ -35,7 +38,8 @@ absl::StatusOr<TypePattern> ParseTypePattern(absl::string_view doc) {
   pattern.dtypes = rest.substr(0, open);
   const absl::string_view dims = rest.substr(open + 1, close - open - 1);
   if (!dims.empty()) pattern.dims = absl::StrSplit(dims, ',');
-  pattern.has_leading = !pattern.dims.empty() && pattern.dims[0] == "...";
+  pattern.binds_leading = !pattern.dims.empty() && pattern.dims[0] == "...";
+  pattern.has_leading = pattern.binds_leading || (!pattern.dims.empty() && pattern.dims[0] == "*");
   if (pattern.has_leading) pattern.dims.erase(pattern.dims.begin());
   const size_t length = close + 1 + (pattern.is_state ? 7 : 0);  // "state<" and '>'
   pattern.text = doc.substr(0, length);
@@ -153,7 +157,7 @@ class PatternMatcher {
         type.shape.size() < pattern.dims.size() || (leading > 0 && !pattern.has_leading)) {
       return OperandError(call_, operand, pattern.text);
     }
-    if (pattern.has_leading) SLUICE_RETURN_IF_ERROR(BindLeading(operand, leading));
+    if (pattern.binds_leading) SLUICE_RETURN_IF_ERROR(BindLeading(operand, leading));
     for (size_t i = 0; i < pattern.dims.size(); ++i) {
       if (!IsPlainName(pattern.dims[i])) continue;
       SLUICE_RETURN_IF_ERROR(BindName(operand, pattern.dims[i], type.shape[leading + i]));
@@ -232,7 +236,7 @@ absl::StatusOr<std::vector<TensorType>> ResultTypes(const OpCall& call, const Di
                                               " has no single dtype: ", pattern.text));
     }
     TensorType type{*dtype, {}};
-    if (pattern.has_leading) type.shape = dims.leading();
+    if (pattern.binds_leading) type.shape = dims.leading();
     for (const absl::string_view expression : pattern.dims) {
       absl::StatusOr<Dim> dim = PatternMatcher::Evaluate(expression, dims);
       if (!dim.ok()) {
@@ -323,6 +327,14 @@ void MultiplyRows(const RowProduct& product, RowReader& weight) {
       product.y[i * product.out + o] = static_cast<float>(sum);
     }
   }
+}
+
+void SoftmaxRow(absl::Span<const float> x, float* out) {
+  const double max = *std::max_element(x.begin(), x.end());
+  double sum = 0;
+  for (double value : x) sum += std::exp(value - max);
+  std::transform(x.begin(), x.end(), out,
+                 [&](double value) { return static_cast<float>(std::exp(value - max) / sum); });
 }
 
 OpCost StreamingCost(const CostContext& context, double flops) {

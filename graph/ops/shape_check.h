@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "graph/formats/dequantize.h"
 #include "graph/op_def.h"
 #include "graph/tensor.h"
@@ -30,6 +31,7 @@ namespace sluice {
 //     2048         a number
 //     t*k E+1 d/2  computed from bound names; a sum needs a constant, a quotient no remainder
 //     ...          first place only: any number of leading dimensions, the same ones everywhere
+//     *            first place only: any number of leading dimensions, each operand its own
 //
 // Examples: "f32[...,in]", "any[E,out,in], stacked experts", "i32[E+1]".
 
@@ -113,6 +115,9 @@ struct RowProduct {
 };
 void MultiplyRows(const RowProduct& product, RowReader& weight);
 
+// out[i] = exp(x[i] - max) / sum_j exp(x[j] - max), in float64 and then rounded; x is not empty.
+void SoftmaxRow(absl::Span<const float> x, float* out);
+
 // --- Cost -----------------------------------------------------------------------------------
 
 // All operands read and all results written once, with `flops` operations.
@@ -120,6 +125,6 @@ OpCost StreamingCost(const CostContext& context, double flops);
 
 // Operations per element of silu: negate, exp, add, divide. A transcendental function counts as
 // one. gelu is counted the same.
-inline constexpr double kActivationFlops = 4;
+inline constexpr int kActivationFlops = 4;
 
 }  // namespace sluice

@@ -125,9 +125,10 @@ void AddNormRope(std::vector<OpCase>* cases) {
   cases->push_back(
       {"rope/freq_factors",
        GraphText(11, "input %x : f32[tokens,3,64]\ninput %pos : i32[tokens]\ninput %f : f32[32]\n",
-                 "%g = scale(%f) {factor=0.25} : f32[32]\n"
-                 "%y = rope(%x, %pos, %f) {dims=64, style=neox} : f32[tokens,3,64]\n",
-                 "output %y\noutput %g\n"),
+                 "%p = softmax(%f) : f32[32]\n"  // factors are positive
+                 "%g = scale(%p) {factor=32.0} : f32[32]\n"
+                 "%y = rope(%x, %pos, %g) {dims=64, style=neox} : f32[tokens,3,64]\n",
+                 "output %y\n"),
        {{"pos", {0, 500}}}});
 }
 

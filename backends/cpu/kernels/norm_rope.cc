@@ -43,7 +43,9 @@ class RopeStep : public Step {
  public:
   explicit RopeStep(const LowerContext& context)
       : params_(RopeParamsOf(context.call)),
-        interleaved_(context.call.String("style") == "interleaved") {}
+        interleaved_(context.call.String("style") == "interleaved"),
+        fixed_(context.node.operand(2) == nullptr ||
+               context.node.operand(2)->kind() == Value::Kind::kWeight) {}
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
@@ -55,15 +57,14 @@ class RopeStep : public Step {
   }
 
  private:
-  // The frequency factors are a weight: the same in every step, so the table is made once.
+  // Frequency factors that are a weight are the same in every step: the table is made once.
   absl::Status PrepareFrequencies(const StepArgs& args) {
     absl::Span<const float> factors;
     if (args.operands.size() > 2) {
       factors = {args.operands[2].f32(), static_cast<size_t>(args.operands[2].elements())};
     }
-    if (!frequencies_.inverse.empty() && factors.data() == factors_) return absl::OkStatus();
+    if (fixed_ && !frequencies_.inverse.empty()) return absl::OkStatus();
     SLUICE_ASSIGN_OR_RETURN(frequencies_, ComputeRopeFrequencies(params_, factors));
-    factors_ = factors.data();
     return absl::OkStatus();
   }
 
@@ -94,8 +95,8 @@ class RopeStep : public Step {
 
   RopeParams params_;
   bool interleaved_;
+  bool fixed_;
   RopeFrequencies frequencies_;
-  const float* factors_ = nullptr;
 };
 
 absl::StatusOr<std::unique_ptr<Step>> LowerRmsNorm(const LowerContext& context) {

@@ -1,0 +1,321 @@
+// Whole models against golden logits: the pack beside the checkout where it is, and a subset in
+// tests/data/models anywhere.
+//
+// Tolerances are the pack's own (see its README): the float32 limit for the reference with a float32
+// cache, the native one for the CPU backend with a 16-bit cache. NMSE = sum (a-b)^2 / sum a^2.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/ref/ref_backend.h"
+#include "graph/proto_io.h"
+#include "graph/text.h"
+#include "models/model.h"
+#include "runtime/generate.h"
+#include "runtime/session.h"
+#include "tests/support/paths.h"
+#include "tests/support/random_data.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::json;
+
+struct ModelCase {
+  std::string folder;
+  Json entry;
+  std::string path() const { return folder + "/" + entry["file"].get<std::string>(); }
+};
+
+Json ReadJson(const std::string& path) { return Json::parse(std::ifstream(path)); }
+
+std::vector<float> ReadFloats(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<float> values(std::filesystem::file_size(path) / sizeof(float));
+  file.read(reinterpret_cast<char*>(values.data()),
+            static_cast<std::streamsize>(values.size() * sizeof(float)));
+  return values;
+}
+
+// The pack if it is there, else the project's subset.
+std::string ModelsDir() {
+  const std::string pack = ConformanceDir();
+  return pack.empty() ? TestDataDir() + "/models" : pack + "/models";
+}
+
+std::vector<ModelCase> ModelCases(bool supported) {
+  std::vector<ModelCase> cases;
+  const Json manifest = ReadJson(ModelsDir() + "/manifest.json");
+  for (Json entry : manifest["models"]) {
+    if (entry.contains("same_weights_as")) {  // shares the other entry's prompt and tolerance
+      for (const Json& twin : manifest["models"]) {
+        if (twin["file"] != entry["same_weights_as"]) continue;
+        entry["prompt"] = twin["prompt"];
+        entry["tolerance"] = twin["tolerance"];
+      }
+    }
+    bool decodable = true;
+    for (const std::string type : entry["tensor_types"]) {
+      std::string lower = type;
+      for (char& c : lower) c = static_cast<char>(std::tolower(c));
+      const auto dtype = DTypeFromName(lower);
+      decodable = decodable && dtype && CanDequantize(*dtype);
+    }
+    if (decodable == supported) cases.push_back({ModelsDir(), entry});
+  }
+  return cases;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
+                                                     DType cache, int64_t tokens, int64_t seqs = 1) {
+  DecoderOptions options{.max_tokens = tokens, .max_seqs = seqs, .k_type = cache, .v_type = cache};
+  absl::StatusOr<Graph> graph = model.BuildGraph(options);
+  if (!graph.ok()) return graph.status();
+  return Session::Create(*std::move(graph), model.weights(), backend, {.max_outputs = tokens});
+}
+
+// Logits of all positions, evaluated `chunk` tokens at a time.
+absl::StatusOr<std::vector<float>> LogitsOf(Session& session, const std::vector<int32_t>& ids,
+                                            size_t chunk) {
+  std::vector<float> all;
+  const auto sequence = session.NewSequence();
+  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
+    std::vector<StepToken> step;
+    for (size_t i = begin; i < std::min(ids.size(), begin + chunk); ++i) {
+      step.push_back({sequence.get(), ids[i], true});
+    }
+    auto logits = session.Step(step);
+    if (!logits.ok()) return logits.status();
+    all.insert(all.end(), logits->begin(), logits->end());
+  }
+  return all;
+}
+
+std::string TestName(const testing::TestParamInfo<ModelCase>& test) {
+  std::string name = test.param.entry["file"];
+  name.resize(name.size() - std::string(".gguf").size());
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+}
+
+class GoldenLogits : public testing::TestWithParam<ModelCase> {
+ protected:
+  void Check(Backend& backend, DType cache, const char* tolerance) {
+    const Json& entry = GetParam().entry;
+    auto model = Model::Load(GetParam().path());
+    ASSERT_TRUE(model.ok()) << model.status();
+    const std::vector<int32_t> prompt = entry["prompt"];
+    const std::vector<float> golden =
+        ReadFloats(GetParam().folder + "/" + entry["golden"].get<std::string>());
+    const double limit = entry["tolerance"][tolerance];
+    auto session =
+        OpenSession(**model, backend, cache, static_cast<int64_t>(prompt.size()));
+    ASSERT_TRUE(session.ok()) << session.status();
+    for (size_t chunk : {prompt.size(), size_t{7}}) {
+      auto logits = LogitsOf(**session, prompt, chunk);
+      ASSERT_TRUE(logits.ok()) << logits.status();
+      EXPECT_LT(Nmse({golden}, {*logits}), limit) << "in chunks of " << chunk;
+    }
+  }
+};
+
+TEST_P(GoldenLogits, Reference) {
+  const auto backend = MakeRefBackend();
+  Check(*backend, DType::kF32, "f32_compute_nmse");
+}
+
+TEST_P(GoldenLogits, CpuFloat32Cache) {
+  const auto backend = MakeCpuBackend({.threads = 2});
+  Check(*backend, DType::kF32, "f32_compute_nmse");
+}
+
+TEST_P(GoldenLogits, CpuFloat16Cache) {
+  const auto backend = MakeCpuBackend({.threads = 2});
+  Check(*backend, DType::kF16, "native_nmse");
+}
+
+TEST_P(GoldenLogits, GraphRoundTripsThroughTextAndProto) {
+  auto model = Model::Load(GetParam().path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  auto graph = (*model)->BuildGraph({});
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const std::string text = Print(*graph);
+  auto parsed = Parse(text);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(Print(*parsed), text);
+  auto loaded = FromProto(ToProto(*graph));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(Print(*loaded), text);
+}
+
+TEST_P(GoldenLogits, GreedyContinuation) {
+  const Json& entry = GetParam().entry;
+  if (!entry.contains("greedy")) GTEST_SKIP() << "no golden continuation for this file";
+  auto model = Model::Load(GetParam().path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  std::vector<int32_t> prompt = entry["prompt"];
+  prompt.resize(entry["greedy"]["prompt_tokens"]);
+  const std::vector<int32_t> golden = entry["greedy"]["continuation"];
+  const auto ref = MakeRefBackend();
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  for (Backend* backend : {ref.get(), cpu.get()}) {
+    for (DType cache : {DType::kF32, DType::kF16}) {
+      auto session = OpenSession(**model, *backend, cache, 64);
+      ASSERT_TRUE(session.ok()) << session.status();
+      std::vector<int32_t> text;
+      GenerateOptions options{.max_tokens = static_cast<int64_t>(golden.size()),
+                              .sampling = {.temperature = 0}};
+      options.on_token = [&](int32_t token) {
+        text.push_back(token);
+        return true;
+      };
+      auto result = Generate(**session, prompt, options);
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(text, golden) << backend->name() << " with a cache of " << Name(cache);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenLogits, testing::ValuesIn(ModelCases(true)), TestName);
+
+class UnsupportedFormat : public testing::TestWithParam<ModelCase> {};
+
+TEST_P(UnsupportedFormat, IsRefusedByName) {
+  auto model = Model::Load(GetParam().path());
+  const auto backend = MakeCpuBackend();
+  absl::Status status = model.status();
+  if (status.ok()) {
+    auto session = OpenSession(**model, *backend, DType::kF16, 8);
+    status = session.status();
+    if (status.ok()) status = (*session)->ExecutableFor(1).status();
+  }
+  ASSERT_FALSE(status.ok());
+  std::vector<std::string> rare;
+  for (const DTypeInfo& info : AllDTypes()) {
+    if (!CanDequantize(info.dtype)) rare.emplace_back(info.name);
+  }
+  // The tensor and its format, as in "weight @blk.0.ffn_gate_exps has the format mxfp4".
+  EXPECT_THAT(std::string(status.message()),
+              testing::ContainsRegex("(blk\\.[0-9]+\\.|token_embd|output)"));
+  EXPECT_TRUE(std::any_of(rare.begin(), rare.end(), [&](const std::string& name) {
+    return status.message().find(name) != absl::string_view::npos;
+  })) << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, UnsupportedFormat, testing::ValuesIn(ModelCases(false)), TestName);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(UnsupportedFormat);
+
+// Entries of the pack's qwen3.F32 that the subset does not have.
+class LongAndBatch : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (ConformanceDir().empty()) GTEST_SKIP() << "the conformance pack is not beside the checkout";
+    for (const ModelCase& test : ModelCases(true)) {
+      if (test.entry.contains("long")) entry_ = test.entry;
+    }
+    auto model = Model::Load(ModelsDir() + "/" + entry_["file"].get<std::string>());
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+  }
+  Json entry_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_F(LongAndBatch, SixHundredTokens) {
+  const std::vector<int32_t> prompt = entry_["long"]["prompt"];
+  const std::vector<float> golden = ReadFloats(ModelsDir() + "/qwen3.F32.long.last.f32");
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  const auto ref = MakeRefBackend();
+  for (Backend* backend : {ref.get(), cpu.get()}) {
+    auto session = OpenSession(*model_, *backend, DType::kF32, 256);
+    ASSERT_TRUE(session.ok()) << session.status();
+    const auto sequence = (*session)->NewSequence();
+    auto logits = (*session)->Prefill(*sequence, prompt);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    // The pack's limit for this case.
+    EXPECT_LT(Nmse({golden}, {{logits->begin(), logits->end()}}), 1e-8) << backend->name();
+  }
+}
+
+TEST_F(LongAndBatch, TwoSequencesInOneStepGiveWhatEachGivesAlone) {
+  const std::vector<int32_t> a = entry_["batch"]["a"], b = entry_["batch"]["b"];
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  const auto ref = MakeRefBackend();
+  for (Backend* backend : {ref.get(), cpu.get()}) {
+    auto session = OpenSession(*model_, *backend, DType::kF32, 64, 2);
+    ASSERT_TRUE(session.ok()) << session.status();
+    auto alone_a = LogitsOf(**session, a, a.size());
+    auto alone_b = LogitsOf(**session, b, b.size());
+    ASSERT_TRUE(alone_a.ok() && alone_b.ok());
+    const auto first = (*session)->NewSequence(), second = (*session)->NewSequence();
+    std::vector<StepToken> step;
+    std::vector<float> mixed_a, mixed_b;
+    for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+      if (i < a.size()) step.push_back({first.get(), a[i], true});
+      if (i < b.size()) step.push_back({second.get(), b[i], true});
+    }
+    auto logits = (*session)->Step(step);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    const auto width = static_cast<size_t>((*session)->vocabulary());
+    for (size_t i = 0; i < step.size(); ++i) {
+      auto& list = step[i].sequence == first.get() ? mixed_a : mixed_b;
+      list.insert(list.end(), logits->begin() + static_cast<ptrdiff_t>(i * width),
+                  logits->begin() + static_cast<ptrdiff_t>((i + 1) * width));
+    }
+    // The reference is bit-equal. In the CPU's GEMM the number of rows decides how sums are split:
+    // roundings of float32, as in backend_parity_test.
+    const double limit = backend == ref.get() ? 1e-300 : 1e-11;
+    EXPECT_LT(Nmse({*alone_a}, {mixed_a}), limit) << backend->name();
+    EXPECT_LT(Nmse({*alone_b}, {mixed_b}), limit) << backend->name();
+  }
+}
+
+TEST(Stories260k, ReproducesTheGoldenTextAndLogits) {
+  const std::string folder =
+      (ConformanceDir().empty() ? TestDataDir() : ConformanceDir()) + "/stories260k";
+  const Json manifest = ReadJson(folder + "/manifest.json");
+  auto model = Model::Load(folder + "/" + manifest["model"].get<std::string>());
+  ASSERT_TRUE(model.ok()) << model.status();
+  auto tokenizer = (*model)->tokenizer();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto ref = MakeRefBackend();
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  for (const Json& test : manifest["cases"]) {
+    const std::vector<int32_t> ids = (*tokenizer)->Encode(test["prompt"].get<std::string>());
+    EXPECT_EQ(ids, test["prompt_ids"].get<std::vector<int32_t>>());
+    const std::vector<int32_t> golden = test["greedy"];
+    std::vector<int32_t> whole = ids;
+    whole.insert(whole.end(), golden.begin(), golden.end());
+    whole.resize(test["logits_shape"][0]);
+    const std::vector<float> golden_logits =
+        ReadFloats(folder + "/" + test["logits"].get<std::string>());
+    EXPECT_EQ((*tokenizer)->Decode(whole, false), test["text"].get<std::string>());
+    for (Backend* backend : {ref.get(), cpu.get()}) {
+      auto session = OpenSession(**model, *backend, DType::kF32, 128);
+      ASSERT_TRUE(session.ok()) << session.status();
+      std::vector<int32_t> text;
+      GenerateOptions options{.max_tokens = static_cast<int64_t>(golden.size()),
+                              .sampling = {.temperature = 0}};
+      options.on_token = [&](int32_t token) {
+        text.push_back(token);
+        return true;
+      };
+      auto result = Generate(**session, ids, options);
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(text, golden) << backend->name();
+      auto logits = LogitsOf(**session, whole, whole.size());
+      ASSERT_TRUE(logits.ok()) << logits.status();
+      EXPECT_LT(Nmse({golden_logits}, {*logits}),
+                manifest["tolerance"]["f32_compute_nmse"].get<double>())
+          << backend->name();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,118 @@
+// libFuzzer target: any bytes are encoded and decoded without loss, at once or as a stream, and
+// any ids are decoded.
+// The seed corpus is tests/data/tokenizer.
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "models/pretokenizer.h"
+#include "models/tokenizer.h"
+#include "models/utf8.h"
+
+namespace sluice {
+namespace {
+
+void Require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "does not hold: %s\n", what);
+  std::abort();
+}
+
+struct Subject {
+  std::unique_ptr<GgufFile> file;
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+Subject Load(const char* name) {
+  auto file = GgufFile::Open(absl::StrCat(SLUICE_SOURCE_DIR, "/tests/data/tokenizer/", name));
+  Require(file.ok(), "the vocabulary opens");
+  std::vector<std::string> warnings;
+  auto tokenizer = Tokenizer::Load(**file, &warnings);
+  Require(tokenizer.ok(), "the tokenizer loads");
+  return {*std::move(file), *std::move(tokenizer)};
+}
+
+std::vector<PreTokenizer> AllPreTokenizers() {
+  std::vector<PreTokenizer> all;
+  for (const PreTokenizerKind& kind : PreTokenizerKinds()) {
+    auto pre_tokenizer = PreTokenizer::Create(kind);
+    Require(pre_tokenizer.ok(), "the expressions compile");
+    all.push_back(*std::move(pre_tokenizer));
+  }
+  return all;
+}
+
+// The decoded text, after a check that a stream gives the same.
+std::string Decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, bool special) {
+  StreamingDecoder decoder(tokenizer, {.special = special, .continues = true});
+  std::string streamed;
+  std::string joined;
+  for (const TokenId id : ids) {
+    const std::string text = decoder.Push(id);
+    Require(UnfinishedUtf8(text) == 0, "a stream does not end within a character");
+    streamed += text;
+    joined += tokenizer.Piece(id, special);
+  }
+  streamed += decoder.Finish();
+  Require(streamed == joined, "the stream is the pieces, joined");
+  Require(streamed == tokenizer.Decode(ids, {.special = special, .continues = true}),
+          "the stream is the decoded whole");
+  return tokenizer.Decode(ids, {.special = special});
+}
+
+std::string WithSpaces(absl::string_view text) {
+  return absl::StrReplaceAll(text, {{"\u2581", " "}});
+}
+
+void CheckByteLevel(const Tokenizer& tokenizer, absl::string_view text, bool parse_special) {
+  const auto ids = tokenizer.Encode(text, {.add_special = false, .parse_special = parse_special});
+  Require(Decode(tokenizer, ids, /*special=*/true) == NormalizeUtf8(text),
+          "byte-level decoding undoes encoding");
+}
+
+void CheckSentencePiece(const Tokenizer& tokenizer, absl::string_view text) {
+  const auto ids = tokenizer.Encode(text, {.parse_special = false});
+  Require(WithSpaces(Decode(tokenizer, ids, /*special=*/false)) == WithSpaces(text),
+          "SentencePiece decoding undoes encoding");
+  // With special tokens there is a space after each.
+  Decode(tokenizer, tokenizer.Encode(text, {.parse_special = true}), /*special=*/true);
+}
+
+void CheckPreTokenizer(const PreTokenizer& pre_tokenizer, absl::string_view text) {
+  const std::string normalized = NormalizeUtf8(text);
+  std::string joined;
+  for (const absl::string_view word : pre_tokenizer.Split(normalized)) {
+    Require(!word.empty(), "words are not empty");
+    joined.append(word.data(), word.size());
+  }
+  Require(joined == normalized, "words join to the text");
+}
+
+}  // namespace
+}  // namespace sluice
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace sluice;  // NOLINT(google-build-using-namespace): the entry point of one file
+  static const Subject bpe = Load("tiny-bpe.vocab.gguf");
+  static const Subject spm = Load("tiny-spm.vocab.gguf");
+  static const std::vector<PreTokenizer> pre_tokenizers = AllPreTokenizers();
+  if (size == 0) return 0;
+  const absl::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  CheckByteLevel(*bpe.tokenizer, text, /*parse_special=*/false);
+  CheckByteLevel(*bpe.tokenizer, text, /*parse_special=*/true);
+  CheckSentencePiece(*spm.tokenizer, text);
+  CheckPreTokenizer(pre_tokenizers[data[0] % pre_tokenizers.size()], text);
+
+  std::vector<TokenId> ids;  // some of them out of range
+  for (const char byte : text) ids.push_back(static_cast<uint8_t>(byte) * 3 - 10);
+  for (const Subject* subject : {&bpe, &spm}) {
+    Decode(*subject->tokenizer, ids, /*special=*/data[0] % 2 == 0);
+  }
+  return 0;
+}
