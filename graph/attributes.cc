@@ -45,11 +45,15 @@ std::string ToString(const AttrValue& value) {
     std::string operator()(double v) const { return FloatToString(v); }
     std::string operator()(bool v) const { return v ? "true" : "false"; }
     std::string operator()(const std::string& v) const {
-      return IsBareWord(v) ? v : absl::StrCat("\"", absl::CHexEscape(v), "\"");
+      return IsBareWord(v) ? v : Quote(v);
     }
     std::string operator()(const Shape& v) const { return sluice::ToString(v); }
   };
   return std::visit(Printer{}, value);
+}
+
+std::string Quote(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text), "\"");
 }
 
 Attributes::Attributes(std::initializer_list<std::pair<std::string, AttrValue>> entries) {

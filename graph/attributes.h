@@ -22,6 +22,11 @@ absl::string_view Name(AttrKind kind);  // "int", "float", "bool", "string", "sh
 // As in graph text. Floats are the shortest decimals that read back to the same double and always
 // have a '.', an 'e', "inf" or "nan"; strings that are identifiers stand bare, others in quotes.
 std::string ToString(const AttrValue& value);
+// `text` in double quotes, escaped as in C. Bytes from 0x80 on stay as they are.
+std::string Quote(absl::string_view text);
+
+// Per node or graph: keeps hostile input cheap, far above what an op has.
+inline constexpr size_t kMaxAttributes = 256;
 
 class Attributes {
  public:
@@ -32,6 +37,7 @@ class Attributes {
   void Erase(absl::string_view name);
   const AttrValue* Find(absl::string_view name) const;  // nullptr if absent
   bool empty() const { return entries_.empty(); }
+  size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }  // sorted by name
   auto end() const { return entries_.end(); }
 

@@ -10,13 +10,7 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kMaxRank = 6;
-
 bool IsNameChar(char c) { return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-'; }
-
-bool IsValidName(absl::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), IsNameChar);
-}
 
 std::string MakeRef(absl::string_view name, Value::Kind kind) {
   return absl::StrCat(kind == Value::Kind::kWeight ? "@" : "%", name);
@@ -30,6 +24,16 @@ void EraseOwned(std::vector<std::unique_ptr<T>>* list, const T* item) {
 
 }  // namespace
 
+bool IsValidName(absl::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), IsNameChar);
+}
+
+bool IsIdentifier(absl::string_view name) {
+  return !name.empty() && !absl::ascii_isdigit(name[0]) &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+}
+
 std::string Value::ref() const { return MakeRef(name_, kind_); }
 
 absl::InlinedVector<const TensorType*, 6> Node::OperandTypes() const {
@@ -42,8 +46,13 @@ Graph::Graph(std::string name, const OpRegistry* registry)
     : name_(std::move(name)), registry_(registry) {}
 
 absl::Status Graph::AddSymbol(absl::string_view name, int64_t bound) {
-  if (!IsValidName(name) || absl::ascii_isdigit(name[0])) {
-    return absl::InvalidArgumentError(absl::StrCat("'", name, "' is no name for a symbol"));
+  if (!IsIdentifier(name)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", name, "' is no name for a symbol: expected letters, digits, _, no digit first"));
+  }
+  if (symbols_.size() == kMaxSymbols) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("symbol '", name, "' is one too many, expected at most ", kMaxSymbols));
   }
   if (Bounds().Get(name) >= 0) {
     return absl::InvalidArgumentError(absl::StrCat("symbol '", name, "' is declared twice"));
@@ -86,28 +95,6 @@ absl::Status Graph::CheckName(absl::string_view name, Value::Kind kind) const {
   return absl::OkStatus();
 }
 
-absl::Status Graph::CheckType(const TensorType& type) const {
-  if (type.shape.size() > kMaxRank) {
-    return absl::InvalidArgumentError(absl::StrCat(type.ToString(), " has ", type.shape.size(),
-                                                   " dimensions, expected at most ", kMaxRank));
-  }
-  const SymbolValues bounds = Bounds();
-  for (const Dim& dim : type.shape) {
-    if (dim.factor() < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(type.ToString(), ": the dimension ", dim.ToString(), " is not positive"));
-    }
-  }
-  const DTypeInfo& info = Info(type.dtype);
-  if (info.elements_per_block > 1 &&
-      (type.shape.empty() || type.shape.back().factor() % info.elements_per_block != 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(type.ToString(), ": the innermost dimension is not a multiple of the ",
-                     info.elements_per_block, " elements of a ", info.name, " block"));
-  }
-  return bounds.EvaluateBytes(type).status();
-}
-
 absl::StatusOr<Value*> Graph::AddSource(absl::string_view name, TensorType type, Value::Kind kind,
                                         std::vector<std::unique_ptr<Value>>* list) {
   SLUICE_RETURN_IF_ERROR(CheckName(name, kind));
@@ -116,7 +103,7 @@ absl::StatusOr<Value*> Graph::AddSource(absl::string_view name, TensorType type,
                                                    type.ToString(),
                                                    ", but only states are state<...>"));
   }
-  if (absl::Status status = CheckType(type); !status.ok()) {
+  if (absl::Status status = CheckType(type, Bounds()); !status.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(MakeRef(name, kind), ": ", status.message()));
   }
   list->push_back(std::unique_ptr<Value>(new Value(std::string(name), kind, std::move(type))));
@@ -176,8 +163,11 @@ absl::StatusOr<Node*> Graph::Add(NodeSpec spec) {
       node->attrs_.Erase(attr.name);
     }
   }
+  const SymbolValues bounds = Bounds();
+  for (const TensorType& type : *types) {  // all, before the first name is taken
+    if (absl::Status status = CheckType(type, bounds); !status.ok()) return fail(status.message());
+  }
   for (size_t i = 0; i < types->size(); ++i) {
-    if (absl::Status status = CheckType((*types)[i]); !status.ok()) return fail(status.message());
     auto value = std::unique_ptr<Value>(
         new Value(spec.names[i], Value::Kind::kResult, std::move((*types)[i])));
     value->producer_ = node.get();
@@ -206,6 +196,10 @@ absl::Status Graph::AddOutput(Value* value) {
   if (value->kind() != Value::Kind::kResult || value->type().is_state) {
     return absl::InvalidArgumentError(
         absl::StrCat(value->ref(), " cannot be an output: expected a node's tensor result"));
+  }
+  if (outputs_.size() == kMaxOutputs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(value->ref(), " is one output too many, expected at most ", kMaxOutputs));
   }
   outputs_.push_back(value);
   return absl::OkStatus();

@@ -26,6 +26,11 @@ namespace sluice {
 class Graph;
 class Node;
 
+// Letters, digits, '.', '_', '-', at least one: names of values.
+bool IsValidName(absl::string_view name);
+// Letters, digits, '_', no digit first: names of symbols and attributes.
+bool IsIdentifier(absl::string_view name);
+
 struct Use {
   Node* node;
   int operand;
@@ -58,6 +63,7 @@ class Value {
 
  private:
   friend class Graph;
+  friend struct GraphTestPeer;
   Value(std::string name, Kind kind, TensorType type)
       : name_(std::move(name)), kind_(kind), type_(std::move(type)) {}
 
@@ -93,6 +99,7 @@ class Node {
 
  private:
   friend class Graph;
+  friend struct GraphTestPeer;
   Node() = default;
 
   const OpDef* op_ = nullptr;
@@ -103,6 +110,11 @@ class Node {
   std::string origin_;
   int64_t order_ = 0;  // position, valid while Graph::order_valid_
 };
+
+// Far above what models need. They keep lists short that are searched from end to end, so that
+// hostile text and messages cost linear time.
+inline constexpr size_t kMaxSymbols = 32;
+inline constexpr size_t kMaxOutputs = 16384;
 
 struct SymbolDef {
   std::string name;
@@ -179,10 +191,10 @@ class Graph {
   Graph Clone() const;
 
  private:
+  friend struct GraphTestPeer;
   absl::StatusOr<Value*> AddSource(absl::string_view name, TensorType type, Value::Kind kind,
                                    std::vector<std::unique_ptr<Value>>* list);
   absl::Status CheckName(absl::string_view name, Value::Kind kind) const;
-  absl::Status CheckType(const TensorType& type) const;
   absl::Status CheckSpec(const NodeSpec& spec, const OpDef& op) const;
   void Unlink(Node* node);
   void EraseSource(Value* value, std::vector<std::unique_ptr<Value>>* list);

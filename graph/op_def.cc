@@ -139,9 +139,13 @@ bool OpDef::UpdatesState() const {
   return std::any_of(results.begin(), results.end(), [](auto& r) { return r.aliases >= 0; });
 }
 
-absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call) {
+absl::Status CheckSchema(const OpCall& call) {
   if (absl::Status status = CheckOperands(call); !status.ok()) return status;
-  if (absl::Status status = CheckAttrs(call); !status.ok()) return status;
+  return CheckAttrs(call);
+}
+
+absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call) {
+  if (absl::Status status = CheckSchema(call); !status.ok()) return status;
   return call.op.infer(call);
 }
 

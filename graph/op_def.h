@@ -120,8 +120,10 @@ struct OpDef {
   bool UpdatesState() const;
 };
 
-// Checks operand count and presence and the attributes against the schema, then infers.
+// Checks operand count and presence and the attributes against the op's record.
 // Messages do not name the node; Graph and the verifier add it.
+absl::Status CheckSchema(const OpCall& call);
+// CheckSchema, then inference.
 absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call);
 
 // An immutable set of ops once built. Filled by explicit calls, one per family.

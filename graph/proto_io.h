@@ -9,7 +9,8 @@ namespace sluice {
 
 proto::Graph ToProto(const Graph& graph);
 
-// Builds and verifies. Errors name the node (or its index) and what was expected.
+// Builds and verifies. Errors name the node and its index ("nodes[3]: %l0.q: ...") or the field,
+// and say what was expected.
 absl::StatusOr<Graph> FromProto(const proto::Graph& message,
                                 const OpRegistry* registry = &StandardOps());
 

@@ -3,17 +3,47 @@
 //
 //   graph qwen3moe {layers=2}
 //   symbol tokens <= 512
+//   symbol blocks <= 64
 //   input %token_ids : i32[tokens]
+//
 //   weight @token_embd : q4_k[2048,256]
 //   %x = embedding(@token_embd, %token_ids) : f32[tokens,256]
+//
 //   state %l0.k_cache : state<f16[blocks,2,16,64]>
-//   %l0.p, %l0.id = topk_softmax(%l0.lg) {k=2, renorm=true} : f32[tokens,2], i32[tokens,2] kernel("cpu.topk_softmax") mem(act+0x40:64, act+0x80:64) by(some_pass)
+//   %l0.p, %l0.id = topk_softmax(%l0.lg) {k=2} : f32[tokens,2], i32[tokens,2]
+//       kernel("cpu.topk_softmax") mem(act+0x40:4096, act+0x1040:4096) by(some_pass)
+//
 //   output %logits
 //
-// Header first (graph, symbols, inputs), then weights and states directly before the group of
-// nodes that first uses them, outputs last. A left-out optional operand before a present one is
-// `_`. `//` starts a comment. A blank line separates groups: runs of nodes whose names share the
-// part before the first dot ("l0").
+// (The kernel and what follows it stand on the node's line.) One line per symbol, value, node or
+// output; `//` starts a comment. Print writes the header first (graph, symbols, inputs), then
+// groups: runs of nodes whose names share the part before the first dot ("l0"). Weights and states
+// stand before the group that first uses them, unused ones before the outputs; states keep their
+// order, which is that of the runtime's arguments. Parse takes the lines in any order, as long as
+// `graph` is the first and everything is defined before it is used.
+//
+//   graph     "graph" label [attrs]
+//   symbol    "symbol" identifier "<=" integer
+//   source    ("input" | "state") %name ":" type [mem]
+//             "weight" @name ":" type [mem]
+//   node      %name {"," %name} "=" op "(" [operand {"," operand}] ")" [attrs]
+//             ":" type {"," type} {kernel | mem | by}       each of the last three at most once
+//   output    "output" %name
+//   operand   %name | @name | "_"                           "_": an optional operand left out
+//   attrs     "{" identifier "=" value {"," identifier "=" value} "}"
+//   value     integer | float | "true" | "false" | label | shape
+//   type      dtype shape | "state" "<" dtype shape ">"
+//   shape     "[" [dim {"," dim}] "]"
+//   dim       integer | symbol ["*" integer]                tokens*8
+//   kernel    "kernel" "(" label ")"
+//   mem       "mem" "(" span {"," span} ")"                 one per result
+//   span      label "+" hex-offset ":" bytes | "_"          act+0x40:4096; "_": not placed
+//   by        "by" "(" label ")"                            the pass that made the node
+//   label     word | string                                 silu, "two words\n"
+//
+// Names (%, @) and words are made of letters, digits, '.', '_' and '-'. Strings are UTF-8 with C
+// escapes. A float has a '.', an exponent, or is inf or nan. Shapes of graph attributes have no
+// symbols, because none is declared before them.
 #pragma once
 
 #include <string>

@@ -123,4 +123,26 @@ absl::StatusOr<int64_t> SymbolValues::EvaluateBytes(const TensorType& type) cons
   return *bytes;
 }
 
+absl::Status CheckType(const TensorType& type, const SymbolValues& bounds) {
+  const auto fail = [&](const auto&... what) {
+    return absl::InvalidArgumentError(absl::StrCat(type.ToString(), ": ", what...));
+  };
+  if (type.shape.size() > kMaxRank) {
+    return fail("has ", type.shape.size(), " dimensions, expected at most ", kMaxRank);
+  }
+  for (const Dim& dim : type.shape) {
+    if (dim.factor() < 1) return fail("the dimension ", dim.ToString(), " is not positive");
+    if (!dim.is_constant() && bounds.Get(dim.symbol()) < 0) {
+      return fail("the graph has no symbol '", dim.symbol(), "'");
+    }
+  }
+  const DTypeInfo& info = Info(type.dtype);
+  if (IsBlockFormat(type.dtype) &&
+      (type.shape.empty() || type.shape.back().factor() % info.elements_per_block != 0)) {
+    return fail("the innermost dimension is not a multiple of the ", info.elements_per_block,
+                " elements of a ", info.name, " block");
+  }
+  return bounds.EvaluateBytes(type).status();
+}
+
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "graph/dtype.h"
@@ -36,7 +37,8 @@ class Dim {
   std::string symbol_;
 };
 
-// Row-major, outermost first. At most 4 dimensions in practice; the verifier sets the limit.
+// Row-major, outermost first. At most 4 dimensions in practice.
+inline constexpr size_t kMaxRank = 6;
 using Shape = absl::InlinedVector<Dim, 4>;
 std::string ToString(const Shape& shape);  // "[tokens,2048]"
 
@@ -67,5 +69,9 @@ class SymbolValues {
  private:
   std::vector<std::pair<std::string, int64_t>> entries_;  // a handful: a scan beats a hash
 };
+
+// Whether a value of a graph may have this type: at most kMaxRank dimensions, all positive, of
+// symbols in `bounds`; rows of whole blocks; a size at the bounds that fits into 64 bits.
+absl::Status CheckType(const TensorType& type, const SymbolValues& bounds);
 
 }  // namespace sluice

@@ -39,7 +39,7 @@ class GgufWriter {
                  FillFn fill = nullptr);
 
   // Writes to `path` + ".partial" and renames, so that a reader never sees half a file; after an
-  // error neither is left. The key general.alignment is added where `alignment` is not the
+  // error `path` is as it was. The key general.alignment is added where `alignment` is not the
   // default; setting it is an error, so that key and layout cannot disagree. Errors:
   // InvalidArgument that names the key or tensor which GgufFile would reject, the error of a fill
   // with the tensor's name, or the system's, with the path.

@@ -39,7 +39,7 @@ constexpr absl::string_view kEndTextIfEos = "</s>";
 // was renamed); otherwise the first of `texts` that the vocabulary has is taken for it.
 struct FillInRole {
   absl::string_view key;
-  absl::string_view old_key;
+  absl::string_view old_key;  // "": never had another name
   absl::Span<const absl::string_view> texts;
   bool ends_generation;
 };
@@ -217,7 +217,10 @@ absl::Status VocabularyReader::ReadRoles() {
 
 absl::Status VocabularyReader::ReadFillInRoles() {
   for (const FillInRole& role : kFillInRoles) {
-    SLUICE_ASSIGN_OR_RETURN(TokenId id, ReadId(role.old_key, kNoToken));
+    TokenId id = kNoToken;
+    if (!role.old_key.empty()) {
+      SLUICE_ASSIGN_OR_RETURN(id, ReadId(role.old_key, kNoToken));
+    }
     SLUICE_ASSIGN_OR_RETURN(id, ReadId(role.key, id));
     if (id == kNoToken) {
       id = FindFirst(role.texts);

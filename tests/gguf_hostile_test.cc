@@ -22,8 +22,9 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kMaxU64 = ~uint64_t{0};
+// GGML type ids.
 constexpr uint32_t kF32 = 0;
-constexpr uint32_t kQ8_0 = 8;
+constexpr uint32_t kQ80 = 8;
 
 // The message of opening `bytes`, "" where that works; then everything in the file was read.
 std::string ErrorOf(absl::string_view bytes) {
@@ -55,7 +56,7 @@ GgufBytes ValidFile() {
                Key("b", GgufType::kBool, Le(uint8_t{1})), Key("n", GgufType::kU64, Le(uint64_t{3})),
                ArrayKey("s", GgufType::kString, 2, Text("x") + Text("yz")),
                ArrayKey("f", GgufType::kF32, 2, Le(1.0F) + Le(2.0F))},
-      .tensors = {Record("a", {4, 2}, kF32, 0), Record("q", {32, 1, 1, 1}, kQ8_0, 32)},
+      .tensors = {Record("a", {4, 2}, kF32, 0), Record("q", {32, 1, 1, 1}, kQ80, 32)},
       .data = std::string(32 + 34, '\2')};
 }
 
@@ -221,7 +222,7 @@ TEST(GgufHostile, Shapes) {
   EXPECT_THAT(ErrorOfTensor(Record("t", {two32, two32 / 4}, kF32, 0)),
               HasSubstr("the size of 4611686018427387904 elements of f32 overflows"));
   EXPECT_THAT(ErrorOfTensor(Record("t", {two32, two32 / 16}, kF32, 0)), HasSubstr("goes beyond"));
-  EXPECT_THAT(ErrorOfTensor(Record("t", {48, 2}, kQ8_0, 0)),
+  EXPECT_THAT(ErrorOfTensor(Record("t", {48, 2}, kQ80, 0)),
               HasSubstr("rows of 48 elements are no multiple of the block size 32 of q8_0"));
 }
 
@@ -337,7 +338,7 @@ void CheckPack(const std::string& folder) {
     SCOPED_TRACE(path);
     ASSERT_TRUE(std::filesystem::exists(path));
     const auto file = GgufFile::Open(path);
-    if (FormatErrors().count(name) == 0) {
+    if (!FormatErrors().contains(name)) {
       ASSERT_TRUE(file.ok()) << file.status();
       EXPECT_EQ(WalkGguf(**file), "");
       continue;

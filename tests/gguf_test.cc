@@ -44,7 +44,7 @@ class GgufFileTest : public ::testing::Test {
 
   std::string Path(absl::string_view name) const { return absl::StrCat(folder_, "/", name); }
   std::string Put(absl::string_view name, absl::string_view content) const {
-    const std::string path = Path(name);
+    std::string path = Path(name);
     std::ofstream(path, std::ios::binary)
         .write(content.data(), static_cast<std::streamsize>(content.size()));
     return path;
@@ -358,7 +358,7 @@ TEST_F(GgufFileTest, WriteErrorsNamePathAndCause) {
 
 TEST_F(GgufFileTest, OpenNamesWhatIsNoReadableFile) {
   const auto error_of = [](const std::string& path) {
-    const absl::Status status = GgufFile::Open(path).status();
+    absl::Status status = GgufFile::Open(path).status();
     EXPECT_THAT(std::string(status.message()), HasSubstr(path));
     return status;
   };

@@ -48,19 +48,32 @@ std::vector<PreTokenizer> AllPreTokenizers() {
   return all;
 }
 
+// Whether a well-formed character of `text` lies across `at`.
+bool IsWithinCharacter(absl::string_view text, size_t at) {
+  const size_t begun = UnfinishedUtf8(text.substr(0, at));
+  if (begun == 0) return false;
+  const absl::string_view rest = text.substr(at - begun);
+  const size_t length = Utf8Length(rest[0]);
+  return rest.size() >= length && UnfinishedUtf8(rest.substr(0, length - 1)) == length - 1 &&
+         (static_cast<uint8_t>(rest[length - 1]) & 0xC0) == 0x80;
+}
+
 // The decoded text, after a check that a stream gives the same.
 std::string Decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, bool special) {
   StreamingDecoder decoder(tokenizer, {.special = special, .continues = true});
   std::string streamed;
   std::string joined;
+  std::vector<size_t> cuts;
   for (const TokenId id : ids) {
-    const std::string text = decoder.Push(id);
-    Require(UnfinishedUtf8(text) == 0, "a stream does not end within a character");
-    streamed += text;
+    streamed += decoder.Push(id);
+    cuts.push_back(streamed.size());
     joined += tokenizer.Piece(id, special);
   }
   streamed += decoder.Finish();
   Require(streamed == joined, "the stream is the pieces, joined");
+  for (const size_t cut : cuts) {
+    Require(!IsWithinCharacter(joined, cut), "the stream splits no character");
+  }
   Require(streamed == tokenizer.Decode(ids, {.special = special, .continues = true}),
           "the stream is the decoded whole");
   return tokenizer.Decode(ids, {.special = special});

@@ -44,6 +44,9 @@ void StoreQuants(const int* quants, uint8_t* qs, uint8_t* qh) {
   }
 }
 
+// Here and in EncodeAffine the product is rounded before the sum, as ggml does: this file needs
+// -ffp-contract=off.
+//
 // Q4_0 (zero = 8) and Q5_0 (zero = 16): quants 0 .. 2 * zero - 1, of which `zero` means 0.
 void EncodeSymmetric(const float* values, int zero, HalfField& d, uint8_t* qs, uint8_t* qh) {
   const float step = LargestMagnitude(values) / static_cast<float>(-zero);

@@ -16,13 +16,12 @@ namespace sluice {
 // Encodes `elements` finite values (a multiple of the format's block size) into `blocks`, at any
 // address. The bytes are those of ggml's reference quantisers (quantize_row_*_ref):
 //   f16, bf16   to nearest, ties to even
-//   q8_0        d = max |x| / 127, quants to nearest, ties away from zero
-//   q4_0, q5_0  d = x / -8 or x / -16 for the x of largest magnitude, quants to nearest, ties up,
-//   so
-//               that this x is exact but for the rounding of d; one step beyond is clamped
-//   q4_1, q5_1  the range min .. max in 15 or 31 steps d, quants to nearest, ties up
+//   q8_0        step max |x| / 127, quants to nearest, ties away from zero
+//   q4_0, q5_0  step x / -8 or x / -16 for the x of largest magnitude, which is thus the lowest
+//               quant; the others to nearest, ties up, clamped to the highest
+//   q4_1, q5_1  the range min .. max in 15 or 31 steps, quants to nearest, ties up
 // Scales and mins are stored as f16: a block whose scale lies beyond 65504 decodes to infinities,
-// one whose scale lies below 2^-25 to zeros.
+// one whose scale lies below 2^-25 to zeros (or its min).
 using QuantizeFn = void (*)(const float* values, int64_t elements, std::byte* blocks);
 
 // nullptr where there is no encoder.

@@ -1,7 +1,10 @@
+// RandomBlocks and FillRandomBlocks of quantize.h.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_format.h"
 #include "graph/formats/blocks.h"
@@ -40,7 +43,8 @@ constexpr double MeanSquareOfIq4Values() {
 }
 
 // How to make random bytes a valid block of a known spread: which bytes are f16 scales, and what
-// the mean square of the decoded values is when the scale is 1 and all other bits are random.
+// the mean square of the decoded values is when the scale is 1 and all other bits are random. That
+// of a product of independent numbers is the product of theirs.
 struct BlockRecipe {
   static constexpr size_t kNoMin = SIZE_MAX;
 

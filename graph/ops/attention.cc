@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "graph/formats/quantize.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
-#include "graph/ops/store_row.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -61,13 +61,13 @@ absl::StatusOr<std::vector<TensorType>> InferKvAppend(const OpCall& call) {
 
 void AppendRows(const TensorView& rows, const int32_t* slots, const TensorView& cache) {
   const CacheShape shape(cache);
+  const QuantizeFn encode = QuantizerFor(cache.dtype);
   const int64_t tokens = rows.dim(0), cols = rows.cols();
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t block = slots[t] / shape.block_size, offset = slots[t] % shape.block_size;
     for (int64_t head = 0; head < shape.heads; ++head) {
-      const float* in = rows.f32() + (t * shape.heads + head) * cols;
-      StoreRow({in, static_cast<size_t>(cols)}, cache.dtype,
-               cache.data + shape.Row(block, head, offset) * cache.row_bytes());
+      encode(rows.f32() + (t * shape.heads + head) * cols, cols,
+             cache.data + shape.Row(block, head, offset) * cache.row_bytes());
     }
   }
 }

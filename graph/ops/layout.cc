@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "graph/formats/quantize.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
-#include "graph/ops/store_row.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -272,7 +272,7 @@ int32_t TruncateToInt(float value) {
 
 void CastFromInt(const TensorView& x, const TensorView& out) {
   const std::vector<float> values(x.i32(), x.i32() + x.elements());
-  StoreRow(values, out.dtype, out.data);
+  QuantizerFor(out.dtype)(values.data(), x.elements(), out.data);
 }
 
 void CastFromFloat(const TensorView& x, const TensorView& out) {
@@ -283,7 +283,7 @@ void CastFromFloat(const TensorView& x, const TensorView& out) {
     if (out.dtype == DType::kI32) {
       std::transform(values, values + cols, out.i32() + row * cols, TruncateToInt);
     } else {
-      StoreRow({values, static_cast<size_t>(cols)}, out.dtype, out.data + row * out.row_bytes());
+      QuantizerFor(out.dtype)(values, cols, out.data + row * out.row_bytes());
     }
   }
 }

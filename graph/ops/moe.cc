@@ -90,8 +90,10 @@ absl::Status EvalTopkSoftmax(const EvalContext& context) {
   std::vector<float> scores(static_cast<size_t>(logits.cols()));
   std::vector<float> bias(scores.size(), 0.0F);
   if (call.Has(1)) std::copy_n(RowReader(context.operands[1]).Row(0), bias.size(), bias.begin());
-  for (float b : bias) {
-    if (std::isnan(b)) return absl::InvalidArgumentError("'topk_softmax': bias holds a NaN");
+  for (size_t e = 0; e < bias.size(); ++e) {
+    if (std::isnan(bias[e])) {
+      return absl::InvalidArgumentError(absl::StrCat("'topk_softmax': bias[", e, "] is nan"));
+    }
   }
   std::vector<float> biased(scores.size());
   // Scores are rounded to float32 before they are compared: equal ones are ties.

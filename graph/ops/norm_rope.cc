@@ -1,6 +1,9 @@
 // Normalisation and rotary positions: rms_norm and rope.
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -32,7 +35,9 @@ absl::StatusOr<std::vector<TensorType>> InferRmsNorm(const OpCall& call) {
 
 absl::Status EvalRmsNorm(const EvalContext& context) {
   const TensorView& x = context.operands[kX];
-  const float* weight = context.call.Has(kWeight) ? context.operands[kWeight].f32() : nullptr;
+  std::optional<RowReader> gains;  // a weight may lie at any address
+  if (context.call.Has(kWeight)) gains.emplace(context.operands[kWeight]);
+  const float* weight = gains.has_value() ? gains->Row(0) : nullptr;
   const double eps = context.call.Float("eps");
   const int64_t cols = x.cols();
   for (int64_t row = 0; row < x.rows(); ++row) {
@@ -126,10 +131,11 @@ PairLayout LayoutOf(const OpCall& rope) {
 absl::Status EvalRope(const EvalContext& context) {
   const TensorView& x = context.operands[kX];
   const int64_t heads = x.dim(1), width = x.dim(2);
+  std::optional<RowReader> reader;
   absl::Span<const float> freq_factors;
   if (context.call.Has(kFreqFactors)) {
-    const TensorView& view = context.operands[kFreqFactors];
-    freq_factors = {view.f32(), static_cast<size_t>(view.elements())};
+    reader.emplace(context.operands[kFreqFactors]);
+    freq_factors = {reader->Row(0), static_cast<size_t>(context.call.Int("dims") / 2)};
   }
   const absl::StatusOr<RopeFrequencies> frequencies =
       ComputeRopeFrequencies(RopeParamsOf(context.call), freq_factors);

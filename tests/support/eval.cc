@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -196,6 +195,18 @@ absl::StatusOr<std::string> InferOp(absl::string_view name,
   return absl::StrJoin(types, ", ", [](std::string* out, const TensorType& type) {
     absl::StrAppend(out, type.ToString());
   });
+}
+
+std::string ErrorOf(const EvalResults& results) {
+  EXPECT_FALSE(results.ok()) << "expected an error";
+  return std::string(results.status().message());
+}
+
+std::string InferError(absl::string_view name, const std::vector<std::string>& operands,
+                       const Attributes& attrs) {
+  const absl::StatusOr<std::string> types = InferOp(name, operands, attrs);
+  EXPECT_FALSE(types.ok()) << "expected an error, got " << *types;
+  return std::string(types.status().message());
 }
 
 OpCost CostOf(absl::string_view name, const std::vector<std::string>& operands,

@@ -55,6 +55,11 @@ TensorType TypeFromText(absl::string_view text);
 absl::StatusOr<std::string> InferOp(absl::string_view op, const std::vector<std::string>& operands,
                                     const Attributes& attrs = {});
 
+// The message of the failure; a test failure and "" where there is none.
+std::string ErrorOf(const EvalResults& results);
+std::string InferError(absl::string_view op, const std::vector<std::string>& operands,
+                       const Attributes& attrs = {});
+
 // The cost of a call that infers well. Operands as above, with constant dimensions.
 OpCost CostOf(absl::string_view op, const std::vector<std::string>& operands,
               const Attributes& attrs = {}, int64_t context = 0);

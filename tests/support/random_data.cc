@@ -60,8 +60,10 @@ absl::StatusOr<RandomData> RandomData::Make(const Graph& graph, uint64_t seed,
     SLUICE_ASSIGN_OR_RETURN(const TensorView view, ViewOf(weight->type(), {}));
     auto tensor = std::make_unique<Tensor>();
     const double deviation = 1.0 / std::sqrt(static_cast<double>(view.cols()));
-    tensor->bytes = RandomBlocks(view.dtype, view.elements(), SeedFor(weight->name(), seed),
-                                 static_cast<float>(deviation));
+    SLUICE_ASSIGN_OR_RETURN(tensor->bytes,
+                            RandomBlocks(view.dtype, view.elements(),
+                                         SeedFor(weight->name(), seed),
+                                         static_cast<float>(deviation)));
     data.weights_[weight->name()] = {tensor->bytes};
     data.storage_.push_back(std::move(tensor));
   }

@@ -1,35 +1,16 @@
 // CPU kernels of the attention family: KV append and attention over the paged cache.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/step.h"
-#include "graph/formats/half.h"
+#include "graph/formats/dequantize.h"
+#include "graph/ops/store_row.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
-
-// Conversion of cache rows. Plain loops over fixed formats, which the compiler vectorises.
-void StoreRow(const float* in, int64_t n, DType dtype, std::byte* out) {
-  if (dtype == DType::kF32) {
-    std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  auto* halves = reinterpret_cast<uint16_t*>(out);
-  for (int64_t i = 0; i < n; ++i) halves[i] = F16FromF32(in[i]);
-}
-
-void LoadRow(const std::byte* in, int64_t n, DType dtype, float* out) {
-  if (dtype == DType::kF32) {
-    std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  const auto* halves = reinterpret_cast<const uint16_t*>(in);
-  for (int64_t i = 0; i < n; ++i) out[i] = F32FromF16(halves[i]);
-}
 
 float Dot(const float* a, const float* b, int64_t n) {
   // Eight partial sums: the order of additions is part of the kernel, not of the compiler's mood.
@@ -52,13 +33,15 @@ struct Cache {
         heads(view.dim(1)),
         block_size(view.dim(2)),
         dim(view.dim(3)),
-        row_bytes(view.row_bytes()) {}
+        row_bytes(view.row_bytes()),
+        decode(DequantizerFor(view.dtype)) {}
   std::byte* Row(int64_t block, int64_t head, int64_t offset) const {
     return data + ((block * heads + head) * block_size + offset) * row_bytes;
   }
   std::byte* data;
   DType dtype;
   int64_t blocks, heads, block_size, dim, row_bytes;
+  DequantizeFn decode;
 };
 
 class KvAppendStep : public Step {
@@ -85,7 +68,7 @@ class KvAppendStep : public Step {
  private:
   static void AppendToken(const Cache& cache, const float* heads, int32_t slot) {
     for (int64_t h = 0; h < cache.heads; ++h) {
-      StoreRow(heads + h * cache.dim, cache.dim, cache.dtype,
+      StoreRow({heads + h * cache.dim, static_cast<size_t>(cache.dim)}, cache.dtype,
                cache.Row(slot / cache.block_size, h, slot % cache.block_size));
     }
   }
@@ -170,7 +153,7 @@ class AttentionStep : public Step {
     const float* q = args.operands[0].f32() + (token * heads + kv_head * group_) * k.dim;
     for (int64_t j = 0; j < length; ++j) {
       const int64_t index = begin + j;
-      LoadRow(k.Row(table[index / k.block_size], kv_head, index % k.block_size), k.dim, k.dtype, row);
+      k.decode(k.Row(table[index / k.block_size], kv_head, index % k.block_size), k.dim, row);
       for (int64_t g = 0; g < group_; ++g) {
         scores[g * length + j] = scale_ * Dot(q + g * k.dim, row, k.dim);
       }
@@ -181,7 +164,7 @@ class AttentionStep : public Step {
     std::fill_n(out, group_ * v.dim, 0.0f);
     for (int64_t j = 0; j < length; ++j) {
       const int64_t index = begin + j;
-      LoadRow(v.Row(table[index / v.block_size], kv_head, index % v.block_size), v.dim, v.dtype, row);
+      v.decode(v.Row(table[index / v.block_size], kv_head, index % v.block_size), v.dim, row);
       for (int64_t g = 0; g < group_; ++g) {
         const float p = scores[g * length + j];
         for (int64_t i = 0; i < v.dim; ++i) out[g * v.dim + i] += p * row[i];
@@ -209,9 +192,9 @@ class AttentionStep : public Step {
 absl::Status AcceptsCaches(const Node& node, size_t first) {
   for (size_t i : {first, first + 1}) {
     const DType dtype = node.operand(i)->type().dtype;
-    if (dtype != DType::kF32 && dtype != DType::kF16) {
+    if (!IsPlainFloat(dtype)) {
       return absl::UnimplementedError(absl::StrCat("the cache ", node.operand(i)->ref(), " is ",
-                                                   Name(dtype), ", expected f32 or f16"));
+                                                   Name(dtype), ", expected f32, f16 or bf16"));
     }
   }
   return absl::OkStatus();

@@ -37,12 +37,7 @@ class TopkSoftmaxStep : public Step {
     const float* bias = args.operands.size() > 1 ? args.operands[1].f32() : nullptr;
     for (int64_t t = 0; t < logits.dim(0); ++t) {
       const float* row = logits.f32() + t * experts_;
-      for (int64_t e = 0; e < experts_; ++e) {
-        if (std::isnan(row[e])) {
-          return absl::InvalidArgumentError(absl::StrCat("the router logit of token ", t,
-                                                         ", expert ", e, " is NaN"));
-        }
-      }
+      SLUICE_RETURN_IF_ERROR(CheckLogits(row, t));
       RouteToken(row, bias, reinterpret_cast<float*>(args.scratch), args.results[0].f32() + t * k_,
                  args.results[1].i32() + t * k_);
     }
@@ -50,6 +45,23 @@ class TopkSoftmaxStep : public Step {
   }
 
  private:
+  // A router that says NaN or infinity has no first choice: better an error than a guess.
+  absl::Status CheckLogits(const float* row, int64_t token) const {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    float max = -kInfinity;
+    for (int64_t e = 0; e < experts_; ++e) {
+      if (!(row[e] < kInfinity)) {
+        return absl::InvalidArgumentError(absl::StrCat("the router logit of token ", token,
+                                                       ", expert ", e, " is ", row[e],
+                                                       ", expected a finite number"));
+      }
+      max = std::max(max, row[e]);
+    }
+    if (max > -kInfinity || sigmoid_) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("all router logits of token ", token, " are -inf, expected finite numbers"));
+  }
+
   void RouteToken(const float* logits, const float* bias, float* gates, float* weights,
                   int32_t* ids) const {
     Gate(logits, gates);

@@ -1,0 +1,414 @@
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "graph/load_common.h"
+#include "graph/status_macros.h"
+#include "graph/text.h"
+#include "graph/text_lexer.h"
+#include "graph/verifier.h"
+
+namespace sluice {
+namespace {
+
+bool IsNumber(absl::string_view word) { return !absl::ascii_isalpha(word[0]) && word[0] != '_'; }
+
+// Recursive descent with one token of look-ahead; nothing in the grammar nests without bound.
+class Parser {
+ public:
+  Parser(absl::string_view text, absl::string_view source, const OpRegistry* registry)
+      : lexer_(text), source_(source), graph_("", registry) {}
+
+  absl::StatusOr<Graph> Run() &&;
+
+ private:
+  // Lines.
+  absl::Status ParseLine();
+  absl::Status ParseGraphLine();
+  absl::Status ParseSymbol();
+  absl::Status ParseSource(absl::string_view keyword);
+  absl::Status ParseNode();
+  absl::Status ParseOutput();
+  absl::Status Verified() const;
+
+  // Parts of lines.
+  absl::StatusOr<std::vector<std::string>> ParseResultNames();
+  absl::StatusOr<std::vector<Value*>> ParseOperands();
+  absl::StatusOr<Attributes> ParseAttributes();
+  absl::StatusOr<AttrValue> ParseAttrValue();
+  absl::StatusOr<std::vector<TensorType>> ParseTypes();
+  absl::StatusOr<TensorType> ParseType();
+  absl::StatusOr<Shape> ParseShape();
+  absl::StatusOr<Dim> ParseDim();
+  absl::Status ParseAnnotations(Node* node);
+  absl::Status ParseMem(absl::Span<Value* const> values);
+  absl::StatusOr<std::optional<MemSpan>> ParseSpan();
+  absl::StatusOr<Value*> ParseDefinedValue();
+  absl::StatusOr<std::string> ParseName(char sigil, absl::string_view what);
+  absl::StatusOr<std::string> ParseLabel(absl::string_view what);
+  absl::StatusOr<int64_t> ParseInteger(absl::string_view what);
+
+  // Tokens.
+  Token Take() { return std::exchange(token_, lexer_.Next()); }
+  bool Is(TokenKind kind, absl::string_view text) const {
+    return token_.kind == kind && token_.text == text;
+  }
+  bool IsMark(absl::string_view mark) const { return Is(TokenKind::kMark, mark); }
+  bool Consume(absl::string_view mark) {
+    const bool found = IsMark(mark);
+    if (found) Take();
+    return found;
+  }
+  absl::Status Expect(absl::string_view mark);
+  absl::StatusOr<Token> ExpectWord(absl::string_view what);
+
+  // Errors.
+  absl::Status ErrorAt(const Token& token, absl::string_view what) const;
+  absl::Status Expected(absl::string_view what) const {
+    return ErrorAt(token_, absl::StrCat("expected ", what, ", got ", Describe(token_)));
+  }
+  // `status` with a place; fine if it is.
+  absl::Status At(const Token& token, const absl::Status& status) const {
+    return status.ok() ? status : ErrorAt(token, status.message());
+  }
+
+  Lexer lexer_;
+  std::string source_;
+  Graph graph_;
+  Token token_;                                       // the next one
+  absl::flat_hash_map<const Value*, Token> defined_;  // where values were
+};
+
+absl::Status Parser::ErrorAt(const Token& token, absl::string_view what) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat(source_, ":", token.line, ":", token.column, ": ", what));
+}
+
+absl::Status Parser::Expect(absl::string_view mark) {
+  return Consume(mark) ? absl::OkStatus() : Expected(absl::StrCat("'", mark, "'"));
+}
+
+absl::StatusOr<Token> Parser::ExpectWord(absl::string_view what) {
+  if (token_.kind != TokenKind::kWord) return Expected(what);
+  return Take();
+}
+
+absl::StatusOr<std::string> Parser::ParseName(char sigil, absl::string_view what) {
+  if (token_.kind != TokenKind::kRef || token_.text[0] != sigil) return Expected(what);
+  return std::string(Take().text.substr(1));
+}
+
+absl::StatusOr<std::string> Parser::ParseLabel(absl::string_view what) {
+  if (token_.kind == TokenKind::kWord && !IsNumber(token_.text)) return std::string(Take().text);
+  if (token_.kind != TokenKind::kString) return Expected(what);
+  const Token token = Take();
+  std::string text, error;
+  if (!absl::CUnescape(token.text.substr(1, token.text.size() - 2), &text, &error)) {
+    return ErrorAt(token, absl::StrCat("bad escape in a string: ", error));
+  }
+  return text;
+}
+
+absl::StatusOr<int64_t> Parser::ParseInteger(absl::string_view what) {
+  SLUICE_ASSIGN_OR_RETURN(const Token token, ExpectWord(what));
+  absl::string_view digits = token.text;
+  const int base = absl::ConsumePrefix(&digits, "0x") ? 16 : 10;
+  int64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value, base);
+  if (error == std::errc::result_out_of_range) {
+    return ErrorAt(token, absl::StrCat(Describe(token), " does not fit into 64 bits"));
+  }
+  if (error != std::errc() || stop != end) {
+    return ErrorAt(token, absl::StrCat("expected ", what, ", got ", Describe(token)));
+  }
+  return value;
+}
+
+absl::StatusOr<Dim> Parser::ParseDim() {
+  if (token_.kind == TokenKind::kWord && IsNumber(token_.text)) return ParseInteger("a dimension");
+  SLUICE_ASSIGN_OR_RETURN(const Token symbol, ExpectWord("a dimension"));
+  const auto symbols = graph_.symbols();
+  if (std::none_of(symbols.begin(), symbols.end(),
+                   [&](const SymbolDef& known) { return known.name == symbol.text; })) {
+    return ErrorAt(symbol, absl::StrCat("unknown symbol ", Describe(symbol),
+                                        ", expected one that a line above declares"));
+  }
+  int64_t factor = 1;
+  if (Consume("*")) {
+    SLUICE_ASSIGN_OR_RETURN(factor, ParseInteger("a factor"));
+  }
+  return Dim::Symbol(symbol.text, factor);
+}
+
+absl::StatusOr<Shape> Parser::ParseShape() {
+  SLUICE_RETURN_IF_ERROR(Expect("["));
+  Shape shape;
+  if (Consume("]")) return shape;
+  do {
+    if (shape.size() == kMaxRank) {
+      return Expected(absl::StrCat("']' after ", kMaxRank, " dimensions"));
+    }
+    SLUICE_ASSIGN_OR_RETURN(Dim dim, ParseDim());
+    shape.push_back(std::move(dim));
+  } while (Consume(","));
+  SLUICE_RETURN_IF_ERROR(Expect("]"));
+  return shape;
+}
+
+absl::StatusOr<TensorType> Parser::ParseType() {
+  TensorType type;
+  SLUICE_ASSIGN_OR_RETURN(Token name, ExpectWord("a type"));
+  if (name.text == "state") {
+    type.is_state = true;
+    SLUICE_RETURN_IF_ERROR(Expect("<"));
+    SLUICE_ASSIGN_OR_RETURN(name, ExpectWord("a dtype"));
+  }
+  const absl::StatusOr<DType> dtype = FindDType(name.text);
+  SLUICE_RETURN_IF_ERROR(At(name, dtype.status()));
+  type.dtype = *dtype;
+  SLUICE_ASSIGN_OR_RETURN(type.shape, ParseShape());
+  if (type.is_state) SLUICE_RETURN_IF_ERROR(Expect(">"));
+  return type;
+}
+
+absl::StatusOr<std::vector<TensorType>> Parser::ParseTypes() {
+  std::vector<TensorType> types;
+  do {
+    SLUICE_ASSIGN_OR_RETURN(TensorType type, ParseType());
+    types.push_back(std::move(type));
+  } while (Consume(","));
+  return types;
+}
+
+absl::StatusOr<AttrValue> Parser::ParseAttrValue() {
+  if (IsMark("[")) return ParseShape();
+  const Token token = token_;
+  if (token.kind != TokenKind::kWord) return ParseLabel("an attribute value");
+  const absl::string_view word = token.text;
+  const bool is_float_word = word == "inf" || word == "nan";
+  if (!IsNumber(word) && !is_float_word) {
+    SLUICE_ASSIGN_OR_RETURN(std::string label, ParseLabel("an attribute value"));
+    if (label == "true" || label == "false") return label == "true";
+    return label;
+  }
+  if (word.find_first_not_of("-0123456789") == word.npos) return ParseInteger("an integer");
+  Take();
+  double value = 0;
+  const char* end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data(), end, value);
+  if (error == std::errc::result_out_of_range) {
+    return ErrorAt(token, absl::StrCat(Describe(token), " is beyond the range of a float"));
+  }
+  if (error != std::errc() || stop != end) {
+    return ErrorAt(token, absl::StrCat("expected a number, got ", Describe(token)));
+  }
+  return value;
+}
+
+absl::StatusOr<Attributes> Parser::ParseAttributes() {
+  Attributes attrs;
+  if (!Consume("{")) return attrs;
+  do {
+    SLUICE_ASSIGN_OR_RETURN(const Token name, ExpectWord("the name of an attribute"));
+    SLUICE_RETURN_IF_ERROR(Expect("="));
+    SLUICE_ASSIGN_OR_RETURN(AttrValue value, ParseAttrValue());
+    SLUICE_RETURN_IF_ERROR(At(name, AddAttribute(name.text, std::move(value), &attrs)));
+  } while (Consume(","));
+  SLUICE_RETURN_IF_ERROR(Expect("}"));
+  return attrs;
+}
+
+absl::StatusOr<Value*> Parser::ParseDefinedValue() {
+  if (token_.kind != TokenKind::kRef) return Expected("a value (%name or @name)");
+  Value* value = graph_.Find(token_.text);
+  if (value == nullptr) {
+    return ErrorAt(token_, absl::StrCat("no line above defines ", Describe(token_)));
+  }
+  Take();
+  return value;
+}
+
+absl::StatusOr<std::vector<Value*>> Parser::ParseOperands() {
+  std::vector<Value*> operands;
+  SLUICE_RETURN_IF_ERROR(Expect("("));
+  if (Consume(")")) return operands;
+  do {
+    if (Is(TokenKind::kWord, "_")) {
+      Take();
+      operands.push_back(nullptr);
+      continue;
+    }
+    SLUICE_ASSIGN_OR_RETURN(Value * value, ParseDefinedValue());
+    operands.push_back(value);
+  } while (Consume(","));
+  SLUICE_RETURN_IF_ERROR(Expect(")"));
+  return operands;
+}
+
+absl::StatusOr<std::optional<MemSpan>> Parser::ParseSpan() {
+  const bool may_be_absent = Is(TokenKind::kWord, "_");
+  MemSpan span;
+  SLUICE_ASSIGN_OR_RETURN(span.region, ParseLabel("a memory region or '_'"));
+  if (may_be_absent && !IsMark("+")) return std::nullopt;
+  SLUICE_RETURN_IF_ERROR(Expect("+"));
+  SLUICE_ASSIGN_OR_RETURN(span.offset, ParseInteger("an offset"));
+  SLUICE_RETURN_IF_ERROR(Expect(":"));
+  SLUICE_ASSIGN_OR_RETURN(span.bytes, ParseInteger("a number of bytes"));
+  return span;
+}
+
+// One span for each of `values`.
+absl::Status Parser::ParseMem(absl::Span<Value* const> values) {
+  Take();
+  SLUICE_RETURN_IF_ERROR(Expect("("));
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) SLUICE_RETURN_IF_ERROR(Expect(","));
+    SLUICE_ASSIGN_OR_RETURN(std::optional<MemSpan> span, ParseSpan());
+    values[i]->set_mem(std::move(span));
+  }
+  return Expect(")");
+}
+
+absl::Status Parser::ParseAnnotations(Node* node) {
+  bool has_kernel = false, has_mem = false, has_origin = false;
+  while (token_.kind == TokenKind::kWord) {
+    if (token_.text == "mem" && !has_mem) {
+      std::vector<Value*> results;
+      for (const auto& result : node->results()) results.push_back(result.get());
+      SLUICE_RETURN_IF_ERROR(ParseMem(results));
+      has_mem = true;
+      continue;
+    }
+    const bool is_kernel = token_.text == "kernel" && !has_kernel;
+    const bool is_origin = token_.text == "by" && !has_origin;
+    if (!is_kernel && !is_origin) break;
+    Take();
+    SLUICE_RETURN_IF_ERROR(Expect("("));
+    SLUICE_ASSIGN_OR_RETURN(std::string label, ParseLabel("a name"));
+    SLUICE_RETURN_IF_ERROR(Expect(")"));
+    is_kernel ? node->set_kernel(std::move(label)) : node->set_origin(std::move(label));
+    (is_kernel ? has_kernel : has_origin) = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> Parser::ParseResultNames() {
+  std::vector<std::string> names;
+  do {
+    SLUICE_ASSIGN_OR_RETURN(std::string name, ParseName('%', "the name of a result (%name)"));
+    names.push_back(std::move(name));
+  } while (Consume(","));
+  return names;
+}
+
+absl::Status Parser::ParseNode() {
+  const Token start = token_;
+  NodeSpec spec;
+  SLUICE_ASSIGN_OR_RETURN(spec.names, ParseResultNames());
+  SLUICE_RETURN_IF_ERROR(Expect("="));
+  SLUICE_ASSIGN_OR_RETURN(const Token op, ExpectWord("the name of an op"));
+  spec.op = op.text;
+  SLUICE_ASSIGN_OR_RETURN(spec.operands, ParseOperands());
+  SLUICE_ASSIGN_OR_RETURN(spec.attrs, ParseAttributes());
+  SLUICE_RETURN_IF_ERROR(Expect(":"));
+  const Token types_start = token_;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<TensorType> types, ParseTypes());
+
+  const absl::StatusOr<Node*> node = graph_.Add(std::move(spec));
+  SLUICE_RETURN_IF_ERROR(At(op, node.status()));
+  SLUICE_RETURN_IF_ERROR(At(types_start, CheckDeclaredTypes(**node, types)));
+  defined_[(*node)->result()] = start;
+  return ParseAnnotations(*node);
+}
+
+absl::Status Parser::ParseSource(absl::string_view keyword) {
+  const bool is_weight = keyword == "weight";
+  const Token start = token_;
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::string name,
+      ParseName(is_weight ? '@' : '%',
+                absl::StrCat("the name of the ", keyword, is_weight ? " (@name)" : " (%name)")));
+  SLUICE_RETURN_IF_ERROR(Expect(":"));
+  SLUICE_ASSIGN_OR_RETURN(TensorType type, ParseType());
+  const absl::StatusOr<Value*> value = is_weight            ? graph_.AddWeight(name, type)
+                                       : keyword == "state" ? graph_.AddState(name, type)
+                                                            : graph_.AddInput(name, type);
+  SLUICE_RETURN_IF_ERROR(At(start, value.status()));
+  defined_[*value] = start;
+  return Is(TokenKind::kWord, "mem") ? ParseMem({&*value, 1}) : absl::OkStatus();
+}
+
+absl::Status Parser::ParseSymbol() {
+  SLUICE_ASSIGN_OR_RETURN(const Token name, ExpectWord("the name of a symbol"));
+  SLUICE_RETURN_IF_ERROR(Expect("<="));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t bound, ParseInteger("an upper bound"));
+  return At(name, graph_.AddSymbol(name.text, bound));
+}
+
+absl::Status Parser::ParseOutput() {
+  const Token start = token_;
+  SLUICE_ASSIGN_OR_RETURN(Value * value, ParseDefinedValue());
+  return At(start, graph_.AddOutput(value));
+}
+
+absl::Status Parser::ParseGraphLine() {
+  if (!Is(TokenKind::kWord, "graph")) return Expected("'graph' and a name on the first line");
+  Take();
+  SLUICE_ASSIGN_OR_RETURN(std::string name, ParseLabel("the name of the graph"));
+  graph_ = Graph(std::move(name), &graph_.registry());
+  SLUICE_ASSIGN_OR_RETURN(const Attributes attrs, ParseAttributes());
+  for (const auto& [attr, value] : attrs) graph_.SetAttr(attr, value);
+  return absl::OkStatus();
+}
+
+absl::Status Parser::ParseLine() {
+  if (token_.kind == TokenKind::kRef) return ParseNode();
+  constexpr absl::string_view kWhat =
+      "a line that begins with symbol, input, weight, state, output or %name";
+  if (token_.kind != TokenKind::kWord) return Expected(kWhat);
+  const absl::string_view keyword = token_.text;
+  const bool is_source = keyword == "input" || keyword == "weight" || keyword == "state";
+  if (!is_source && keyword != "symbol" && keyword != "output") return Expected(kWhat);
+  Take();
+  if (keyword == "symbol") return ParseSymbol();
+  if (keyword == "output") return ParseOutput();
+  return ParseSource(keyword);
+}
+
+absl::Status Parser::Verified() const {
+  const std::optional<Violation> violation = FindViolation(graph_);
+  if (!violation.has_value()) return absl::OkStatus();
+  auto place = defined_.find(violation->value);
+  if (place != defined_.end()) return ErrorAt(place->second, violation->message);
+  return absl::InvalidArgumentError(absl::StrCat(source_, ": ", violation->message));
+}
+
+absl::StatusOr<Graph> Parser::Run() && {
+  Take();
+  SLUICE_RETURN_IF_ERROR(ParseGraphLine());
+  while (true) {
+    if (token_.kind != TokenKind::kNewline) return Expected("the end of the line");
+    Take();
+    if (token_.kind == TokenKind::kEnd) break;
+    SLUICE_RETURN_IF_ERROR(ParseLine());
+  }
+  SLUICE_RETURN_IF_ERROR(Verified());
+  return std::move(graph_);
+}
+
+}  // namespace
+
+absl::StatusOr<Graph> Parse(absl::string_view text, absl::string_view source,
+                            const OpRegistry* registry) {
+  return Parser(text, source, registry).Run();
+}
+
+}  // namespace sluice

@@ -1,0 +1,221 @@
+// Rules V9 and V11, which follow storage through the graph. See verifier.cc for what they say.
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <queue>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "graph/verifier_rules.h"
+
+namespace sluice {
+namespace {
+
+// --- V9 -------------------------------------------------------------------------------------
+
+// Follows the updates of storage in execution order.
+class InPlaceUpdates {
+ public:
+  Found Visit(const Node& node) {
+    for (const Value* operand : node.operands()) {
+      if (operand == nullptr) continue;
+      if (const Node* writer = Writer(operand)) {
+        return BrokenNode(node, "reads ", operand->ref(), " after its update in place by ",
+                          Print(*writer));
+      }
+    }
+    for (size_t i = 0; i < node.results().size(); ++i) {
+      if (Found found = VisitResult(node, i)) return found;
+    }
+    return std::nullopt;
+  }
+
+  // The node that has overwritten `value`; nullptr if none has.
+  const Node* Writer(const Value* value) const {
+    auto it = writers_.find(Viewed(value));
+    return it != writers_.end() ? it->second : nullptr;
+  }
+
+ private:
+  const Value* Viewed(const Value* value) const {
+    auto it = viewed_.find(value);
+    return it != viewed_.end() ? it->second : value;
+  }
+
+  Found VisitResult(const Node& node, size_t index) {
+    const Value& result = *node.result(index);
+    const int aliased = node.op().results[index].aliases;
+    if (aliased < 0) {
+      if (result.type().is_state) {
+        return BrokenNode(node, result.ref(), " is a state, but the op updates none to make it");
+      }
+      if (node.op().is_view && index == 0) viewed_[&result] = Viewed(node.operand(0));
+      return std::nullopt;
+    }
+    const Value* operand = node.operand(static_cast<size_t>(aliased));
+    if (operand == nullptr || !(operand->type() == result.type())) {
+      return BrokenNode(node, result.ref(), " is operand ", aliased,
+                        " updated in place, expected an operand of the same type");
+    }
+    const Value* target = Viewed(operand);
+    if (target->kind() != Value::Kind::kState && target->kind() != Value::Kind::kResult) {
+      return BrokenNode(node, "updates ", target->ref(),
+                        " in place, expected a state or a result of a node");
+    }
+    if (!writers_.emplace(target, &node).second) {
+      return BrokenNode(node, "updates ", target->ref(), " in place twice");
+    }
+    return std::nullopt;
+  }
+
+  absl::flat_hash_map<const Value*, const Value*> viewed_;  // views, by what they show
+  absl::flat_hash_map<const Value*, const Node*> writers_;  // by what they have overwritten
+};
+
+// --- V11 ------------------------------------------------------------------------------------
+
+// A place in memory and the values in it: one, and the views and updates of it.
+struct Storage {
+  const Value* value;           // the first one
+  int64_t first = 0, last = 0;  // lifetime: positions of nodes
+  MemSpan span;
+};
+
+class Placement {
+ public:
+  explicit Placement(const Graph& graph) : graph_(graph), bounds_(graph.Bounds()) {}
+
+  Found Check() {
+    const int64_t end = static_cast<int64_t>(graph_.nodes().size());
+    for (const auto list : {graph_.inputs(), graph_.weights(), graph_.states()}) {
+      for (const auto& source : list) {
+        if (Found found = Place(*source, nullptr, -1)) return found;
+        Extend(source.get(), end);
+      }
+    }
+    for (int64_t position = 0; position < end; ++position) {
+      const Node& node = *graph_.nodes()[static_cast<size_t>(position)];
+      for (const Value* operand : node.operands()) Extend(operand, position);
+      for (const auto& result : node.results()) {
+        if (Found found = Place(*result, SharedWith(*result), position)) return found;
+      }
+    }
+    for (const Value* output : graph_.outputs()) Extend(output, end);
+    return CheckOverlaps();
+  }
+
+ private:
+  // The operand whose storage the result shares; nullptr if none.
+  static const Value* SharedWith(const Value& result) {
+    const Node& node = *result.producer();
+    const auto index = static_cast<size_t>(result.result_index());
+    const int aliased = node.op().results[index].aliases;
+    if (aliased >= 0) return node.operand(static_cast<size_t>(aliased));
+    return node.op().is_view && index == 0 ? node.operand(0) : nullptr;
+  }
+
+  void Extend(const Value* value, int64_t position) {
+    auto home = homes_.find(value);
+    if (home != homes_.end()) storage_[home->second].last = position;
+  }
+
+  Found CheckSpan(const Value& value) const {
+    const MemSpan& span = *value.mem();
+    const int64_t bytes = *bounds_.EvaluateBytes(value.type());  // V7
+    int64_t span_end = 0;
+    if (span.offset < 0 || __builtin_add_overflow(span.offset, span.bytes, &span_end)) {
+      return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
+                         " bytes, expected a range from 0 on");
+    }
+    if (span.bytes < bytes) {
+      return BrokenValue(value, "has a place of ", span.bytes, " bytes, but ",
+                         value.type().ToString(), " takes ", bytes, " at the symbols' bounds");
+    }
+    return std::nullopt;
+  }
+
+  Found Place(const Value& value, const Value* shared, int64_t position) {
+    if (value.mem().has_value()) {
+      if (Found found = CheckSpan(value)) return found;
+    }
+    auto home = homes_.find(shared);
+    if (home == homes_.end()) {
+      if (!value.mem().has_value()) return std::nullopt;
+      homes_[&value] = storage_.size();
+      storage_.push_back({&value, position, position, *value.mem()});
+      return std::nullopt;
+    }
+    const size_t index = home->second;
+    homes_[&value] = index;
+    Storage& storage = storage_[index];
+    storage.last = position;
+    if (!value.mem().has_value()) return std::nullopt;
+    if (value.mem()->region != storage.span.region || value.mem()->offset != storage.span.offset) {
+      return BrokenValue(value, "shares the storage of ", storage.value->ref(),
+                         " but has another place");
+    }
+    storage.span.bytes = std::max(storage.span.bytes, value.mem()->bytes);
+    return std::nullopt;
+  }
+
+  // Sweeps over time. What lives at one time does not overlap, so that only the neighbours of a
+  // newcomer can.
+  Found CheckOverlaps() const {
+    std::map<std::pair<absl::string_view, int64_t>, const Storage*> living;  // by place
+    const auto dies_later = [](const Storage* a, const Storage* b) { return a->last > b->last; };
+    std::priority_queue<const Storage*, std::vector<const Storage*>, decltype(dies_later)> deaths(
+        dies_later);
+    for (const Storage& storage : storage_) {
+      while (!deaths.empty() && deaths.top()->last < storage.first) {
+        living.erase({deaths.top()->span.region, deaths.top()->span.offset});
+        deaths.pop();
+      }
+      const auto next = living.lower_bound({storage.span.region, storage.span.offset});
+      if (next != living.end() && Overlap(*next->second, storage)) {
+        return BrokenOverlap(*next->second, storage);
+      }
+      if (next != living.begin() && Overlap(*std::prev(next)->second, storage)) {
+        return BrokenOverlap(*std::prev(next)->second, storage);
+      }
+      living.emplace_hint(next, std::pair(storage.span.region, storage.span.offset), &storage);
+      deaths.push(&storage);
+    }
+    return std::nullopt;
+  }
+
+  static bool Overlap(const Storage& a, const Storage& b) {
+    return a.span.region == b.span.region && a.span.offset < b.span.offset + b.span.bytes &&
+           b.span.offset < a.span.offset + a.span.bytes;
+  }
+
+  static Found BrokenOverlap(const Storage& older, const Storage& newer) {
+    return BrokenValue(*newer.value, "has ", newer.span.bytes, " bytes at ", newer.span.region, "+",
+                       newer.span.offset, ", where ", older.value->ref(), " still has ",
+                       older.span.bytes, " at ", older.span.offset);
+  }
+
+  const Graph& graph_;
+  SymbolValues bounds_;
+  std::vector<Storage> storage_;                     // by begin of life
+  absl::flat_hash_map<const Value*, size_t> homes_;  // in storage_
+};
+
+}  // namespace
+
+Found CheckInPlace(const Graph& graph) {
+  InPlaceUpdates updates;
+  for (const auto& node : graph.nodes()) {
+    if (Found found = updates.Visit(*node)) return found;
+  }
+  for (const Value* output : graph.outputs()) {
+    if (const Node* writer = updates.Writer(output)) {
+      return BrokenNode(*writer, "updates an output of the graph in place");
+    }
+  }
+  return std::nullopt;
+}
+
+Found CheckMemory(const Graph& graph) { return Placement(graph).Check(); }
+
+}  // namespace sluice
