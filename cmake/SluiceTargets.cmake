@@ -5,7 +5,7 @@ target_include_directories(sluice_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(sluice_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Wno-missing-field-initializers  # GCC 12 warns about designated initialisers, too
-  -Wno-free-nonheap-object  # GCC 12 sees one in its own vector of int at -O3 (bug 54202 and kin)
+  -Wno-free-nonheap-object -Wno-restrict  # GCC 12 sees both in its own vector and string at -O3
   -Werror)
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_options INTERFACE

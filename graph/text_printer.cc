@@ -20,7 +20,7 @@ std::string SpanText(const std::optional<MemSpan>& mem) {
   if (!mem.has_value()) return "_";
   // The verifier refuses a negative offset; its message still has to show one.
   return absl::StrFormat(
-      "%s%s%#x:%d", Label(mem->region), mem->offset < 0 ? "-" : "+",
+      "%s%s0x%x:%d", Label(mem->region), mem->offset < 0 ? "-" : "+",
       mem->offset < 0 ? 0 - static_cast<uint64_t>(mem->offset) : static_cast<uint64_t>(mem->offset),
       mem->bytes);
 }
@@ -141,7 +141,7 @@ class GraphPrinter {
     for (const Value* output : graph_.outputs()) {
       absl::StrAppend(&out_, "output ", output->ref(), "\n");
     }
-    if (out_.size() > start) out_.insert(start, "\n");
+    if (out_.size() > start) out_.insert(start, 1, '\n');
   }
 
   const Graph& graph_;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -137,8 +138,8 @@ absl::StatusOr<int64_t> ReadVocabulary(const GgufFile& file) {
                            array ? "an array of " : "",
                            Name(array ? tokens->element_type() : tokens->type()));
   }
-  if (tokens->size() < 1 || tokens->size() > ModelLimits::kPositions) {
-    return tokenizer.Error("tokens", "expected 1 to ", ModelLimits::kPositions, " tokens, got ",
+  if (tokens->size() < 1 || tokens->size() > ModelLimits::kIndex) {
+    return tokenizer.Error("tokens", "expected 1 to ", ModelLimits::kIndex, " tokens, got ",
                            tokens->size());
   }
   return tokens->size();
@@ -205,7 +206,7 @@ absl::Status ReadRopeScaling(const KeyReader& keys, int64_t context_length, Rope
   if (rope->scaling == RopeConfig::Scaling::kYarn) {
     SLUICE_ASSIGN_OR_RETURN(rope->original_context,
                             keys.Int("rope.scaling.original_context_length",
-                                     {1, ModelLimits::kPositions}, context_length));
+                                     {1, ModelLimits::kContext}, context_length));
   }
   return absl::OkStatus();
 }
@@ -286,6 +287,7 @@ constexpr UnusedKey kUnusedKeys[] = {
     {"expert_shared_count", {0, 0}},
     {"expert_weights_norm", {1, 1}},  // weights are always renormalised
     {"expert_weights_scale", {0, 1}},
+    {"rope.dimension_sections", {0, 0}},
     {"rope.scaling.yarn_attn_factor", {1, 1}},
     {"rope.scaling.yarn_beta_fast", {32, 32}},
     {"rope.scaling.yarn_beta_slow", {1, 1}},
@@ -332,7 +334,7 @@ absl::StatusOr<ModelConfig> ReadConfig(const GgufFile& file, std::vector<std::st
   SLUICE_ASSIGN_OR_RETURN(const int64_t layers, keys.Int("block_count", {1, ModelLimits::kLayers}));
   config.layers.resize(static_cast<size_t>(layers));
   SLUICE_ASSIGN_OR_RETURN(config.context_length,
-                          keys.Int("context_length", {1, ModelLimits::kPositions}));
+                          keys.Int("context_length", {1, ModelLimits::kContext}));
   SLUICE_ASSIGN_OR_RETURN(config.hidden, keys.Int("embedding_length", {1, ModelLimits::kHidden}));
   SLUICE_ASSIGN_OR_RETURN(config.rms_eps, keys.Positive("attention.layer_norm_rms_epsilon"));
   SLUICE_ASSIGN_OR_RETURN(config.vocabulary, ReadVocabulary(file));

@@ -22,8 +22,9 @@ struct ModelLimits {
   static constexpr int64_t kHeadLength = int64_t{1} << 16;
   static constexpr int64_t kFeedForward = int64_t{1} << 24;
   static constexpr int64_t kExperts = int64_t{1} << 12;
-  // Positions and cache slots are i32 in the graph.
-  static constexpr int64_t kPositions = std::numeric_limits<int32_t>::max();
+  static constexpr int64_t kContext = int64_t{1} << 30;
+  // Token ids, positions and cache slots are i32 in the graph.
+  static constexpr int64_t kIndex = std::numeric_limits<int32_t>::max();
 };
 
 struct RopeConfig {

@@ -137,7 +137,9 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids, const DecodeOptions
 
 std::string Tokenizer::Detokenize(absl::Span<const TokenId> ids,
                                   const DecodeOptions& options) const {
-  std::string text = Decode(ids, options);
+  DecodeOptions adapted = options;
+  if (!ids.empty() && Piece(ids[0], options.special).empty()) adapted.continues = true;
+  std::string text = Decode(ids, adapted);
   return tidies_spaces_ ? TidySpaces(text) : text;
 }
 

@@ -1,6 +1,6 @@
 // Text to token ids and back, for the vocabularies inside model files.
 //
-// Ids are those of llama.cpp for any input. Tokenizer is immutable after loading and safe to share
+// Ids are those that llama.cpp gives. Tokenizer is immutable after loading and safe to share
 // between threads.
 #pragma once
 
@@ -53,9 +53,10 @@ class Tokenizer {
   // Text of a whole sequence: joins the pieces and, unless it continues, undoes the leading space
   // that a SentencePiece vocabulary adds in Encode.
   std::string Decode(absl::Span<const TokenId> ids, const DecodeOptions& options = {}) const;
-  // What llama.cpp's llama_detokenize returns: Decode, and then for some vocabularies no space in
-  // front of ?!., and of 's, 'm, 're, 've, nor around a lone apostrophe. It loses spaces of the
-  // original, so generation does not use it.
+  // What llama.cpp's llama_detokenize returns. It differs from Decode in two ways: a first token
+  // without a piece, such as bos, keeps the space of the next; and for some vocabularies spaces are
+  // dropped in front of ?!., and of 's, 'm, 're, 've, and around a lone apostrophe. That loses
+  // spaces of the original, so generation does not use it.
   std::string Detokenize(absl::Span<const TokenId> ids, const DecodeOptions& options = {}) const;
 
   int64_t size() const;  // tokens in the vocabulary

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -143,6 +144,10 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
   SLUICE_RETURN_IF_ERROR(dtype.status());
   if (spec.shape.size() == 1 && *dtype != DType::kF32) {
     return TensorError(tensor, "expected f32, got ", Name(*dtype));
+  }
+  if (!CanDequantize(*dtype)) {
+    return absl::UnimplementedError(
+        absl::StrCat("tensor '", tensor, "': the format ", Name(*dtype), " is not supported"));
   }
   const std::vector<int64_t> shape = StackedShape(spec);
   table_[spec.name] = std::move(pieces);

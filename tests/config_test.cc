@@ -150,8 +150,8 @@ TEST(ReadConfig, RejectsSizesOutOfRange) {
   };
   for (const Case& c :
        {Case{".block_count", 0, "1 to 1024"}, Case{".block_count", 1000000000, "1 to 1024"},
-        Case{".context_length", 0, "1 to 2147483647"},
-        Case{".context_length", 0xFFFFFFFF, "1 to 2147483647"},
+        Case{".context_length", 0, "1 to 1073741824"},
+        Case{".context_length", 0xFFFFFFFF, "1 to 1073741824"},
         Case{".embedding_length", 0, "1 to 1048576"},
         Case{".embedding_length", 1u << 31, "1 to 1048576"},
         Case{".feed_forward_length", 0, "1 to 16777216"},
@@ -231,7 +231,7 @@ TEST(ReadConfig, ReadsYarn) {
   EXPECT_EQ(Read(file).rope.attn_factor, 1.25);
   EXPECT_EQ(Read(file).rope.factor, 4);
   EXPECT_EQ(Error(file.Int(".rope.scaling.original_context_length", 0)),
-            "key 'llama.rope.scaling.original_context_length': expected 1 to 2147483647, got 0");
+            "key 'llama.rope.scaling.original_context_length': expected 1 to 1073741824, got 0");
 }
 
 TEST(ReadConfig, TakesFactorZeroOrTypeNoneForNoScaling) {

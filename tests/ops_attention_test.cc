@@ -61,7 +61,7 @@ TEST(KvAppend, RefusesSlotsOutsideTheCache) {
   for (const int32_t bad : {-1, 6, std::numeric_limits<int32_t>::min()}) {
     const auto out = EvalOp("kv_append", {cache, cache, rows, rows, Ints({2}, {5, bad})});
     EXPECT_EQ(out.status().code(), absl::StatusCode::kOutOfRange);
-    EXPECT_EQ(std::string(out.status().message()),
+    EXPECT_EQ(ErrorOf(out),
               "'kv_append': slots[1] is " + std::to_string(bad) + ", expected 0 <= index < 6");
   }
 }
@@ -76,10 +76,12 @@ TEST(KvAppend, WritesNothingWhereASlotIsBad) {
       view(DType::kF32, {1, 1, 2, 1}, k_cache.data()),
       view(DType::kF32, {1, 1, 2, 1}, v_cache.data()), view(DType::kF32, {2, 1, 1}, rows.data()),
       view(DType::kF32, {2, 1, 1}, rows.data()), view(DType::kI32, {2}, slots.data())};
-  std::vector<TensorType> types;
-  std::vector<const TensorType*> pointers;
-  for (const TensorView& operand : operands) types.push_back(TypeOf(operand));
-  for (const TensorType& type : types) pointers.push_back(&type);
+  std::vector<TensorType> types(operands.size());
+  std::vector<const TensorType*> pointers(operands.size());
+  for (size_t i = 0; i < operands.size(); ++i) {
+    types[i] = TypeOf(operands[i]);
+    pointers[i] = &types[i];
+  }
   const OpDef& op = *StandardOps().Find("kv_append");
   const OpCall call{op, pointers, {}};
   EXPECT_FALSE(op.eval({call, operands, {operands[0], operands[1]}}).ok());
@@ -457,6 +459,13 @@ TEST(PagedAttention, BlocksBehindTheWindowMayBeGone) {
               IsNear(paged.Dense(last, kScale, /*causal=*/true, 5)));
 }
 
+TEST(PagedAttention, ChecksNoBlocksForTokensThatSeeNothing) {
+  PagedSequences paged({.lengths = {4}});
+  paged.ForgetBlock(0, 0);
+  // The window holds index 3 only, the context ends before it.
+  EXPECT_THAT(paged.Attend({{0, 3}}, {2}, {{"scale", kScale}, {"window", int64_t{1}}}), Each(0));
+}
+
 // --- Errors and cost ------------------------------------------------------------------------
 
 // Two tokens, three blocks of two, two tables of two blocks. `change` is applied to the operands.
@@ -474,7 +483,7 @@ std::string AttentionError(Change change) {
   change(operands);
   const auto out = EvalOp("attention", operands, {{"scale", 1.0}});
   EXPECT_EQ(out.status().code(), absl::StatusCode::kOutOfRange);
-  return std::string(out.status().message());
+  return ErrorOf(out);
 }
 
 TEST(Attention, RefusesIndicesOutOfRange) {
@@ -560,6 +569,12 @@ TEST(Attention, Cost) {
   EXPECT_EQ(cost.flops, 3 * 4 * 50 * (2 * (8 + 6) + 4));
   EXPECT_EQ(cost.bytes_read, small + 2 * 50 * cached);
   EXPECT_EQ(cost.bytes_written, 3 * 4 * 6 * 4);
+  // A sequence without tokens in this step is not read.
+  std::vector<std::string> more = types;
+  more[5] = "i32[9,64]";
+  more[6] = "i32[9]";
+  const OpCost more_sequences = CostOf("attention", more, {{"scale", 1.0}}, /*context=*/50);
+  EXPECT_EQ(more_sequences.bytes_read, small + 7 * (64 + 1) * 4 + 3 * 50 * cached);
   const OpCost window =
       CostOf("attention", types, {{"scale", 1.0}, {"window", int64_t{10}}}, /*context=*/50);
   EXPECT_EQ(window.flops, cost.flops / 5);

@@ -38,7 +38,7 @@ TEST(GatherRows, RefusesRowsThatAreNotThere) {
   for (const int32_t bad : {-1, 3, std::numeric_limits<int32_t>::max()}) {
     const auto out = EvalOp("gather_rows", {x, Ints({2}, {2, bad})});
     EXPECT_EQ(out.status().code(), absl::StatusCode::kOutOfRange);
-    EXPECT_EQ(std::string(out.status().message()),
+    EXPECT_EQ(ErrorOf(out),
               "'gather_rows': rows[1] is " + std::to_string(bad) + ", expected 0 <= index < 3");
   }
 }

@@ -76,7 +76,7 @@ TEST(Embedding, RejectsIdsOutsideTheTable) {
 TEST(Embedding, InfersRowsOfTheTable) {
   EXPECT_EQ(*InferOp("embedding", {"q4_k[1000,256]", "i32[tokens]"}), "f32[tokens,256]");
   EXPECT_EQ(InferError("embedding", {"i32[8,4]", "i32[n]"}),
-            "'embedding': table is i32[8,4], expected any[vocab,d]");
+            "'embedding': table is i32[8,4], expected any[vocab,d] of a dtype that can be decoded");
   EXPECT_EQ(InferError("embedding", {"f32[8,4]", "f32[n]"}),
             "'embedding': ids is f32[n], expected i32[n]");
   EXPECT_EQ(InferError("embedding", {"f32[8,4]", "i32[n,2]"}),

@@ -110,21 +110,27 @@ TEST(RopeFrequencies, LinearDividesEveryPair) {
   EXPECT_EQ(MagnitudeOf(params), 1);
 }
 
+// With these dims and base pair(r), the pair that turns r times in the context, is
+// log10(original_context / (2 pi r)).
 TEST(RopeFrequencies, YarnDividesSlowPairs) {
-  // pair(32) = 8 ln(2048 / 64 pi) / (2 ln 10^4) = 1.008, so low = 1; pair(1) = 2.513, so high = 3.
-  // Pairs 0 and 1 keep their speed, pair 2 lies half way up the ramp, pair 3 is divided by 4.
+  // pair(32) = 1.008, so low = 1; pair(1) = 2.513, so high = 3: pairs 0 and 1 keep their speed,
+  // pair 2 lies half way up the ramp, pair 3 is divided by 4.
   const RopeParams params = Params(RopeParams::Scaling::kYarn);
   EXPECT_THAT(InverseOf(params), IsNear({1, 0.1, 0.01 * (0.5 / 4 + 0.5), 0.00025}));
   EXPECT_DOUBLE_EQ(MagnitudeOf(params), 1 + 0.1 * std::log(4.0));
 }
 
-TEST(RopeFrequencies, YarnRampIsClampedToThePairs) {
-  // In a context of 64 no pair turns 32 times (pair(32) = -0.497), and in one of 2^30 even the last
-  // one does (pair(32) = 6.7).
+TEST(RopeFrequencies, YarnRampIsClampedAtPairZero) {
   RopeParams params = Params(RopeParams::Scaling::kYarn);
-  params.original_context = 64;  // pair(1) = 1.008: a ramp from 0 to 2
+  params.original_context = 64;  // pair(32) = -0.497, pair(1) = 1.008: a ramp from 0 to 2
   EXPECT_THAT(InverseOf(params), IsNear({1, 0.1 * (0.5 / 4 + 0.5), 0.0025, 0.00025}));
-  params.original_context = int64_t{1} << 30;
+}
+
+TEST(RopeFrequencies, YarnRampMayEndBeyondTheLastPair) {
+  RopeParams params = Params(RopeParams::Scaling::kYarn);
+  params.original_context = 80000;  // pair(32) = 2.600, pair(1) = 4.105: a ramp from 2 to 5
+  EXPECT_THAT(InverseOf(params), IsNear({1, 0.1, 0.01, 0.001 * (1 / 12.0 + 2 / 3.0)}));
+  params.original_context = int64_t{1} << 30;  // pair(32) = 6.7: all pairs are fast
   EXPECT_THAT(InverseOf(params), IsNear({1, 0.1, 0.01, 0.001}));
 }
 
@@ -197,11 +203,12 @@ auto Second(double a, double b, double angle) {
 }
 
 TEST(Rope, NeoxPairsTheHalves) {
-  // Base 100, four dimensions: pair 0 turns by 1, pair 1 by 0.1 per position.
-  const auto out =
-      EvalOp("rope", {Floats({1, 1, 4}, {1, 2, 3, 4}), Ints({1}, {2})}, RopeAttrs("neox", 4));
-  EXPECT_THAT(FloatsOf(out),
-              ElementsAre(First(1, 3, 2), First(2, 4, 0.2), Second(1, 3, 2), Second(2, 4, 0.2)));
+  // Base 1000, six dimensions: the pairs turn by 1, 0.1 and 0.01 per position.
+  Attributes attrs = RopeAttrs("neox", 6);
+  attrs.Set("base", 1000.0);
+  const auto out = EvalOp("rope", {Floats({1, 1, 6}, {1, 2, 3, 4, 5, 6}), Ints({1}, {2})}, attrs);
+  EXPECT_THAT(FloatsOf(out), ElementsAre(First(1, 4, 2), First(2, 5, 0.2), First(3, 6, 0.02),
+                                         Second(1, 4, 2), Second(2, 5, 0.2), Second(3, 6, 0.02)));
 }
 
 TEST(Rope, InterleavedPairsNeighbours) {
@@ -250,8 +257,7 @@ TEST(Rope, FrequencyFactorsDivideTheAngle) {
                               RopeAttrs("interleaved", 4))),
               ElementsAre(First(1, 2, 3), Second(1, 2, 3), First(3, 4, 0.2), Second(3, 4, 0.2)));
   const auto bad = EvalOp("rope", {x, Ints({1}, {6}), Floats({2}, {2, 0})}, RopeAttrs("neox", 4));
-  EXPECT_EQ(std::string(bad.status().message()),
-            "'rope': freq_factors[1] is 0, expected a finite number above 0");
+  EXPECT_EQ(ErrorOf(bad), "'rope': freq_factors[1] is 0, expected a finite number above 0");
 }
 
 TEST(Rope, ScoresDependOnDistanceOnly) {

@@ -48,7 +48,8 @@ TEST(TypePattern, DTypes) {
   EXPECT_EQ(Call({"f32|f16[d]"}, {"f16[3]"}).Match(), "ok");
   EXPECT_EQ(Call({"f32|f16[d]"}, {"bf16[3]"}).Match(), "'test': p is bf16[3], expected f32|f16[d]");
   EXPECT_EQ(Call({"any[d], a weight"}, {"q6_k[256]"}).Match(), "ok");
-  EXPECT_EQ(Call({"any[d], a weight"}, {"i32[3]"}).Match(), "'test': p is i32[3], expected any[d]");
+  EXPECT_EQ(Call({"any[d], a weight"}, {"i32[3]"}).Match(),
+            "'test': p is i32[3], expected any[d] of a dtype that can be decoded");
 }
 
 TEST(TypePattern, StatesAreNotTensors) {
@@ -63,8 +64,7 @@ TEST(TypePattern, RanksAndNumbers) {
   EXPECT_EQ(Call({"f32[]"}, {"f32[]"}).Match(), "ok");
   EXPECT_EQ(Call({"f32[]"}, {"f32[1]"}).Match(), "'test': p is f32[1], expected f32[]");
   EXPECT_EQ(Call({"f32[d,2]"}, {"f32[7,2]"}).Match(), "ok");
-  EXPECT_EQ(Call({"f32[d,2]"}, {"f32[7,3]"}).Match(),
-            "'test': p is f32[7,3], expected f32[d,2] where 2=2");
+  EXPECT_EQ(Call({"f32[d,2]"}, {"f32[7,3]"}).Match(), "'test': p is f32[7,3], expected f32[d,2]");
 }
 
 TEST(TypePattern, NamesStandForOneDimension) {

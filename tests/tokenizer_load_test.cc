@@ -307,19 +307,11 @@ TEST(TokenizerLoad, EndsOfGenerationByKey) {
 }
 
 TEST(TokenizerLoad, EndsOfGenerationByText) {
-  const std::vector<std::string> ends = {"<|endoftext|>",
-                                         "<|end_of_text|>",
-                                         "<|eot_id|>",
-                                         "<|eom_id|>",
-                                         "<|im_end|>",
-                                         "<|end|>",
-                                         "<end_of_turn>",
-                                         "<EOT>",
-                                         "<\uFF5C"
-                                         "end\u2581of\u2581sentence\uFF5C>",
-                                         "<|fim_pad|>",
-                                         "<|repo_name|>",
-                                         "<|file_sep|>"};
+  const std::vector<std::string> ends = {
+      "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>",
+      "<|eom_id|>",    "<|im_end|>",      "<|end|>",
+      "<end_of_turn>", "<EOT>",           "<｜end▁of▁sentence｜>",
+      "<|fim_pad|>",   "<|repo_name|>",   "<|file_sep|>"};
   std::vector<std::string> tokens = ends;
   tokens.insert(tokens.end(), {"<|im_start|>", "</s>", "<|fim_prefix|>", "a"});
   const Loaded loaded = Load(Bpe().Texts(kTokens, tokens).Remove(kTypes).Texts(kMerges, {}));
@@ -331,12 +323,11 @@ TEST(TokenizerLoad, EndsOfGenerationByText) {
 
 TEST(TokenizerLoad, KnownControlTokensAreControlTokensWhateverTheFileSays) {
   for (const int32_t type : {kNormal, kUserDefined, kControl}) {
-    const Loaded loaded = Load(Bpe()
-                                   .Texts(kTokens, {"a", "<", "</s>", "<|im_end|>", "<|y|>",
-                                                    "<"
-                                                    "|fim_middle|>"})
-                                   .Ints(kTypes, {1, 1, type, type, type, type})
-                                   .Texts(kMerges, {}));
+    const Loaded loaded =
+        Load(Bpe()
+                 .Texts(kTokens, {"a", "<", "</s>", "<|im_end|>", "<|y|>", "<|fim_middle|>"})
+                 .Ints(kTypes, {1, 1, type, type, type, type})
+                 .Texts(kMerges, {}));
     for (const TokenId id : {2, 3, 5}) {
       const std::string text(loaded.tokenizer->Text(id));
       EXPECT_EQ(loaded.tokenizer->Type(id), TokenType::kControl);

@@ -56,6 +56,7 @@ TEST(UnfinishedUtf8, CountsBytesThatAwaitMore) {
 std::vector<std::string> Merged(const std::string& text,
                                 const std::map<std::string, double>& costs) {
   std::vector<Symbol> symbols;
+  symbols.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) symbols.push_back({i, i + 1, kNoToken});
   symbols = MergeSymbols(std::move(symbols), [&](const Symbol& left, const Symbol& right) {
     const auto cost = costs.find(text.substr(left.begin, right.end - left.begin));
@@ -93,7 +94,8 @@ TEST(TidySpaces, DoesWhatLlamaCppDoes) {
 class SpecialTokensTest : public testing::Test {
  protected:
   // `types` as in tokenizer.ggml.token_type.
-  void Make(std::vector<std::string> texts, std::vector<int32_t> types, bool swallow = false) {
+  void Make(const std::vector<std::string>& texts, const std::vector<int32_t>& types,
+            bool swallow = false) {
     file_ = ModelFile("llama")
                 .Text("tokenizer.ggml.model", "gpt2")
                 .Texts("tokenizer.ggml.tokens", texts)

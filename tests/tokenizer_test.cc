@@ -177,6 +177,16 @@ TEST(Tokenizer, EmptyTextHasOnlyTheAddedTokens) {
   EXPECT_THAT(LoadOwn("tiny-spm").tokenizer->Encode(""), ElementsAre(1));
 }
 
+TEST(Tokenizer, DetokenizeTidiesSpacesWhereThePreTokenizerAsksForIt) {
+  const Loaded gpt2 = LoadOwn("tiny-bpe");
+  const Ids ids = gpt2.tokenizer->Encode("well , it 's !");
+  EXPECT_EQ(gpt2.tokenizer->Decode(ids), "well , it 's !");
+  EXPECT_EQ(gpt2.tokenizer->Detokenize(ids), "well, it's!");
+  const Loaded qwen2 = Load(GgufFile::FromMemory(EmbeddedModel(), "embedded model"));
+  EXPECT_EQ(qwen2.tokenizer->Detokenize(qwen2.tokenizer->Encode("well , it 's !")),
+            "well , it 's !");
+}
+
 std::string RandomBytes(std::mt19937& random) {
   // A few bytes of each kind, so that characters, runs and special tokens come about by chance.
   constexpr absl::string_view kBytes =
@@ -226,6 +236,8 @@ TEST(Tokenizer, SentencePieceSpaceInFront) {
   EXPECT_EQ(tokenizer.Decode(with_bos), "the");
   EXPECT_EQ(tokenizer.Decode(with_bos, {.special = true}), "<s> the");
   EXPECT_EQ(tokenizer.Decode(alone, {.continues = true}), " the");
+  EXPECT_EQ(tokenizer.Detokenize(alone), "the");
+  EXPECT_EQ(tokenizer.Detokenize(with_bos), " the");
   // Only one space is the tokenizer's.
   EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("  the")), "  the");
 }

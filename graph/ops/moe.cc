@@ -122,8 +122,9 @@ OpDef TopkSoftmax() {
           "Router: score = softmax (or sigmoid) of each token's logits in float32; the k experts "
           "with the largest score + bias in descending order, ties to the smaller id; their "
           "weights are the scores without the bias, divided by max(sum, 2^-14) if renorm, times "
-          "scale. Softmax routing: Shazeer 2017, arXiv:1701.06538; sigmoid with a selection "
-          "bias: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. A NaN or +inf logit is an error.",
+          "scale. Softmax before the choice: GShard, arXiv:2006.16668, algorithm 1; sigmoid with "
+          "a bias for the choice only: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. Errors: a NaN "
+          "or +inf logit, under softmax a row of -inf, a NaN bias.",
       .operands = {{"logits", "f32[t,E]"},
                    {"bias", "f32[E], for the choice only", /*optional=*/true}},
       .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},

@@ -145,7 +145,8 @@ absl::Status EvalRope(const EvalContext& context) {
   const auto [step, distance] = LayoutOf(context.call);
   std::copy_n(x.f32(), x.elements(), context.results[0].f32());  // what is not rotated stays
   for (int64_t row = 0; row < x.rows(); ++row) {
-    const double position = context.operands[kPositions].i32()[row / heads];
+    const int64_t token = row / heads;
+    const double position = context.operands[kPositions].i32()[token];
     const float* in = x.f32() + row * width;
     float* out = context.results[0].f32() + row * width;
     for (size_t i = 0; i < frequencies->inverse.size(); ++i) {
@@ -161,9 +162,9 @@ absl::Status EvalRope(const EvalContext& context) {
 }
 
 OpCost RopeCost(const CostContext& context) {
-  const double pairs = static_cast<double>(context.operands[kX].rows()) *
-                       static_cast<double>(context.call.Int("dims") / 2);
-  return StreamingCost(context, 6 * pairs);  // angles, shared by all heads, are not counted
+  const int64_t pairs = context.operands[kX].rows() * (context.call.Int("dims") / 2);
+  // The angles, shared by all heads, are not counted.
+  return StreamingCost(context, 6 * static_cast<double>(pairs));
 }
 
 std::vector<AttrDef> RopeAttrs() {

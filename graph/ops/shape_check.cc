@@ -153,8 +153,14 @@ class PatternMatcher {
     const TypePattern& pattern = patterns_[operand];
     const TensorType& type = *call_.operands[operand];
     const size_t leading = type.shape.size() - std::min(type.shape.size(), pattern.dims.size());
-    if (type.is_state != pattern.is_state || !AcceptsDType(pattern, type.dtype) ||
-        type.shape.size() < pattern.dims.size() || (leading > 0 && !pattern.has_leading)) {
+    if (!AcceptsDType(pattern, type.dtype)) {
+      return OperandError(
+          call_, operand,
+          absl::StrCat(pattern.text,
+                       pattern.dtypes == "any" ? " of a dtype that can be decoded" : ""));
+    }
+    if (type.is_state != pattern.is_state || type.shape.size() < pattern.dims.size() ||
+        (leading > 0 && !pattern.has_leading)) {
       return OperandError(call_, operand, pattern.text);
     }
     if (pattern.binds_leading) SLUICE_RETURN_IF_ERROR(BindLeading(operand, leading));
@@ -205,9 +211,11 @@ class PatternMatcher {
                             absl::StrCat(pattern.text, ", but ", expected.status().message()));
       }
       if (*expected != shape[leading + i]) {
-        return OperandError(
-            call_, operand,
-            absl::StrCat(pattern.text, " where ", pattern.dims[i], "=", expected->ToString()));
+        const bool is_number = absl::ascii_isdigit(pattern.dims[i][0]);
+        return OperandError(call_, operand,
+                            is_number ? std::string(pattern.text)
+                                      : absl::StrCat(pattern.text, " where ", pattern.dims[i], "=",
+                                                     expected->ToString()));
       }
     }
     return absl::OkStatus();

@@ -17,11 +17,11 @@ absl::Status CheckOption(absl::string_view name, int64_t value, int64_t max) {
 
 // Checks the options and puts the defaults in.
 absl::StatusOr<DecoderOptions> Resolve(DecoderOptions options, const ModelConfig& config) {
-  constexpr int64_t kMax = ModelLimits::kPositions;
+  constexpr int64_t kMax = ModelLimits::kIndex;
   if (options.context == 0) options.context = config.context_length;
   SLUICE_RETURN_IF_ERROR(CheckOption("max_tokens", options.max_tokens, kMax));
   SLUICE_RETURN_IF_ERROR(CheckOption("max_seqs", options.max_seqs, kMax));
-  SLUICE_RETURN_IF_ERROR(CheckOption("context", options.context, kMax));
+  SLUICE_RETURN_IF_ERROR(CheckOption("context", options.context, ModelLimits::kContext));
   SLUICE_RETURN_IF_ERROR(CheckOption("block_size", options.block_size, kMax));
   if (options.blocks == 0) options.blocks = options.max_seqs * BlocksPerSequence(options);
   // The slot of a token, block * block_size + offset, is an i32.
