@@ -190,9 +190,11 @@ class Placement {
   }
 
   static Found BrokenOverlap(const Storage& older, const Storage& newer) {
-    return BrokenValue(*newer.value, "has ", newer.span.bytes, " bytes at ", newer.span.region, "+",
-                       newer.span.offset, ", where ", older.value->ref(), " still has ",
-                       older.span.bytes, " at ", older.span.offset);
+    const auto place = [](const MemSpan& span) {
+      return absl::StrCat(span.bytes, " bytes at ", span.region, "+0x", absl::Hex(span.offset));
+    };
+    return BrokenValue(*newer.value, "has ", place(newer.span), ", where ", older.value->ref(),
+                       " still has ", place(older.span));
   }
 
   const Graph& graph_;

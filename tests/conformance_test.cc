@@ -13,6 +13,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
+#include "graph/formats/dequantize.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "models/model.h"

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "tests/support/ir_files.h"
@@ -193,6 +194,17 @@ TEST_P(ProtoFiles, RoundTrip) {
   const absl::StatusOr<Graph> read = FromProto(ToProto(*graph));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(Print(*read), text);
+}
+
+// Messages that were stored stay readable: field numbers keep their meaning.
+TEST_P(ProtoFiles, StoredMessagesAreTheSameGraph) {
+  const std::string path =
+      absl::StrReplaceAll(GetParam(), {{"/valid/", "/proto/"}, {".ir", ".pb"}});
+  proto::Graph message;
+  ASSERT_TRUE(message.ParseFromString(ReadIrFile(path))) << path;
+  const absl::StatusOr<Graph> graph = FromProto(message);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(Print(*graph), ReadIrFile(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ProtoFiles, testing::ValuesIn(IrFiles("valid")), IrTestName);

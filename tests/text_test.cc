@@ -8,7 +8,8 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "tests/support/ir_files.h"
 #include "tests/support/toy_ops.h"
 
 namespace sluice {
@@ -282,6 +283,31 @@ TEST(TextErrors, LargeHostileTextsAreCheap) {
   EXPECT_THAT(ErrorOf(absl::StrCat("graph g\n%", std::string(1 << 20, 'x'), "\n")),
               StartsWith("text:2:1048578: expected '='"));
 }
+
+// Graphs of real ops, as Print writes them.
+class TextFiles : public testing::TestWithParam<std::string> {};
+
+TEST_P(TextFiles, RoundTrip) {
+  const std::string text = ReadIrFile(GetParam());
+  const absl::StatusOr<Graph> graph = Parse(text, GetParam());
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(Print(*graph), text);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TextFiles, testing::ValuesIn(IrFiles("valid")), IrTestName);
+
+class HostileTextFiles : public testing::TestWithParam<std::string> {};
+
+TEST_P(HostileTextFiles, AreRefused) {
+  const std::string text = ReadIrFile(GetParam());
+  absl::string_view expected = absl::string_view(text).substr(0, text.find('\n'));
+  ASSERT_TRUE(absl::ConsumePrefix(&expected, "// expect: "));
+  const absl::StatusOr<Graph> graph = Parse(text, "file");
+  ASSERT_FALSE(graph.ok());
+  EXPECT_THAT(std::string(graph.status().message()), HasSubstr(std::string(expected)));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HostileTextFiles, testing::ValuesIn(IrFiles("hostile")), IrTestName);
 
 }  // namespace
 }  // namespace sluice

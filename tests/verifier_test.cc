@@ -333,10 +333,10 @@ TEST_F(Verifier, V11WhatLivesTogetherDoesNotOverlap) {
   Find("%a")->set_mem(MemSpan{"act", 64, 128});
   Find("%b")->set_mem(MemSpan{"act", 0, 128});  // %a is read by the node of %b
   EXPECT_THAT(ErrorOf(graph_),
-              EndsWith("%b: has 128 bytes at act+0, where %a still has 128 at 64"));
+              EndsWith("%b: has 128 bytes at act+0x0, where %a still has 128 bytes at act+0x40"));
   Find("%b")->set_mem(MemSpan{"act", 128, 128});
   EXPECT_THAT(ErrorOf(graph_),
-              EndsWith("%b: has 128 bytes at act+128, where %a still has 128 at 64"));
+              EndsWith("%b: has 128 bytes at act+0x80, where %a still has 128 bytes at act+0x40"));
   Find("%b")->set_mem(MemSpan{"act", 192, 128});
   EXPECT_EQ(ErrorOf(graph_), "");
   Find("%b")->set_mem(MemSpan{"other", 64, 128});
@@ -375,7 +375,7 @@ TEST_F(Verifier, V11ViewsAndUpdatesShareTheirPlace) {
                       "%v = view(%a) {to=[t*4]} : f32[t*4]\n"
                       "%b = neg(%x) : f32[t,4] mem(act+0x0:128)\n"
                       "%c = neg(%v) : f32[t*4]\n"),
-              HasSubstr("%b: has 128 bytes at act+0, where %a still has"));
+              HasSubstr("%b: has 128 bytes at act+0x0, where %a still has"));
 }
 
 TEST_F(Verifier, V12TextsAreUtf8) {
