@@ -25,6 +25,8 @@ std::string ReadIrFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::string ToyGraphText() { return ReadIrFile(TestDataDir() + "/ir/toy.ir"); }
+
 std::string IrTestName(const testing::TestParamInfo<std::string>& path) {
   return std::filesystem::path(path.param).stem().string();
 }

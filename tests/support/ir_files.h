@@ -14,6 +14,8 @@ namespace sluice {
 // Paths of the files in a subfolder, sorted.
 std::vector<std::string> IrFiles(absl::string_view subfolder);
 std::string ReadIrFile(const std::string& path);
+// tests/data/ir/toy.ir: everything that the written forms can say, with the ops of toy_ops.h.
+std::string ToyGraphText();
 std::string IrTestName(const testing::TestParamInfo<std::string>& path);
 
 }  // namespace sluice

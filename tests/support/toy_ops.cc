@@ -3,9 +3,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "tests/support/ir_files.h"
-#include "tests/support/paths.h"
-
 namespace sluice {
 namespace {
 
@@ -106,7 +103,5 @@ const OpRegistry& ToyOps() {
   static const OpRegistry registry = MakeToyOps();
   return registry;
 }
-
-std::string ToyGraphText() { return ReadIrFile(TestDataDir() + "/ir/toy.ir"); }
 
 }  // namespace sluice

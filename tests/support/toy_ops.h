@@ -17,16 +17,10 @@
 //   fickle(x) {i=0} -> y           fails to infer if i is not 0
 #pragma once
 
-#include <string>
-
 #include "graph/op_def.h"
 
 namespace sluice {
 
 const OpRegistry& ToyOps();
-
-// A graph of these ops with everything that the written forms can say, as Print writes it:
-// tests/data/ir/toy.ir.
-std::string ToyGraphText();
 
 }  // namespace sluice

@@ -1,0 +1,184 @@
+#include "passes/pass_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/cpu_backend.h"
+#include "graph/text.h"
+#include "passes/match.h"
+#include "passes/passes.h"
+#include "passes/pipeline.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr absl::string_view kChain =
+    "graph chain\nsymbol tokens <= 2\ninput %x : f32[tokens,4]\n"
+    "%a = silu(%x) : f32[tokens,4]\n%b = silu(%a) : f32[tokens,4]\n"
+    "%dead = silu(%b) : f32[tokens,4]\noutput %b\n";
+
+Graph MustParse(absl::string_view text) {
+  absl::StatusOr<Graph> graph = Parse(text);
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  return *std::move(graph);
+}
+
+absl::StatusOr<bool> Nothing(Graph&, const CompileContext&) { return false; }
+absl::StatusOr<bool> ClaimsChange(Graph&, const CompileContext&) { return true; }
+absl::StatusOr<bool> HidesChange(Graph& graph, const CompileContext&) {
+  graph.nodes()[0]->set_origin("somebody");
+  return false;
+}
+absl::StatusOr<bool> BreaksOrder(Graph& graph, const CompileContext&) {
+  graph.Move(graph.nodes()[1].get(), graph.nodes()[0].get());
+  return true;
+}
+
+TEST(RunPasses, ReportsWhatEachPassDid) {
+  Graph graph = MustParse(kChain);
+  const std::vector<Pass> passes = {{"nothing", "", Nothing}, {"dead", "", EliminateDead}};
+  std::vector<PassReport> report;
+  ASSERT_TRUE(RunPasses(passes, {}, {}, &graph, &report).ok());
+  ASSERT_EQ(report.size(), 2u);
+  EXPECT_FALSE(report[0].changed);
+  EXPECT_TRUE(report[1].changed);
+  EXPECT_EQ(report[1].nodes_before, 3u);
+  EXPECT_EQ(report[1].nodes_after, 2u);
+}
+
+TEST(RunPasses, CatchesAPassThatMisreportsItsChange) {
+  for (const Pass& pass : {Pass{"claims", "", ClaimsChange}, Pass{"hides", "", HidesChange}}) {
+    Graph graph = MustParse(kChain);
+    const absl::Status status = RunPasses({&pass, 1}, {}, {}, &graph);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("pass ", pass.name)));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("changed="));
+  }
+}
+
+TEST(RunPasses, VerifiesAfterEveryPassAndNamesIt) {
+  Graph graph = MustParse(kChain);
+  const Pass pass{"breaks_order", "", BreaksOrder};
+  const absl::Status status = RunPasses({&pass, 1}, {}, {}, &graph);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("pass breaks_order: rule V"));
+}
+
+TEST(RunPasses, LimitStopAndDisable) {
+  const std::vector<Pass> passes = {{"one", "", Nothing}, {"two", "", Nothing}, {"three", "", Nothing}};
+  const auto names = [&](const PassOptions& options) {
+    Graph graph = MustParse(kChain);
+    std::vector<PassReport> report;
+    EXPECT_TRUE(RunPasses(passes, {}, options, &graph, &report).ok());
+    std::string list;
+    for (const PassReport& entry : report) absl::StrAppend(&list, entry.name, " ");
+    return list;
+  };
+  EXPECT_EQ(names({}), "one two three ");
+  EXPECT_EQ(names({.limit = 2}), "one two ");
+  EXPECT_EQ(names({.disabled = {"two"}}), "one three ");
+  EXPECT_EQ(names({.stop_before = "three"}), "one two ");
+  EXPECT_EQ(names({.stop_after = "one"}), "one ");
+}
+
+TEST(RunPasses, UnknownNamesListTheKnownOnes) {
+  Graph graph = MustParse(kChain);
+  const absl::Status status =
+      RunPasses(Pipeline(), {}, {.disabled = {"fuse_everything"}}, &graph);
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("fuse_everything"), HasSubstr("fuse_gate_up")));
+}
+
+TEST(RunPasses, DumpsAfterEachPass) {
+  const std::string dir = testing::TempDir() + "/sluice_pass_dump";
+  std::filesystem::create_directories(dir);
+  Graph graph = MustParse(kChain);
+  const Pass pass{"dead", "", EliminateDead};
+  ASSERT_TRUE(RunPasses({&pass, 1}, {}, {.dump_dir = dir}, &graph).ok());
+  EXPECT_TRUE(std::filesystem::exists(dir + "/00.after_build.ir"));
+  EXPECT_TRUE(std::filesystem::exists(dir + "/01.after_dead.ir"));
+  std::filesystem::remove_all(dir);
+  EXPECT_THAT(std::string(RunPasses({&pass, 1}, {}, {.dump_dir = dir}, &graph).message()),
+              HasSubstr("cannot write"));
+}
+
+TEST(Fingerprint, SeesWhatPrintShows) {
+  Graph graph = MustParse(kChain);
+  const uint64_t before = Fingerprint(graph);
+  EXPECT_EQ(Fingerprint(graph), before);
+  graph.nodes()[1]->set_kernel("cpu.silu");
+  const uint64_t with_kernel = Fingerprint(graph);
+  EXPECT_NE(with_kernel, before);
+  graph.nodes()[1]->result()->set_mem(MemSpan{"act", 64, 32});
+  EXPECT_NE(Fingerprint(graph), with_kernel);
+}
+
+std::string Explanations(absl::string_view text) {
+  Graph graph = MustParse(text);
+  std::string all;
+  CompileContext context;
+  context.explain = [&](const std::string& line) { absl::StrAppend(&all, line, "\n"); };
+  EXPECT_TRUE(FuseGateUp(graph, context).ok());
+  return all;
+}
+
+TEST(FuseByExpansion, ExplainsNearMisses) {
+  const std::string head =
+      "graph miss\nsymbol tokens <= 2\ninput %x : f32[tokens,4]\ninput %y : f32[tokens,4]\n"
+      "weight @g : f32[4,4]\nweight @u : f32[4,4]\n"
+      "%g = matmul(%x, @g) : f32[tokens,4]\n";
+  EXPECT_THAT(Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
+                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                                  "%z = add(%h, %s) : f32[tokens,4]\noutput %z\n"),
+              HasSubstr("%h: not fused to glu: %s is also used by %z"));
+  EXPECT_THAT(Explanations(head + "%u = matmul(%y, @u) : f32[tokens,4]\n"
+                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                                  "output %h\n"),
+              HasSubstr("%h: not fused to glu: %u uses %y where another node uses %x"));
+  EXPECT_THAT(Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
+                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                                  "output %h\noutput %u\n"),
+              HasSubstr("%h: not fused to glu: %u is an output of the graph"));
+}
+
+TEST(SelectKernels, ListsEveryRejection) {
+  const auto cpu = MakeCpuBackend({.threads = 1});
+  CompileContext context{.caps = &cpu->caps(), .kernels = cpu->kernels()};
+  Graph graph = MustParse(kChain);
+  KernelSet refusing;
+  for (const char* name : {"a.silu", "b.silu"}) {
+    refusing.Add({name, "silu", "", [](const Node&, const proto::DeviceCaps&) {
+                    return absl::UnimplementedError("not on a Sunday");
+                  }});
+  }
+  context.kernels = &refusing;
+  EXPECT_THAT(std::string(SelectKernels(graph, context).status().message()),
+              testing::AllOf(HasSubstr("%a = silu(%x)"), HasSubstr("a.silu: not on a Sunday"),
+                             HasSubstr("b.silu: not on a Sunday")));
+}
+
+TEST(SelectKernels, TakesTheCheapestAndRespectsAnOverride) {
+  const auto accepts = [](const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); };
+  KernelSet set;
+  set.Add({"dear", "silu", "", accepts,
+           [](const Node&, const SymbolValues&, const proto::DeviceCaps&) { return 2.0; }});
+  set.Add({"cheap", "silu", "", accepts,
+           [](const Node&, const SymbolValues&, const proto::DeviceCaps&) { return 1.0; }});
+  proto::DeviceCaps caps;
+  caps.set_backend("toy");
+  const CompileContext context{.caps = &caps, .kernels = &set};
+  Graph graph = MustParse(kChain);
+  graph.nodes()[1]->set_kernel("dear");
+  ASSERT_TRUE(SelectKernels(graph, context).ok());
+  EXPECT_EQ(graph.nodes()[0]->kernel(), "cheap");
+  EXPECT_EQ(graph.nodes()[1]->kernel(), "dear");
+  graph.nodes()[1]->set_kernel("free");
+  EXPECT_THAT(std::string(SelectKernels(graph, context).status().message()),
+              HasSubstr("%b asks for the kernel 'free', but toy has no such kernel for 'silu'"));
+}
+
+}  // namespace
+}  // namespace sluice
