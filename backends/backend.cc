@@ -11,8 +11,8 @@ absl::Status CheckSymbols(const Graph& graph, const SymbolValues& symbols) {
   for (const SymbolDef& symbol : graph.symbols()) {
     const int64_t value = symbols.Get(symbol.name);
     if (value < 1 || value > symbol.bound) {
-      return absl::InvalidArgumentError(absl::StrCat("symbol '", symbol.name, "' is ", value,
-                                                     ", expected 1 to ", symbol.bound));
+      return absl::InvalidArgumentError(
+          absl::StrCat("symbol '", symbol.name, "' is ", value, ", expected 1 to ", symbol.bound));
     }
   }
   return absl::OkStatus();
@@ -21,17 +21,16 @@ absl::Status CheckSymbols(const Graph& graph, const SymbolValues& symbols) {
 }  // namespace
 
 absl::Status AtNode(const Node& node, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat("%", node.name(), " (", node.op().name,
-                                                  "): ", status.message()));
+  return absl::Status(
+      status.code(), absl::StrCat("%", node.name(), " (", node.op().name, "): ", status.message()));
 }
 
 absl::Status CheckRunArgs(const Graph& graph, const RunArgs& args) {
   SLUICE_RETURN_IF_ERROR(CheckSymbols(graph, args.symbols));
   if (args.inputs.size() != graph.inputs().size() || args.states.size() != graph.states().size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("got ", args.inputs.size(), " inputs and ", args.states.size(),
-                     " states, the graph has ", graph.inputs().size(), " and ",
-                     graph.states().size()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "got ", args.inputs.size(), " inputs and ", args.states.size(), " states, the graph has ",
+        graph.inputs().size(), " and ", graph.states().size()));
   }
   for (size_t i = 0; i < args.inputs.size(); ++i) {
     const Value& input = *graph.inputs()[i];
@@ -47,9 +46,9 @@ absl::Status CheckRunArgs(const Graph& graph, const RunArgs& args) {
     const Value& state = *graph.states()[i];
     SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.symbols.EvaluateBytes(state.type()));
     if (args.states[i] == nullptr || args.states[i]->bytes() < bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "state ", state.ref(), " has ", args.states[i] ? args.states[i]->bytes() : 0,
-          " bytes, expected ", bytes));
+      return absl::InvalidArgumentError(absl::StrCat("state ", state.ref(), " has ",
+                                                     args.states[i] ? args.states[i]->bytes() : 0,
+                                                     " bytes, expected ", bytes));
     }
   }
   return absl::OkStatus();
@@ -72,10 +71,9 @@ absl::StatusOr<TensorView> BindWeight(const Value& weight, const WeightTable& ta
   const size_t piece_bytes = static_cast<size_t>(view.bytes()) / pieces.size();
   for (const auto& piece : pieces) {
     if (piece.size() != piece_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat("weight ", weight.ref(), " : ",
-                                                     weight.type().ToString(), " has a piece of ",
-                                                     piece.size(), " bytes, expected ",
-                                                     piece_bytes));
+      return absl::InvalidArgumentError(
+          absl::StrCat("weight ", weight.ref(), " : ", weight.type().ToString(), " has a piece of ",
+                       piece.size(), " bytes, expected ", piece_bytes));
     }
   }
   if (pieces.size() == 1) {

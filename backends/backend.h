@@ -36,9 +36,9 @@ class RunObserver {
 };
 
 struct RunArgs {
-  SymbolValues symbols;                  // actual sizes, each at most the bound compiled for
-  absl::Span<const TensorView> inputs;   // host memory, in the order of graph().inputs()
-  absl::Span<Buffer* const> states;      // in the order of graph().states()
+  SymbolValues symbols;                 // actual sizes, each at most the bound compiled for
+  absl::Span<const TensorView> inputs;  // host memory, in the order of graph().inputs()
+  absl::Span<Buffer* const> states;     // in the order of graph().states()
   RunObserver* observer = nullptr;
 };
 

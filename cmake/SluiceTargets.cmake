@@ -5,7 +5,8 @@ target_include_directories(sluice_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(sluice_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Wno-missing-field-initializers  # GCC 12 warns about designated initialisers, too
-  -Wno-free-nonheap-object -Wno-restrict  # GCC 12 sees both in its own vector and string at -O3
+  # GCC 12 sees both in its own vector and string at -O3.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-free-nonheap-object;-Wno-restrict>
   -Werror)
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_options INTERFACE

@@ -44,9 +44,7 @@ std::string ToString(const AttrValue& value) {
     std::string operator()(int64_t v) const { return absl::StrCat(v); }
     std::string operator()(double v) const { return FloatToString(v); }
     std::string operator()(bool v) const { return v ? "true" : "false"; }
-    std::string operator()(const std::string& v) const {
-      return IsBareWord(v) ? v : Quote(v);
-    }
+    std::string operator()(const std::string& v) const { return IsBareWord(v) ? v : Quote(v); }
     std::string operator()(const Shape& v) const { return sluice::ToString(v); }
   };
   return std::visit(Printer{}, value);

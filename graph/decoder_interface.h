@@ -17,10 +17,10 @@ inline constexpr absl::string_view kTable = "table";      // cache blocks per se
 inline constexpr absl::string_view kBlocks = "blocks";    // cache blocks in the pool
 
 // Inputs, all i32.
-inline constexpr absl::string_view kTokenIds = "token_ids";        // [tokens]
-inline constexpr absl::string_view kPositions = "positions";       // [tokens], from 0 in its sequence
-inline constexpr absl::string_view kSeqIds = "seq_ids";            // [tokens], row of block_tables
-inline constexpr absl::string_view kSlots = "slots";               // [tokens], block * block_size + offset
+inline constexpr absl::string_view kTokenIds = "token_ids";   // [tokens]
+inline constexpr absl::string_view kPositions = "positions";  // [tokens], from 0 in its sequence
+inline constexpr absl::string_view kSeqIds = "seq_ids";       // [tokens], row of block_tables
+inline constexpr absl::string_view kSlots = "slots";  // [tokens], block * block_size + offset
 inline constexpr absl::string_view kBlockTables = "block_tables";  // [seqs,table]
 inline constexpr absl::string_view kContextLens = "context_lens";  // [seqs], after this step
 inline constexpr absl::string_view kOutputRows = "output_rows";    // [outputs], indices into tokens

@@ -35,8 +35,8 @@ absl::Status AddExpandedNode(const OpCall& call, const PatternNode& line, Graph*
   }
   for (const auto& [name, value] : line.attrs) {
     if (value[0] != '$') {
-      return absl::InternalError(absl::StrCat("expansion of '", call.op.name, "': attribute ",
-                                              name, " must be a capture"));
+      return absl::InternalError(absl::StrCat("expansion of '", call.op.name, "': attribute ", name,
+                                              " must be a capture"));
     }
     SLUICE_ASSIGN_OR_RETURN(AttrValue captured, CapturedAttr(call, value.substr(1)));
     spec.attrs.Set(name, std::move(captured));

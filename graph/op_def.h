@@ -103,8 +103,8 @@ struct OpDef {
   // Null: no arithmetic, all operands read and all results written once.
   OpCost (*cost)(const CostContext& context) = nullptr;
 
-  // Result 0 is operand 0 with another type: the same bytes in the same order. Memory planning gives
-  // both one place, and backends move nothing.
+  // Result 0 is operand 0 with another type: the same bytes in the same order. Memory planning
+  // gives both one place, and backends move nothing.
   bool is_view = false;
 
   // The first two operands may be exchanged where their types are equal.

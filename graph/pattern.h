@@ -18,8 +18,8 @@
 namespace sluice {
 
 struct PatternNode {
-  std::string op;                     // "matmul", or "$act"
-  std::vector<std::string> operands;  // names without '%'
+  std::string op;                                          // "matmul", or "$act"
+  std::vector<std::string> operands;                       // names without '%'
   std::vector<std::pair<std::string, std::string>> attrs;  // name, value as text or "$capture"
   std::vector<std::string> results;
 

@@ -162,23 +162,25 @@ class Placement {
   // Sweeps over time. What lives at one time does not overlap, so that only the neighbours of a
   // newcomer can.
   Found CheckOverlaps() const {
-    std::map<std::pair<absl::string_view, int64_t>, const Storage*> living;  // by place
+    using Start = std::pair<absl::string_view, int64_t>;  // region and offset
+    std::map<Start, const Storage*> living;
     const auto dies_later = [](const Storage* a, const Storage* b) { return a->last > b->last; };
     std::priority_queue<const Storage*, std::vector<const Storage*>, decltype(dies_later)> deaths(
         dies_later);
     for (const Storage& storage : storage_) {
       while (!deaths.empty() && deaths.top()->last < storage.first) {
-        living.erase({deaths.top()->span.region, deaths.top()->span.offset});
+        living.erase(Start(deaths.top()->span.region, deaths.top()->span.offset));
         deaths.pop();
       }
-      const auto next = living.lower_bound({storage.span.region, storage.span.offset});
+      const Start start(storage.span.region, storage.span.offset);
+      const auto next = living.lower_bound(start);
       if (next != living.end() && Overlap(*next->second, storage)) {
         return BrokenOverlap(*next->second, storage);
       }
       if (next != living.begin() && Overlap(*std::prev(next)->second, storage)) {
         return BrokenOverlap(*std::prev(next)->second, storage);
       }
-      living.emplace_hint(next, std::pair(storage.span.region, storage.span.offset), &storage);
+      living.emplace_hint(next, start, &storage);
       deaths.push(&storage);
     }
     return std::nullopt;

@@ -26,8 +26,8 @@ class Matcher {
  private:
   // Remembers the failure that came furthest into the pattern.
   bool Fail(const Match& match, std::string reason) {
-    const int depth =
-        static_cast<int>(std::count_if(match.nodes.begin(), match.nodes.end(), [](Node* n) { return n; }));
+    const int depth = static_cast<int>(
+        std::count_if(match.nodes.begin(), match.nodes.end(), [](Node* n) { return n; }));
     if (depth >= depth_) {
       depth_ = depth;
       reason_ = std::move(reason);
@@ -168,7 +168,8 @@ absl::Status Replace(const Pattern& pattern, const OpDef& fused, absl::string_vi
   std::vector<Value*> old_results;
   for (const ResultDef& result : fused.results) {
     const auto [line, index] = pattern.FindProducer(result.name);
-    old_results.push_back(match.nodes[static_cast<size_t>(line)]->result(static_cast<size_t>(index)));
+    old_results.push_back(
+        match.nodes[static_cast<size_t>(line)]->result(static_cast<size_t>(index)));
     spec.names.push_back(old_results.back()->name());
     graph->Rename(old_results.back(), graph->UniqueName(spec.names.back() + ".old"));
   }

@@ -14,8 +14,8 @@ namespace sluice {
 
 // A place where a fused op could stand.
 struct Match {
-  std::vector<Node*> nodes;                             // one per line of the pattern
-  absl::flat_hash_map<std::string, Value*> values;      // by name in the pattern; nullptr: left out
+  std::vector<Node*> nodes;                         // one per line of the pattern
+  absl::flat_hash_map<std::string, Value*> values;  // by name in the pattern; nullptr: left out
   Attributes captures;
 };
 

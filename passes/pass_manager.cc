@@ -39,8 +39,8 @@ absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& option
 absl::Status Dump(const Graph& graph, const PassOptions& options, int index,
                   absl::string_view pass) {
   if (options.dump_dir.empty()) return absl::OkStatus();
-  const std::string path =
-      absl::StrCat(options.dump_dir, "/", absl::Dec(index, absl::kZeroPad2), ".after_", pass, ".ir");
+  const std::string path = absl::StrCat(options.dump_dir, "/", absl::Dec(index, absl::kZeroPad2),
+                                        ".after_", pass, ".ir");
   std::ofstream file(path);
   file << Print(graph);
   file.close();
@@ -79,7 +79,8 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
     if (!Contains(options.disabled, pass.name)) {
       PassReport entry;
       if (absl::Status status = RunOne(pass, context, options, graph, &entry); !status.ok()) {
-        return absl::Status(status.code(), absl::StrCat("pass ", pass.name, ": ", status.message()));
+        return absl::Status(status.code(),
+                            absl::StrCat("pass ", pass.name, ": ", status.message()));
       }
       SLUICE_RETURN_IF_ERROR(Dump(*graph, options, index, pass.name));
       if (report != nullptr) report->push_back(std::move(entry));
@@ -100,7 +101,8 @@ uint64_t Fingerprint(const Graph& graph) {
     for (const auto& result : node->results()) {
       hash = absl::HashOf(hash, result.get(), result->name());
       if (result->mem()) {
-        hash = absl::HashOf(hash, result->mem()->region, result->mem()->offset, result->mem()->bytes);
+        hash =
+            absl::HashOf(hash, result->mem()->region, result->mem()->offset, result->mem()->bytes);
       }
     }
   }

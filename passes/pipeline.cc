@@ -11,7 +11,8 @@ constexpr std::array kPipeline = {
     // First, so that each later pass needs one pattern and not one per spelling.
     Pass{"canonicalise", "one spelling for everything that can be written in several ways",
          Canonicalise},
-    // Before fusion: a value computed twice would look like two, and a fusion of one copy would hide
+    // Before fusion: a value computed twice would look like two, and a fusion of one copy would
+    // hide
     // that the other is the same.
     Pass{"eliminate_common", "equal nodes become one", EliminateCommon},
     // Before fusion: a dead user of an inner value would make its fusion impossible.
@@ -37,7 +38,8 @@ const Pass* FindPass(absl::string_view name) {
 
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels(), .explain = {}};
+  const CompileContext context{
+      .caps = &backend.caps(), .kernels = backend.kernels(), .explain = {}};
   return RunPasses(kPipeline, context, options, graph, report);
 }
 

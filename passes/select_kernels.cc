@@ -50,8 +50,8 @@ absl::Status CheckOverride(const Node& node, const CompileContext& context) {
   absl::Status status = kernel->accepts(node, *context.caps);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat("%", node.name(), " asks for the kernel '",
-                                                 node.kernel(), "', which refuses: ",
-                                                 status.message()));
+                                                 node.kernel(),
+                                                 "', which refuses: ", status.message()));
 }
 
 }  // namespace

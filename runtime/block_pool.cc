@@ -6,13 +6,14 @@
 namespace sluice {
 
 BlockPool::BlockPool(int64_t blocks) : size_(blocks) {
-  for (int64_t block = blocks - 1; block >= 0; --block) free_.push_back(static_cast<int32_t>(block));
+  for (int64_t block = blocks - 1; block >= 0; --block)
+    free_.push_back(static_cast<int32_t>(block));
 }
 
 absl::Status BlockPool::Allocate(int64_t count, std::vector<int32_t>* out) {
   if (count > free()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("out of KV cache: ", count, " blocks wanted, ", free(), " of ", size_, " free"));
+    return absl::ResourceExhaustedError(absl::StrCat("out of KV cache: ", count, " blocks wanted, ",
+                                                     free(), " of ", size_, " free"));
   }
   for (int64_t i = 0; i < count; ++i) {
     out->push_back(free_.back());
@@ -27,8 +28,7 @@ void BlockPool::Release(absl::Span<const int32_t> blocks) {
 
 absl::Status Sequence::Extend(int64_t count) {
   const int64_t needed = (length_ + count + block_size_ - 1) / block_size_;
-  SLUICE_RETURN_IF_ERROR(
-      pool_->Allocate(needed - static_cast<int64_t>(blocks_.size()), &blocks_));
+  SLUICE_RETURN_IF_ERROR(pool_->Allocate(needed - static_cast<int64_t>(blocks_.size()), &blocks_));
   length_ += count;
   return absl::OkStatus();
 }

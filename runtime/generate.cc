@@ -17,9 +17,9 @@ double SecondsSince(Clock::time_point start) {
 absl::Status CheckPrompt(const Session& session, absl::Span<const int32_t> prompt) {
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no tokens");
   if (static_cast<int64_t>(prompt.size()) >= session.max_context()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the prompt has ", prompt.size(), " tokens, the context has room for ",
-        session.max_context(), ": expected at least one less, for the answer"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prompt has ", prompt.size(), " tokens, the context has room for ",
+                     session.max_context(), ": expected at least one less, for the answer"));
   }
   return absl::OkStatus();
 }

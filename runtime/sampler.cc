@@ -13,8 +13,7 @@ namespace sluice {
 absl::Status SamplerOptions::Check() const {
   const auto check = [](bool ok, absl::string_view name, double value, absl::string_view range) {
     return ok ? absl::OkStatus()
-              : absl::InvalidArgumentError(
-                    absl::StrCat(name, " is ", value, ", expected ", range));
+              : absl::InvalidArgumentError(absl::StrCat(name, " is ", value, ", expected ", range));
   };
   // Comparisons are written so that NaN fails them.
   SLUICE_RETURN_IF_ERROR(check(temperature >= 0 && temperature <= 1e6, "temperature", temperature,
@@ -34,9 +33,9 @@ absl::StatusOr<int32_t> ArgMax(absl::Span<const float> logits) {
   size_t best = logits.size();
   for (size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the logit of token ", i, " is ", std::isnan(logits[i]) ? "NaN" : "inf",
-                       ": the model's output is not finite"));
+      return absl::InvalidArgumentError(absl::StrCat("the logit of token ", i, " is ",
+                                                     std::isnan(logits[i]) ? "NaN" : "inf",
+                                                     ": the model's output is not finite"));
     }
     if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
   }
@@ -67,9 +66,10 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
 // CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does.
 void Sampler::Penalise() {
   if (options_.repeat_penalty == 1.0) return;
-  const size_t window = options_.repeat_last_n < 0
-                            ? history_.size()
-                            : std::min(history_.size(), static_cast<size_t>(options_.repeat_last_n));
+  const size_t window =
+      options_.repeat_last_n < 0
+          ? history_.size()
+          : std::min(history_.size(), static_cast<size_t>(options_.repeat_last_n));
   const absl::flat_hash_set<int32_t> recent(history_.end() - static_cast<ptrdiff_t>(window),
                                             history_.end());
   const auto penalty = static_cast<float>(options_.repeat_penalty);
@@ -91,9 +91,9 @@ void Sampler::KeepTopK(size_t k) {
 }
 
 void Sampler::Softmax() {
-  const float max = std::max_element(candidates_.begin(), candidates_.end(),
-                                     [](auto& a, auto& b) { return a.logit < b.logit; })
-                        ->logit;
+  const float max = std::max_element(candidates_.begin(), candidates_.end(), [](auto& a, auto& b) {
+                      return a.logit < b.logit;
+                    })->logit;
   double sum = 0;
   for (Candidate& c : candidates_) sum += c.probability = std::exp(double{c.logit} - double{max});
   for (Candidate& c : candidates_) c.probability /= sum;
@@ -114,9 +114,10 @@ void Sampler::KeepTypical() {
                    [&](auto& a, auto& b) { return surprise(a) < surprise(b); });
   double sum = 0;
   size_t kept = 0;
-  while (kept < candidates_.size() && sum < options_.typical_p) sum += candidates_[kept++].probability;
-  KeepTopK(0);
+  while (kept < candidates_.size() && sum < options_.typical_p)
+    sum += candidates_[kept++].probability;
   candidates_.resize(std::max<size_t>(kept, 1));
+  KeepTopK(0);  // by falling logit again
 }
 
 void Sampler::KeepTopP() {

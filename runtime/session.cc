@@ -28,8 +28,7 @@ Session::Session(Graph graph, const WeightTable& weights, Backend& backend,
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(Graph graph, const WeightTable& weights,
                                                          Backend& backend,
                                                          const SessionOptions& options) {
-  auto session =
-      std::unique_ptr<Session>(new Session(std::move(graph), weights, backend, options));
+  auto session = std::unique_ptr<Session>(new Session(std::move(graph), weights, backend, options));
   SLUICE_RETURN_IF_ERROR(session->Initialise());
   return session;
 }
@@ -67,10 +66,10 @@ absl::Status Session::AllocateStates() {
     SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, graph_.Bounds().EvaluateBytes(state->type()));
     absl::StatusOr<std::unique_ptr<Buffer>> buffer = backend_.Allocate(bytes);
     if (!buffer.ok()) {
-      return absl::Status(buffer.status().code(),
-                          absl::StrCat("KV cache ", state->ref(), " : ", state->type().ToString(),
-                                       ": ", buffer.status().message(),
-                                       "; a smaller context (-c) needs less"));
+      return absl::Status(
+          buffer.status().code(),
+          absl::StrCat("KV cache ", state->ref(), " : ", state->type().ToString(), ": ",
+                       buffer.status().message(), "; a smaller context (-c) needs less"));
     }
     states_.push_back(*std::move(buffer));
     state_pointers_.push_back(states_.back().get());
@@ -105,8 +104,8 @@ std::vector<int32_t>* Session::InputNamed(absl::string_view name) {
 
 absl::Status Session::CheckStep(absl::Span<const StepToken> tokens) const {
   const auto count = static_cast<int64_t>(tokens.size());
-  const int64_t wanted = std::count_if(tokens.begin(), tokens.end(),
-                                       [](const StepToken& t) { return t.want_logits; });
+  const int64_t wanted =
+      std::count_if(tokens.begin(), tokens.end(), [](const StepToken& t) { return t.want_logits; });
   if (count < 1 || count > max_tokens_ || wanted > options_.max_outputs) {
     return absl::InvalidArgumentError(absl::StrCat("a step of ", count, " tokens with ", wanted,
                                                    " rows of logits, expected 1 to ", max_tokens_,
@@ -134,9 +133,8 @@ absl::Status Session::ExtendSequences(absl::Span<const StepToken> tokens) {
           absl::StrCat("a step of more than ", max_seqs_, " sequences"));
     }
     const int64_t length = t.sequence->length();
-    const int64_t added = std::count_if(tokens.begin(), tokens.end(), [&](const StepToken& u) {
-      return u.sequence == t.sequence;
-    });
+    const int64_t added = std::count_if(
+        tokens.begin(), tokens.end(), [&](const StepToken& u) { return u.sequence == t.sequence; });
     absl::Status status =
         length + added > max_context_
             ? absl::OutOfRangeError(absl::StrCat("the context is full: ", length, " + ", added,
@@ -222,8 +220,8 @@ absl::StatusOr<absl::Span<const float>> Session::Step(absl::Span<const StepToken
     RollBack();
     return executable.status();
   }
-  const bool wanted = std::any_of(tokens.begin(), tokens.end(),
-                                  [](const StepToken& t) { return t.want_logits; });
+  const bool wanted =
+      std::any_of(tokens.begin(), tokens.end(), [](const StepToken& t) { return t.want_logits; });
   if (!wanted) return absl::Span<const float>();
   const TensorView logits = (*executable)->output(0);
   return absl::MakeConstSpan(logits.f32(), static_cast<size_t>(logits.elements()));

@@ -18,7 +18,7 @@
 namespace sluice {
 
 struct SessionOptions {
-  int64_t max_outputs = 1;   // rows of logits that one step may ask for
+  int64_t max_outputs = 1;  // rows of logits that one step may ask for
   PassOptions passes;
 };
 
@@ -38,11 +38,13 @@ class Session {
                                                          Backend& backend,
                                                          const SessionOptions& options);
 
-  int64_t max_tokens() const { return max_tokens_; }  // of one step
+  int64_t max_tokens() const { return max_tokens_; }    // of one step
   int64_t max_context() const { return max_context_; }  // positions of one sequence
   int64_t vocabulary() const { return vocabulary_; }
 
-  std::unique_ptr<Sequence> NewSequence() { return std::make_unique<Sequence>(&pool_, block_size_); }
+  std::unique_ptr<Sequence> NewSequence() {
+    return std::make_unique<Sequence>(&pool_, block_size_);
+  }
   const BlockPool& pool() const { return pool_; }
 
   // Runs one step over all `tokens` and appends them to their sequences. Returns the wanted logits,

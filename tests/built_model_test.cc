@@ -23,8 +23,8 @@ Value* MoeBlock(GraphBuilder& b, int layer, Value* x) {
                      {{"eps", 1e-6}});
   Value* router = b.Weight(w + "ffn_gate_inp", {DType::kF32, {kExperts, kHidden}});
   Value* logits = b.Op(l + "lg", "matmul", {norm, router});
-  const auto routed = b.Ops({l + "p", l + "id"}, "topk_softmax", {logits},
-                            {{"k", kUsed}, {"renorm", true}});
+  const auto routed =
+      b.Ops({l + "p", l + "id"}, "topk_softmax", {logits}, {{"k", kUsed}, {"renorm", true}});
   const auto plan = b.Ops({l + "rows", l + "row_of", l + "offsets"}, "moe_gather",
                           {norm, routed[1]}, {{"experts", kExperts}});
   const TensorType in = {DType::kQ8_0, {kExperts, kExpertWidth, kHidden}};
@@ -69,9 +69,9 @@ TEST(BuiltModel, PrintsAsReadableText) {
   absl::StatusOr<Graph> graph = TwoLayerMoe();
   ASSERT_TRUE(graph.ok()) << graph.status();
   const std::string text = Print(*graph);
-  EXPECT_THAT(text, testing::HasSubstr(
-                        "%l1.g = expert_matmul(%l1.rows, @blk.1.gate, %l1.offsets) : "
-                        "f32[tokens*2,32]\n"));
+  EXPECT_THAT(text,
+              testing::HasSubstr("%l1.g = expert_matmul(%l1.rows, @blk.1.gate, %l1.offsets) : "
+                                 "f32[tokens*2,32]\n"));
   EXPECT_THAT(text, testing::HasSubstr("%l0.p, %l0.id = topk_softmax(%l0.lg) {k=2, renorm=true} : "
                                        "f32[tokens,2], i32[tokens,2]\n"));
   const auto cpu = MakeCpuBackend({.threads = 2});
@@ -88,9 +88,9 @@ TEST(BuiltModel, ErrorsNameTheNode) {
   b.Output(b.Op("y", "matmul", {x, b.Weight("w", {DType::kF32, {8, 32}})}));
   const auto graph = std::move(b).Build();
   ASSERT_FALSE(graph.ok());
-  EXPECT_THAT(std::string(graph.status().message()),
-              testing::AllOf(testing::HasSubstr("%y"), testing::HasSubstr("64"),
-                             testing::HasSubstr("32")));
+  EXPECT_THAT(
+      std::string(graph.status().message()),
+      testing::AllOf(testing::HasSubstr("%y"), testing::HasSubstr("64"), testing::HasSubstr("32")));
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // Whole models against golden logits: the pack beside the checkout where it is, and a subset in
 // tests/data/models anywhere.
 //
-// Tolerances are the pack's own (see its README): the float32 limit for the reference with a float32
-// cache, the native one for the CPU backend with a 16-bit cache. NMSE = sum (a-b)^2 / sum a^2.
+// Tolerances are the pack's own (see its README): the float32 limit for the reference with a
+// float32 cache, the native one for the CPU backend with a 16-bit cache. NMSE = sum (a-b)^2 / sum
+// a^2.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,7 +74,8 @@ std::vector<ModelCase> ModelCases(bool supported) {
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
-                                                     DType cache, int64_t tokens, int64_t seqs = 1) {
+                                                     DType cache, int64_t tokens,
+                                                     int64_t seqs = 1) {
   DecoderOptions options{.max_tokens = tokens, .max_seqs = seqs, .k_type = cache, .v_type = cache};
   absl::StatusOr<Graph> graph = model.BuildGraph(options);
   if (!graph.ok()) return graph.status();
@@ -114,8 +116,7 @@ class GoldenLogits : public testing::TestWithParam<ModelCase> {
     const std::vector<float> golden =
         ReadFloats(GetParam().folder + "/" + entry["golden"].get<std::string>());
     const double limit = entry["tolerance"][tolerance];
-    auto session =
-        OpenSession(**model, backend, cache, static_cast<int64_t>(prompt.size()));
+    auto session = OpenSession(**model, backend, cache, static_cast<int64_t>(prompt.size()));
     ASSERT_TRUE(session.ok()) << session.status();
     for (size_t chunk : {prompt.size(), size_t{7}}) {
       auto logits = LogitsOf(**session, prompt, chunk);

@@ -50,7 +50,8 @@ Outcome RunSluice(const std::vector<std::string>& arguments) {
     close(pipe_ends[0]);
     close(pipe_ends[1]);
     std::vector<char*> argv = {const_cast<char*>(SLUICE_BINARY)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : arguments)
+      argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     execv(argv[0], argv.data());
     _exit(127);
@@ -65,8 +66,7 @@ Outcome RunSluice(const std::vector<std::string>& arguments) {
   int status = 0;
   rusage usage = {};
   wait4(child, &status, 0, &usage);
-  outcome.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   outcome.peak_kib = usage.ru_maxrss;
   if (WIFEXITED(status)) outcome.exit_code = WEXITSTATUS(status);
   return outcome;

@@ -68,7 +68,8 @@ TEST(RunPasses, VerifiesAfterEveryPassAndNamesIt) {
 }
 
 TEST(RunPasses, LimitStopAndDisable) {
-  const std::vector<Pass> passes = {{"one", "", Nothing}, {"two", "", Nothing}, {"three", "", Nothing}};
+  const std::vector<Pass> passes = {
+      {"one", "", Nothing}, {"two", "", Nothing}, {"three", "", Nothing}};
   const auto names = [&](const PassOptions& options) {
     Graph graph = MustParse(kChain);
     std::vector<PassReport> report;
@@ -86,8 +87,7 @@ TEST(RunPasses, LimitStopAndDisable) {
 
 TEST(RunPasses, UnknownNamesListTheKnownOnes) {
   Graph graph = MustParse(kChain);
-  const absl::Status status =
-      RunPasses(Pipeline(), {}, {.disabled = {"fuse_everything"}}, &graph);
+  const absl::Status status = RunPasses(Pipeline(), {}, {.disabled = {"fuse_everything"}}, &graph);
   EXPECT_THAT(std::string(status.message()),
               testing::AllOf(HasSubstr("fuse_everything"), HasSubstr("fuse_gate_up")));
 }
@@ -130,18 +130,21 @@ TEST(FuseByExpansion, ExplainsNearMisses) {
       "graph miss\nsymbol tokens <= 2\ninput %x : f32[tokens,4]\ninput %y : f32[tokens,4]\n"
       "weight @g : f32[4,4]\nweight @u : f32[4,4]\n"
       "%g = matmul(%x, @g) : f32[tokens,4]\n";
-  EXPECT_THAT(Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
-                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
-                                  "%z = add(%h, %s) : f32[tokens,4]\noutput %z\n"),
-              HasSubstr("%h: not fused to glu: %s is also used by %z"));
-  EXPECT_THAT(Explanations(head + "%u = matmul(%y, @u) : f32[tokens,4]\n"
-                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
-                                  "output %h\n"),
-              HasSubstr("%h: not fused to glu: %u uses %y where another node uses %x"));
-  EXPECT_THAT(Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
-                                  "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
-                                  "output %h\noutput %u\n"),
-              HasSubstr("%h: not fused to glu: %u is an output of the graph"));
+  EXPECT_THAT(
+      Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
+                          "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                          "%z = add(%h, %s) : f32[tokens,4]\noutput %z\n"),
+      HasSubstr("%h: not fused to glu: %s is also used by %z"));
+  EXPECT_THAT(
+      Explanations(head + "%u = matmul(%y, @u) : f32[tokens,4]\n"
+                          "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                          "output %h\n"),
+      HasSubstr("%h: not fused to glu: %u uses %y where another node uses %x"));
+  EXPECT_THAT(
+      Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
+                          "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
+                          "output %h\noutput %u\n"),
+      HasSubstr("%h: not fused to glu: %u is an output of the graph"));
 }
 
 TEST(SelectKernels, ListsEveryRejection) {

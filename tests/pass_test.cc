@@ -115,10 +115,9 @@ std::vector<std::string> CaseFiles() {
   return files;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PassGolden, testing::ValuesIn(CaseFiles()),
-                         [](const auto& test) {
-                           return std::filesystem::path(test.param).stem().string();
-                         });
+INSTANTIATE_TEST_SUITE_P(All, PassGolden, testing::ValuesIn(CaseFiles()), [](const auto& test) {
+  return std::filesystem::path(test.param).stem().string();
+});
 
 }  // namespace
 }  // namespace sluice

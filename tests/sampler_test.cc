@@ -31,7 +31,8 @@ TEST(ArgMax, TakesTheFirstOfEqualValues) {
 }
 
 TEST(ArgMax, RefusesWhatIsNotFinite) {
-  EXPECT_THAT(ArgMax({1, std::nanf(""), 2}).status().message(), testing::HasSubstr("token 1 is NaN"));
+  EXPECT_THAT(ArgMax({1, std::nanf(""), 2}).status().message(),
+              testing::HasSubstr("token 1 is NaN"));
   EXPECT_THAT(ArgMax({1, kInf}).status().message(), testing::HasSubstr("token 1 is inf"));
   EXPECT_THAT(ArgMax({-kInf, -kInf}).status().message(), testing::HasSubstr("no logit is finite"));
   EXPECT_FALSE(ArgMax({}).ok());
@@ -127,7 +128,8 @@ TEST(SamplerOptions, ChecksNameTheOption) {
   EXPECT_TRUE(SamplerOptions().Check().ok());
   EXPECT_THAT(SamplerOptions{.temperature = std::nan("")}.Check().message(),
               testing::HasSubstr("temperature is nan"));
-  EXPECT_THAT(SamplerOptions{.temperature = -1}.Check().message(), testing::HasSubstr("temperature"));
+  EXPECT_THAT(SamplerOptions{.temperature = -1}.Check().message(),
+              testing::HasSubstr("temperature"));
   EXPECT_THAT(SamplerOptions{.top_k = -1}.Check().message(), testing::HasSubstr("top_k"));
   EXPECT_THAT(SamplerOptions{.top_p = 0}.Check().message(), testing::HasSubstr("top_p"));
   EXPECT_THAT(SamplerOptions{.min_p = 1.5}.Check().message(), testing::HasSubstr("min_p"));

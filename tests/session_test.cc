@@ -27,8 +27,8 @@ class EmbeddedSession : public testing::Test {
   std::unique_ptr<Session> Open(DecoderOptions options, int64_t outputs = 1) {
     auto graph = model_->BuildGraph(options);
     EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session = Session::Create(*std::move(graph), model_->weights(), *backend_,
-                                   {.max_outputs = outputs});
+    auto session =
+        Session::Create(*std::move(graph), model_->weights(), *backend_, {.max_outputs = outputs});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }
@@ -44,7 +44,8 @@ TEST_F(EmbeddedSession, ContextEndIsAStatusAndTheSequenceStaysAsItWas) {
   const std::vector<StepToken> step(3, {sequence.get(), 5, false});
   const auto result = session->Step(step);
   EXPECT_EQ(result.status().code(), absl::StatusCode::kOutOfRange);
-  EXPECT_THAT(std::string(result.status().message()), HasSubstr("30 + 3 tokens, expected at most 32"));
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("30 + 3 tokens, expected at most 32"));
   EXPECT_EQ(sequence->length(), 30);
   EXPECT_TRUE(session->Step({step.data(), 2}).ok());
 }
@@ -76,7 +77,8 @@ TEST_F(EmbeddedSession, RefusesWhatAStepCannotTake) {
   EXPECT_THAT(message({{a.get(), 1, true}, {a.get(), 1, true}}), HasSubstr("2 rows of logits"));
   EXPECT_THAT(message({{a.get(), 2048, true}}), HasSubstr("token id 2048 is not in 0 to 2047"));
   EXPECT_THAT(message({{a.get(), -1, true}}), HasSubstr("token id -1"));
-  EXPECT_THAT(message({{a.get(), 1, true}, {b.get(), 1, false}}), HasSubstr("more than 1 sequences"));
+  EXPECT_THAT(message({{a.get(), 1, true}, {b.get(), 1, false}}),
+              HasSubstr("more than 1 sequences"));
   EXPECT_EQ(a->length(), 0);
 }
 

@@ -43,7 +43,8 @@ struct BenchResult {
     return depth > 0 ? absl::StrCat(base, " @ d", depth) : base;
   }
   double Mean() const {
-    return std::accumulate(samples.begin(), samples.end(), 0.0) / static_cast<double>(samples.size());
+    return std::accumulate(samples.begin(), samples.end(), 0.0) /
+           static_cast<double>(samples.size());
   }
   double Spread() const {  // standard deviation of the sample
     if (samples.size() < 2) return 0;
@@ -126,8 +127,8 @@ ModelFacts FactsOf(const Model& model) {
   facts.name = absl::StrCat(model.config().architecture, " ", Printable(text.value_or("")));
   for (const GgufTensor& tensor : model.file().tensors()) {
     facts.bytes += tensor.bytes;
-    facts.parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1},
-                                        std::multiplies<>());
+    facts.parameters +=
+        std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
   }
   return facts;
 }
@@ -137,11 +138,10 @@ void PrintMarkdown(const ModelFacts& facts, const Backend& backend,
   std::cout << "| model | size | params | backend | threads | test | t/s |\n"
             << "| --- | ---: | ---: | --- | ---: | ---: | ---: |\n";
   for (const BenchResult& result : results) {
-    std::cout << absl::StreamFormat("| %s | %.2f MiB | %.2f M | %s | %d | %s | %.2f ± %.2f |\n",
-                                    facts.name, static_cast<double>(facts.bytes) / (1 << 20),
-                                    static_cast<double>(facts.parameters) / 1e6, backend.name(),
-                                    backend.caps().threads(), result.Name(), result.Mean(),
-                                    result.Spread());
+    std::cout << absl::StreamFormat(
+        "| %s | %.2f MiB | %.2f M | %s | %d | %s | %.2f ± %.2f |\n", facts.name,
+        static_cast<double>(facts.bytes) / (1 << 20), static_cast<double>(facts.parameters) / 1e6,
+        backend.name(), backend.caps().threads(), result.Name(), result.Mean(), result.Spread());
   }
 }
 

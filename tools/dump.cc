@@ -33,9 +33,8 @@ absl::Status Dump(const DumpOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));
   if (options.final || !options.after.empty() || !options.before.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-    const PassOptions passes{.disabled = options.disabled,
-                             .stop_before = options.before,
-                             .stop_after = options.after};
+    const PassOptions passes{
+        .disabled = options.disabled, .stop_before = options.before, .stop_after = options.after};
     SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));

@@ -4,9 +4,9 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/ascii.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 
@@ -70,7 +70,8 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
     return FromProto(message);
   }
   if (!message.ParseFromString(content)) {
-    return NotA(source, "text, proto or JSON", "expected a line 'graph NAME' or a serialised graph");
+    return NotA(source, "text, proto or JSON",
+                "expected a line 'graph NAME' or a serialised graph");
   }
   return FromProto(message);
 }

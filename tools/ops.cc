@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "graph/op_def.h"
 #include "tools/commands.h"
 
@@ -20,6 +21,20 @@ std::string Signature(const OpDef& op) {
                       absl::StrJoin(op.results, ", ", result));
 }
 
+// Breaks `text` into lines of at most 98 columns, each indented by two.
+std::string Wrapped(absl::string_view text) {
+  constexpr size_t kColumns = 98;
+  std::string out, line = " ";
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (line.size() + 1 + word.size() > kColumns) {
+      absl::StrAppend(&out, line, "\n");
+      line = " ";
+    }
+    absl::StrAppend(&line, " ", word);
+  }
+  return absl::StrCat(out, line, "\n");
+}
+
 std::string AttrLine(const AttrDef& attr) {
   std::string line = absl::StrCat("    {", attr.name, "} ", Name(attr.kind));
   if (!attr.choices.empty()) absl::StrAppend(&line, " (", absl::StrJoin(attr.choices, ", "), ")");
@@ -29,7 +44,7 @@ std::string AttrLine(const AttrDef& attr) {
 }
 
 std::string Reference(const OpDef& op) {
-  std::string text = absl::StrCat(Signature(op), "    [", op.family, "]\n  ", op.doc, "\n");
+  std::string text = absl::StrCat(Signature(op), "    [", op.family, "]\n", Wrapped(op.doc));
   for (const OperandDef& o : op.operands) {
     absl::StrAppend(&text, "    ", o.name, ": ", o.doc, "\n");
   }

@@ -59,10 +59,12 @@ absl::Status Opt(const OptOptions& options) {
 
 void AddOpt(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<OptOptions>();
-  CLI::App* command = app.add_subcommand("opt", "Run passes over a graph file and print the result");
+  CLI::App* command =
+      app.add_subcommand("opt", "Run passes over a graph file and print the result");
   command->add_option("FILE", options->file, "graph as text, proto, text proto or JSON; -: stdin")
       ->required();
-  command->add_option("--passes", options->passes, "names with commas between, in order; none: \"\"");
+  command->add_option("--passes", options->passes,
+                      "names with commas between, in order; none: \"\"");
   command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
       ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
       ->capture_default_str();

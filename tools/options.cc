@@ -68,9 +68,9 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   options.context = setup.context;
   options.max_tokens = setup.max_tokens;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
-  SLUICE_ASSIGN_OR_RETURN(loaded.session,
-                          Session::Create(std::move(graph), loaded.model->weights(),
-                                          *loaded.backend, {.max_outputs = setup.max_outputs}));
+  SLUICE_ASSIGN_OR_RETURN(
+      loaded.session, Session::Create(std::move(graph), loaded.model->weights(), *loaded.backend,
+                                      {.max_outputs = setup.max_outputs}));
   // Compiling now finds what no kernel can run before anything is printed or written.
   SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1).status());
   PrintWarnings(*loaded.model);

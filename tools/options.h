@@ -40,7 +40,7 @@ struct LoadedSession {
   std::unique_ptr<Session> session;
 };
 struct SessionSetup {
-  int64_t context = 0;      // 0: the model's own
+  int64_t context = 0;       // 0: the model's own
   int64_t max_tokens = 512;  // of a step
   int64_t max_outputs = 1;
 };

@@ -9,7 +9,9 @@
 namespace sluice::tools {
 
 Progress::Progress(std::string label, int64_t total)
-    : label_(std::move(label)), total_(std::max<int64_t>(total, 1)), on_terminal_(isatty(STDERR_FILENO)) {}
+    : label_(std::move(label)),
+      total_(std::max<int64_t>(total, 1)),
+      on_terminal_(isatty(STDERR_FILENO)) {}
 
 Progress::~Progress() {
   if (drawn_) std::fputs("\r\033[K", stderr);

@@ -69,10 +69,9 @@ absl::Status Run(RunOptions options) {
   SamplerOptions& sampling = options.generate.sampling;
   sampling.seed = options.seed >= 0 ? static_cast<uint64_t>(options.seed) : std::random_device()();
   SLUICE_RETURN_IF_ERROR(sampling.Check());
-  SLUICE_ASSIGN_OR_RETURN(
-      LoadedSession loaded,
-      OpenSession(options.model, options.backend, options.cache,
-                  {.context = options.context, .max_tokens = options.batch}));
+  SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
+                          OpenSession(options.model, options.backend, options.cache,
+                                      {.context = options.context, .max_tokens = options.batch}));
   SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, loaded.model->tokenizer());
   const std::vector<TokenId> ids = tokenizer->Encode(prompt, {.parse_special = options.special});
 
@@ -99,18 +98,21 @@ void AddRun(CLI::App& app, absl::Status* status) {
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "the text to continue");
   command->add_option("-f,--file", options->prompt_file, "read the prompt from a file; -: stdin")
       ->excludes(prompt);
-  command->add_option("-n,--n-predict", options->generate.max_tokens,
-                      "tokens to make at most; -1: until the model ends or the context is full")
+  command
+      ->add_option("-n,--n-predict", options->generate.max_tokens,
+                   "tokens to make at most; -1: until the model ends or the context is full")
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
       ->capture_default_str();
-  command->add_option("-c,--ctx-size", options->context,
-                      "context in tokens, at most the model's own; 0: the model's own")
+  command
+      ->add_option("-c,--ctx-size", options->context,
+                   "context in tokens, at most the model's own; 0: the model's own")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  command->add_flag("--special", options->special, "read control tokens like <|im_start|> in the prompt");
+  command->add_flag("--special", options->special,
+                    "read control tokens like <|im_start|> in the prompt");
   options->backend.Declare(command);
   options->cache.Declare(command);
   DeclareSampling(command, options.get());

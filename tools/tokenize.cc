@@ -54,7 +54,8 @@ void AddTokenize(CLI::App& app, absl::Status* status) {
   options->model.Declare(command);
   auto* input = command->add_option_group("input", "what to convert");
   input->add_option("-p,--prompt", options->prompt, "text");
-  input->add_option("-f,--file", options->file, "read the text from a file, byte by byte; -: stdin");
+  input->add_option("-f,--file", options->file,
+                    "read the text from a file, byte by byte; -: stdin");
   auto* ids = input->add_option("--ids", options->ids, "ids: 1,2,3; prints their text");
   input->require_option(1);
   command->add_flag("--parse-special", options->parse_special,

@@ -4,9 +4,8 @@
 // calling thread alone, so regions and library calls never fight over cores.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace sluice::cpu {
@@ -21,29 +20,36 @@ class Threads {
   template <typename Body>
   void For(int64_t n, int64_t grain, const Body& body) const {
     const int64_t wanted = (n + grain - 1) / std::max<int64_t>(grain, 1);
-    const int parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, count_));
-    if (parts == 1) {
-      if (n > 0) body(int64_t{0}, n, 0);
-      return;
-    }
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int part = 0; part < parts; ++part) body(n * part / parts, n * (part + 1) / parts, part);
+    const int64_t parts = std::clamp<int64_t>(wanted, 1, count_);
+    Region(static_cast<int>(parts), [&](int part) {
+      const int64_t begin = n * part / parts, end = n * (part + 1) / parts;
+      if (begin < end) body(begin, end, part);
+    });
   }
 
   // Calls body(index, thread) for every index of [0, n), handed out one by one: for pieces of work
   // of unequal size, such as experts.
   template <typename Body>
   void ForEach(int64_t n, const Body& body) const {
-    const int workers = static_cast<int>(std::clamp<int64_t>(n, 1, count_));
-    if (workers == 1) {
-      for (int64_t i = 0; i < n; ++i) body(i, 0);
-      return;
-    }
-#pragma omp parallel for num_threads(workers) schedule(dynamic, 1)
-    for (int64_t i = 0; i < n; ++i) body(i, omp_get_thread_num());
+    std::atomic<int64_t> next = 0;
+    Region(static_cast<int>(std::clamp<int64_t>(n, 1, count_)), [&](int thread) {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) body(i, thread);
+    });
   }
 
  private:
+  // Calls body(thread) once on each of `workers` threads and waits for all of them.
+  template <typename Body>
+  static void Region(int workers, const Body& body) {
+    if (workers == 1) return body(0);
+    RunRegion(
+        workers,
+        [](const void* context, int thread) { (*static_cast<const Body*>(context))(thread); },
+        &body);
+  }
+  static void RunRegion(int workers, void (*call)(const void* context, int thread),
+                        const void* context);
+
   int count_;
 };
 

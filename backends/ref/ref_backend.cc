@@ -78,7 +78,8 @@ class RefExecutable : public Executable {
     const auto types = node.OperandTypes();
     const OpCall call{node.op(), types, node.attrs()};
     const auto start = std::chrono::steady_clock::now();
-    if (absl::Status status = Evaluate({call, operands, results}, graph_.registry()); !status.ok()) {
+    if (absl::Status status = Evaluate({call, operands, results}, graph_.registry());
+        !status.ok()) {
       return AtNode(node, status);
     }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

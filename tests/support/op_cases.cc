@@ -33,8 +33,7 @@ void AddLinear(std::vector<OpCase>* cases) {
     }
     cases->push_back(
         {StrCat("embedding/", info.name),
-         GraphText(9,
-                   Substitute("input %ids : i32[tokens]\nweight @w : $0[40,256]\n", info.name),
+         GraphText(9, Substitute("input %ids : i32[tokens]\nweight @w : $0[40,256]\n", info.name),
                    "%y = embedding(@w, %ids) : f32[tokens,256]\n", "output %y\n"),
          {{"ids", {0, 39}}}});
   }
@@ -42,12 +41,12 @@ void AddLinear(std::vector<OpCase>* cases) {
     for (int tokens : kTokenCounts) {
       cases->push_back(
           {Substitute("glu/$0/$1", act, tokens),
-           GraphText(tokens,
-                     "input %x : f32[tokens,256]\nweight @gate : q4_k[80,256]\n"
-                     "weight @up : q8_0[80,256]\nweight @bg : f32[80]\nweight @bu : f32[80]\n",
-                     Substitute("%y = glu(%x, @gate, @up, @bg, @bu) {act=$0} : f32[tokens,80]\n",
-                                act),
-                     "output %y\n"),
+           GraphText(
+               tokens,
+               "input %x : f32[tokens,256]\nweight @gate : q4_k[80,256]\n"
+               "weight @up : q8_0[80,256]\nweight @bg : f32[80]\nweight @bu : f32[80]\n",
+               Substitute("%y = glu(%x, @gate, @up, @bg, @bu) {act=$0} : f32[tokens,80]\n", act),
+               "output %y\n"),
            {}});
     }
   }
@@ -66,9 +65,10 @@ void AddMoe(std::vector<OpCase>* cases) {
   }
   cases->push_back(
       {"topk_softmax/bias_scale",
-       GraphText(5, "input %lg : f32[tokens,8]\nweight @b : f32[8]\n",
-                 "%p, %id = topk_softmax(%lg, @b) {k=3, scale=2.5} : f32[tokens,3], i32[tokens,3]\n",
-                 "output %p\noutput %id\n"),
+       GraphText(
+           5, "input %lg : f32[tokens,8]\nweight @b : f32[8]\n",
+           "%p, %id = topk_softmax(%lg, @b) {k=3, scale=2.5} : f32[tokens,3], i32[tokens,3]\n",
+           "output %p\noutput %id\n"),
        {}});
   // Routing of one block, from ids to the sum over experts, with each expert op in between.
   for (const char* format : {"f32", "f16", "q8_0", "q4_k"}) {
@@ -94,11 +94,11 @@ void AddMoe(std::vector<OpCase>* cases) {
 }
 
 void AddNormRope(std::vector<OpCase>* cases) {
-  cases->push_back({"rms_norm/weight",
-                    GraphText(5, "input %x : f32[tokens,130]\nweight @w : f32[130]\n",
-                              "%y = rms_norm(%x, @w) {eps=1e-05} : f32[tokens,130]\n",
-                              "output %y\n"),
-                    {}});
+  cases->push_back(
+      {"rms_norm/weight",
+       GraphText(5, "input %x : f32[tokens,130]\nweight @w : f32[130]\n",
+                 "%y = rms_norm(%x, @w) {eps=1e-05} : f32[tokens,130]\n", "output %y\n"),
+       {}});
   cases->push_back({"rms_norm/heads",
                     GraphText(5, "input %x : f32[tokens,3,64]\n",
                               "%y = rms_norm(%x) {eps=1e-06} : f32[tokens,3,64]\n", "output %y\n"),
@@ -179,11 +179,11 @@ void AddElementwise(std::vector<OpCase>* cases) {
                       GraphText(33, "input %a : f32[tokens,300]\ninput %b : f32[tokens,300]\n",
                                 StrCat("%y = ", op, "(%a, %b) : f32[tokens,300]\n"), "output %y\n"),
                       {}});
-    cases->push_back({StrCat(op, "/broadcast"),
-                      GraphText(33, "input %a : f32[tokens,3,100]\ninput %b : f32[3,100]\n",
-                                StrCat("%y = ", op, "(%a, %b) : f32[tokens,3,100]\n"),
-                                "output %y\n"),
-                      {}});
+    cases->push_back(
+        {StrCat(op, "/broadcast"),
+         GraphText(33, "input %a : f32[tokens,3,100]\ninput %b : f32[3,100]\n",
+                   StrCat("%y = ", op, "(%a, %b) : f32[tokens,3,100]\n"), "output %y\n"),
+         {}});
   }
   const struct {
     const char* name;
@@ -206,21 +206,21 @@ void AddLayout(std::vector<OpCase>* cases) {
                     GraphText(9, "input %x : f32[tokens,50]\ninput %rows : i32[4]\n",
                               "%y = gather_rows(%x, %rows) : f32[4,50]\n", "output %y\n"),
                     {{"rows", {0, 8}}}});
-  cases->push_back({"slice/columns",
-                    GraphText(9, "input %x : f32[tokens,50]\n",
-                              "%y = slice(%x) {axis=1, begin=7, end=31} : f32[tokens,24]\n",
-                              "output %y\n"),
-                    {}});
-  cases->push_back({"slice/middle",
-                    GraphText(9, "input %x : f32[tokens,6,10]\n",
-                              "%y = slice(%x) {axis=1, begin=2, end=5} : f32[tokens,3,10]\n",
-                              "output %y\n"),
-                    {}});
-  cases->push_back({"concat",
-                    GraphText(9, "input %a : f32[tokens,3,10]\ninput %b : f32[tokens,4,10]\n",
-                              "%y = concat(%a, %b, %a) {axis=1} : f32[tokens,10,10]\n",
-                              "output %y\n"),
-                    {}});
+  cases->push_back(
+      {"slice/columns",
+       GraphText(9, "input %x : f32[tokens,50]\n",
+                 "%y = slice(%x) {axis=1, begin=7, end=31} : f32[tokens,24]\n", "output %y\n"),
+       {}});
+  cases->push_back(
+      {"slice/middle",
+       GraphText(9, "input %x : f32[tokens,6,10]\n",
+                 "%y = slice(%x) {axis=1, begin=2, end=5} : f32[tokens,3,10]\n", "output %y\n"),
+       {}});
+  cases->push_back(
+      {"concat",
+       GraphText(9, "input %a : f32[tokens,3,10]\ninput %b : f32[tokens,4,10]\n",
+                 "%y = concat(%a, %b, %a) {axis=1} : f32[tokens,10,10]\n", "output %y\n"),
+       {}});
   cases->push_back({"reshape",
                     GraphText(9, "input %x : f32[tokens,48]\n",
                               "%s = silu(%x) : f32[tokens,48]\n"

@@ -61,8 +61,7 @@ absl::StatusOr<RandomData> RandomData::Make(const Graph& graph, uint64_t seed,
     auto tensor = std::make_unique<Tensor>();
     const double deviation = 1.0 / std::sqrt(static_cast<double>(view.cols()));
     SLUICE_ASSIGN_OR_RETURN(tensor->bytes,
-                            RandomBlocks(view.dtype, view.elements(),
-                                         SeedFor(weight->name(), seed),
+                            RandomBlocks(view.dtype, view.elements(), SeedFor(weight->name(), seed),
                                          static_cast<float>(deviation)));
     data.weights_[weight->name()] = {tensor->bytes};
     data.storage_.push_back(std::move(tensor));

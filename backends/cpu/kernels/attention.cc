@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/step.h"
 #include "graph/formats/dequantize.h"
-#include "graph/ops/store_row.h"
+#include "graph/formats/quantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
@@ -19,7 +19,8 @@ float Dot(const float* a, const float* b, int64_t n) {
   for (; i + 8 <= n; i += 8) {
     for (int j = 0; j < 8; ++j) sums[j] += a[i + j] * b[i + j];
   }
-  float sum = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+  float sum =
+      ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
   for (; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }
@@ -34,7 +35,8 @@ struct Cache {
         block_size(view.dim(2)),
         dim(view.dim(3)),
         row_bytes(view.row_bytes()),
-        decode(DequantizerFor(view.dtype)) {}
+        decode(DequantizerFor(view.dtype)),
+        encode(QuantizerFor(view.dtype)) {}
   std::byte* Row(int64_t block, int64_t head, int64_t offset) const {
     return data + ((block * heads + head) * block_size + offset) * row_bytes;
   }
@@ -42,6 +44,7 @@ struct Cache {
   DType dtype;
   int64_t blocks, heads, block_size, dim, row_bytes;
   DequantizeFn decode;
+  QuantizeFn encode;
 };
 
 class KvAppendStep : public Step {
@@ -68,8 +71,8 @@ class KvAppendStep : public Step {
  private:
   static void AppendToken(const Cache& cache, const float* heads, int32_t slot) {
     for (int64_t h = 0; h < cache.heads; ++h) {
-      StoreRow({heads + h * cache.dim, static_cast<size_t>(cache.dim)}, cache.dtype,
-               cache.Row(slot / cache.block_size, h, slot % cache.block_size));
+      cache.encode(heads + h * cache.dim, cache.dim,
+                   cache.Row(slot / cache.block_size, h, slot % cache.block_size));
     }
   }
 };
@@ -114,8 +117,8 @@ class AttentionStep : public Step {
     for (int64_t t = 0; t < args.operands[4].elements(); ++t) {
       const int32_t s = args.operands[4].i32()[t];
       if (s < 0 || s >= tables.dim(0)) {
-        return absl::OutOfRangeError(absl::StrCat("sequence ", s, " of token ", t,
-                                                  " is not in 0 to ", tables.dim(0) - 1));
+        return absl::OutOfRangeError(
+            absl::StrCat("sequence ", s, " of token ", t, " is not in 0 to ", tables.dim(0) - 1));
       }
     }
     for (int64_t s = 0; s < tables.dim(0); ++s) {
@@ -128,8 +131,8 @@ class AttentionStep : public Step {
       for (int64_t i = 0; i * block_size < length; ++i) {
         const int32_t block = tables.i32()[s * tables.dim(1) + i];
         if (block < 0 || block >= blocks) {
-          return absl::OutOfRangeError(absl::StrCat("block ", block, " of sequence ", s,
-                                                    " is not in 0 to ", blocks - 1));
+          return absl::OutOfRangeError(
+              absl::StrCat("block ", block, " of sequence ", s, " is not in 0 to ", blocks - 1));
         }
       }
     }
@@ -140,8 +143,7 @@ class AttentionStep : public Step {
     const Cache k(args.operands[1]), v(args.operands[2]);
     const int64_t sequence = args.operands[4].i32()[token];
     const int64_t position = args.operands[3].i32()[token];
-    const int32_t* table =
-        args.operands[5].i32() + sequence * args.operands[5].dim(1);
+    const int32_t* table = args.operands[5].i32() + sequence * args.operands[5].dim(1);
     int64_t end = args.operands[6].i32()[sequence];
     if (causal_) end = std::min(end, position + 1);
     const int64_t begin = window_ > 0 ? std::max<int64_t>(0, position - window_ + 1) : 0;
@@ -219,13 +221,14 @@ absl::StatusOr<std::unique_ptr<Step>> LowerAttention(const LowerContext& context
 }  // namespace
 
 void AddAttentionKernels(std::vector<CpuKernel>* kernels) {
-  kernels->push_back({{"cpu.kv_append", "kv_append", "converts and stores each head's row",
-                       AcceptsAppend},
-                      LowerAppend});
-  kernels->push_back({{"cpu.attention.rows", "attention",
-                       "one token and KV head at a time, cache rows decoded once per group of heads",
-                       AcceptsAttention},
-                      LowerAttention});
+  kernels->push_back(
+      {{"cpu.kv_append", "kv_append", "converts and stores each head's row", AcceptsAppend},
+       LowerAppend});
+  kernels->push_back(
+      {{"cpu.attention.rows", "attention",
+        "one token and KV head at a time, cache rows decoded once per group of heads",
+        AcceptsAttention},
+       LowerAttention});
 }
 
 }  // namespace sluice::cpu

@@ -70,9 +70,11 @@ class SoftmaxStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const int64_t n = x.cols();
-    args.threads.For(x.rows(), std::max<int64_t>(1, kGrain / n), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) Row(x.f32() + r * n, args.results[0].f32() + r * n, n);
-    });
+    args.threads.For(x.rows(), std::max<int64_t>(1, kGrain / n),
+                     [&](int64_t begin, int64_t end, int) {
+                       for (int64_t r = begin; r < end; ++r)
+                         Row(x.f32() + r * n, args.results[0].f32() + r * n, n);
+                     });
     return absl::OkStatus();
   }
 

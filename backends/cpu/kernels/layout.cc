@@ -1,6 +1,8 @@
 // CPU kernels of the layout family. reshape is a view and needs none.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/step.h"
@@ -106,6 +108,12 @@ class CastStep : public Step {
         return x.f32()[i];
     }
   }
+  // Toward zero, saturating; NaN becomes 0.
+  static int32_t Truncate(double value) {
+    constexpr double kLow = std::numeric_limits<int32_t>::min();
+    constexpr double kHigh = std::numeric_limits<int32_t>::max();
+    return std::isnan(value) ? 0 : static_cast<int32_t>(std::clamp(value, kLow, kHigh));
+  }
   static void Store(const TensorView& y, int64_t i, double value) {
     switch (y.dtype) {
       case DType::kF16:
@@ -115,7 +123,7 @@ class CastStep : public Step {
         y.As<uint16_t>()[i] = Bf16FromF32(static_cast<float>(value));
         break;
       case DType::kI32:
-        y.i32()[i] = static_cast<int32_t>(value);
+        y.i32()[i] = Truncate(value);
         break;
       default:
         y.f32()[i] = static_cast<float>(value);

@@ -24,8 +24,8 @@ class EmbeddingStep : public Step {
     for (int64_t i = 0; i < ids.elements(); ++i) {
       const int32_t id = ids.i32()[i];
       if (id < 0 || id >= table.dim(0)) {
-        return absl::OutOfRangeError(absl::StrCat("id ", id, " at position ", i,
-                                                  " is not in 0 to ", table.dim(0) - 1));
+        return absl::OutOfRangeError(
+            absl::StrCat("id ", id, " at position ", i, " is not in 0 to ", table.dim(0) - 1));
       }
     }
     const DequantizeFn decode = DequantizerFor(table.dtype);
@@ -143,16 +143,16 @@ absl::StatusOr<std::unique_ptr<Step>> LowerGlu(const LowerContext& context) {
 }  // namespace
 
 void AddLinearKernels(std::vector<CpuKernel>* kernels) {
-  kernels->push_back({{"cpu.embedding", "embedding", "decodes the chosen rows", AcceptsTable},
-                      LowerEmbedding});
-  kernels->push_back({{"cpu.matmul.panel", "matmul",
-                       "decodes panels of the weight and multiplies them with oneDNN",
-                       AcceptsMatmul},
-                      LowerMatmul});
-  kernels->push_back({{"cpu.glu.panel", "glu",
-                       "gate and up panels with oneDNN, activation and product while in cache",
-                       AcceptsGlu},
-                      LowerGlu});
+  kernels->push_back(
+      {{"cpu.embedding", "embedding", "decodes the chosen rows", AcceptsTable}, LowerEmbedding});
+  kernels->push_back(
+      {{"cpu.matmul.panel", "matmul",
+        "decodes panels of the weight and multiplies them with oneDNN", AcceptsMatmul},
+       LowerMatmul});
+  kernels->push_back(
+      {{"cpu.glu.panel", "glu",
+        "gate and up panels with oneDNN, activation and product while in cache", AcceptsGlu},
+       LowerGlu});
 }
 
 }  // namespace sluice::cpu

@@ -130,9 +130,8 @@ class MoeGatherStep : public Step {
     for (int64_t slot = 0; slot < ids.elements(); ++slot) {
       const int32_t id = ids.i32()[slot];
       if (id < 0 || id >= experts_) {
-        return absl::OutOfRangeError(absl::StrCat("expert id ", id, " of token ",
-                                                  slot / ids.dim(1), " is not in 0 to ",
-                                                  experts_ - 1));
+        return absl::OutOfRangeError(absl::StrCat("expert id ", id, " of token ", slot / ids.dim(1),
+                                                  " is not in 0 to ", experts_ - 1));
       }
       ++offsets[id + 1];
     }
@@ -162,11 +161,14 @@ class ExpertStep : public Step {
     const int32_t* offsets = offsets_view.i32();
     int32_t* used = reinterpret_cast<int32_t*>(args.scratch);
     int64_t used_count = 0;
+    if (offsets[0] != 0 || offsets[experts_] != total_rows) {
+      return absl::OutOfRangeError(absl::StrCat("the experts' rows are ", offsets[0], " to ",
+                                                offsets[experts_], ", expected 0 to ", total_rows));
+    }
     for (int64_t e = 0; e < experts_; ++e) {
-      if (offsets[e] < 0 || offsets[e + 1] < offsets[e] || offsets[e + 1] > total_rows) {
-        return absl::OutOfRangeError(absl::StrCat("rows ", offsets[e], " to ", offsets[e + 1],
-                                                  " of expert ", e, " are not in 0 to ",
-                                                  total_rows));
+      if (offsets[e + 1] < offsets[e]) {
+        return absl::OutOfRangeError(absl::StrCat("the rows of expert ", e, " are ", offsets[e],
+                                                  " to ", offsets[e + 1], ", expected ascending"));
       }
       if (offsets[e + 1] > offsets[e]) used[used_count++] = static_cast<int32_t>(e);
     }
@@ -317,18 +319,18 @@ absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext&) {
 void AddMoeKernels(std::vector<CpuKernel>* kernels) {
   kernels->push_back({{"cpu.topk_softmax", "topk_softmax", "one token after the other", AcceptsAll},
                       LowerTopkSoftmax});
-  kernels->push_back({{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll},
-                      LowerMoeGather});
+  kernels->push_back(
+      {{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll}, LowerMoeGather});
   kernels->push_back({{"cpu.expert_matmul.panel", "expert_matmul",
                        "panels of every used expert, multiplied with oneDNN", AcceptsExpertMatmul},
                       LowerExpertMatmul});
-  kernels->push_back({{"cpu.expert_glu.panel", "expert_glu",
-                       "gate and up panels of every used expert, activation while in cache",
-                       AcceptsExpertGlu},
-                      LowerExpertGlu});
-  kernels->push_back({{"cpu.scaled_add", "scaled_add", "weighted sum of each token's rows",
-                       AcceptsAll},
-                      LowerScaledAdd});
+  kernels->push_back(
+      {{"cpu.expert_glu.panel", "expert_glu",
+        "gate and up panels of every used expert, activation while in cache", AcceptsExpertGlu},
+       LowerExpertGlu});
+  kernels->push_back(
+      {{"cpu.scaled_add", "scaled_add", "weighted sum of each token's rows", AcceptsAll},
+       LowerScaledAdd});
 }
 
 }  // namespace sluice::cpu

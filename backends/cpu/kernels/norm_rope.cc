@@ -110,9 +110,9 @@ absl::StatusOr<std::unique_ptr<Step>> LowerRope(const LowerContext& context) {
 
 void AddNormRopeKernels(std::vector<CpuKernel>* kernels) {
   kernels->push_back({{"cpu.rms_norm", "rms_norm", "row by row", AcceptsAll}, LowerRmsNorm});
-  kernels->push_back({{"cpu.rope", "rope", "one token at a time, all heads with one sine and cosine",
-                       AcceptsAll},
-                      LowerRope});
+  kernels->push_back(
+      {{"cpu.rope", "rope", "one token at a time, all heads with one sine and cosine", AcceptsAll},
+       LowerRope});
 }
 
 }  // namespace sluice::cpu
