@@ -368,9 +368,8 @@ std::optional<Violation> FindViolation(const Graph& graph) {
 }
 
 absl::Status Verify(const Graph& graph) {
-  std::optional<Violation> violation = FindViolation(graph);
-  if (!violation.has_value()) return absl::OkStatus();
-  return absl::InvalidArgumentError(std::move(violation->message));
+  const std::optional<Violation> violation = FindViolation(graph);
+  return violation ? absl::InvalidArgumentError(violation->message) : absl::OkStatus();
 }
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
 // Parallel loops over the one thread pool there is: OpenMP's, which oneDNN uses, too.
 //
-// Every parallel region of the backend goes through here. Inside a region oneDNN runs on the
-// calling thread alone, so regions and library calls never fight over cores.
+// Every parallel region of the backend goes through here, and oneDNN is kept on the thread that
+// calls it (onednn.h), so regions and library calls never fight over cores.
 #pragma once
 
 #include <algorithm>
