@@ -1,9 +1,11 @@
 #include "graph/proto_io.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "graph/load_common.h"
 #include "graph/status_macros.h"
@@ -208,6 +210,29 @@ absl::Status ReadHeader(const proto::Graph& message, Graph* graph) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Graph> Read(const proto::Graph& message, const OpRegistry* registry) {
+  Graph graph(message.name(), registry);
+  SLUICE_RETURN_IF_ERROR(ReadHeader(message, &graph));
+  SLUICE_RETURN_IF_ERROR(ReadSources(message.inputs(), "inputs", &Graph::AddInput, &graph));
+  SLUICE_RETURN_IF_ERROR(ReadSources(message.weights(), "weights", &Graph::AddWeight, &graph));
+  SLUICE_RETURN_IF_ERROR(ReadSources(message.states(), "states", &Graph::AddState, &graph));
+  SLUICE_RETURN_IF_ERROR(ReadNodes(message, &graph));
+  for (int i = 0; i < message.outputs_size(); ++i) {
+    const absl::StatusOr<Value*> value = FindDefined(graph, message.outputs(i));
+    SLUICE_RETURN_IF_ERROR(In(value.status(), "outputs[", i, "]"));
+    SLUICE_RETURN_IF_ERROR(In(graph.AddOutput(*value), "outputs[", i, "]"));
+  }
+  SLUICE_RETURN_IF_ERROR(Verify(graph));
+  return graph;
+}
+
+// Names in an error may come from the message as they are: no control characters on a terminal.
+std::string Printable(absl::string_view text) {
+  std::string result(text);
+  std::replace_if(result.begin(), result.end(), absl::ascii_iscntrl, '?');
+  return result;
+}
+
 }  // namespace
 
 proto::Graph ToProto(const Graph& graph) {
@@ -228,19 +253,9 @@ proto::Graph ToProto(const Graph& graph) {
 }
 
 absl::StatusOr<Graph> FromProto(const proto::Graph& message, const OpRegistry* registry) {
-  Graph graph(message.name(), registry);
-  SLUICE_RETURN_IF_ERROR(ReadHeader(message, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.inputs(), "inputs", &Graph::AddInput, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.weights(), "weights", &Graph::AddWeight, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.states(), "states", &Graph::AddState, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadNodes(message, &graph));
-  for (int i = 0; i < message.outputs_size(); ++i) {
-    const absl::StatusOr<Value*> value = FindDefined(graph, message.outputs(i));
-    SLUICE_RETURN_IF_ERROR(In(value.status(), "outputs[", i, "]"));
-    SLUICE_RETURN_IF_ERROR(In(graph.AddOutput(*value), "outputs[", i, "]"));
-  }
-  SLUICE_RETURN_IF_ERROR(Verify(graph));
-  return graph;
+  absl::StatusOr<Graph> graph = Read(message, registry);
+  if (graph.ok()) return graph;
+  return absl::InvalidArgumentError(Printable(graph.status().message()));
 }
 
 }  // namespace sluice

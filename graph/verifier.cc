@@ -9,9 +9,8 @@
 //   V5   Use lists mirror operands: one use for each operand slot, and no other.
 //   V6   Operands and attributes are as the op's record says. Each is spelled one way: attributes
 //        that equal their default and absent operands at the end are not stored.
-//   V7   Types are sound (CheckType): symbols declared, dimensions positive, blocks whole, and
-//   sizes
-//        at the symbols' bounds fit into 64 bits.
+//   V7   Types are sound (CheckType): symbols declared, dimensions positive, blocks whole, sizes
+//        at the symbols' bounds within 64 bits.
 //   V8   Result types are those that the op infers.
 //   V9   What is updated in place is a state or a result, is updated once, and is not read
 //        afterwards. A result of state type is an updated state.
@@ -273,6 +272,7 @@ Found CheckOutputs(const Graph& graph) {
 }
 
 // --- V12 ------------------------------------------------------------------------------------
+// Nodes are not printed, because a message has to be UTF-8.
 
 // Well-formed byte sequences: The Unicode Standard 15, table 3-7.
 bool IsUtf8(absl::string_view text) {
@@ -324,14 +324,14 @@ Found CheckTexts(const Graph& graph) {
   }
   for (const auto& node : graph.nodes()) {
     const std::string fault = AttributeFault(node->attrs());
-    if (!fault.empty()) return BrokenNode(*node, fault);
+    if (!fault.empty()) return BrokenRef(*node->result(), fault);
     if (!IsUtf8(node->kernel()) || !IsUtf8(node->origin())) {
-      return BrokenNode(*node, "the name of its kernel or pass is no UTF-8");
+      return BrokenRef(*node->result(), "the name of its kernel or pass is no UTF-8");
     }
   }
   return ForEachValue(graph, [](const Value& value) -> Found {
     const bool is_fine = !value.mem().has_value() || IsUtf8(value.mem()->region);
-    return is_fine ? std::nullopt : BrokenValue(value, "its memory region is no UTF-8");
+    return is_fine ? std::nullopt : BrokenRef(value, "its memory region is no UTF-8");
   });
 }
 

@@ -22,7 +22,7 @@ Found BrokenGraph(const What&... what) {
   return Violation{absl::StrCat("graph: ", what...), nullptr};
 }
 
-// For rules up to V4, which cannot rely on operands: the node is not printed.
+// For rules that cannot print a node.
 template <typename... What>
 Found BrokenRef(const Value& value, const What&... what) {
   return Violation{absl::StrCat(value.ref(), ": ", what...), &value};

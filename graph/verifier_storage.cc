@@ -117,7 +117,9 @@ class Placement {
 
   void Extend(const Value* value, int64_t position) {
     auto home = homes_.find(value);
-    if (home != homes_.end()) storage_[home->second].last = position;
+    if (home == homes_.end()) return;
+    Storage& storage = storage_[home->second];
+    storage.last = std::max(storage.last, position);
   }
 
   Found CheckSpan(const Value& value) const {
@@ -149,7 +151,7 @@ class Placement {
     const size_t index = home->second;
     homes_[&value] = index;
     Storage& storage = storage_[index];
-    storage.last = position;
+    storage.last = std::max(storage.last, position);
     if (!value.mem().has_value()) return std::nullopt;
     if (value.mem()->region != storage.span.region || value.mem()->offset != storage.span.offset) {
       return BrokenValue(value, "shares the storage of ", storage.value->ref(),

@@ -100,7 +100,7 @@ TEST(Attributes, AreSortedAndUnique) {
 }
 
 TEST(Attributes, PrintUnambiguously) {
-  const auto printed = [](AttrValue value) { return ToString(value); };
+  const auto printed = [](const AttrValue& value) { return ToString(value); };
   EXPECT_EQ(printed(int64_t{1}), "1");
   EXPECT_EQ(printed(1.0), "1.0");
   EXPECT_EQ(printed(1e-6), "1e-06");

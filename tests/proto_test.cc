@@ -172,6 +172,12 @@ TEST(ProtoErrors, OfOutputs) {
   EXPECT_THAT(Reprint(message), HasSubstr("outputs[1]: %l1.a is an output twice"));
 }
 
+TEST(ProtoErrors, HaveNoControlCharacters) {
+  proto::Graph message;
+  message.add_nodes()->set_op("\x1B[2J");
+  EXPECT_THAT(Reprint(message), HasSubstr("unknown op '?[2J'"));
+}
+
 TEST(ProtoErrors, LargeHostileMessagesAreCheap) {
   proto::Graph attrs, symbols;
   for (int i = 0; i < 100000; ++i) {

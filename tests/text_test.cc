@@ -81,7 +81,7 @@ TEST(Text, WeightsStandBeforeTheirFirstGroupInTheGraphsOrder) {
 }
 
 TEST(Text, StatesKeepTheirOrder) {
-  const char kText[] =
+  constexpr char kText[] =
       "graph g\ninput %x : f32[1]\n\n"
       "state %s1 : state<f32[1]>\nstate %s2 : state<f32[2]>\n"
       "%a.x = update(%s2, %x) : state<f32[2]>\n\n"
@@ -93,9 +93,7 @@ TEST(Text, StatesKeepTheirOrder) {
 TEST(Text, StringsReadBackExactly) {
   for (const std::string text :
        {"", "plain", "two words", "true", "nan", "1", "-", "_", "a\"b\\c", "tab\tnew\nline\r",
-        "\x01"
-        "1\x7f",
-        "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80", "\x01\xC3\xA9", "{},=[]//"}) {
+        "\x01\x31\x7f", "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80", "\x01\xC3\xA9", "{},=[]//"}) {
     Graph graph(text, &ToyOps());
     graph.SetAttr("s", text);
     const absl::StatusOr<Graph> read = ParseToy(Print(graph));
@@ -110,18 +108,18 @@ TEST(Text, StringsReadBackExactly) {
 }
 
 TEST(Text, NumbersReadBackExactly) {
-  const double kFloats[] = {0.0,
-                            -0.0,
-                            1.0,
-                            1e-06,
-                            0.1,
-                            -2.5e300,
-                            5e-324,
-                            1e20,
-                            123456789.0,
-                            std::numeric_limits<double>::max(),
-                            std::numeric_limits<double>::infinity(),
-                            -std::numeric_limits<double>::infinity()};
+  constexpr double kFloats[] = {0.0,
+                                -0.0,
+                                1.0,
+                                1e-06,
+                                0.1,
+                                -2.5e300,
+                                5e-324,
+                                1e20,
+                                123456789.0,
+                                std::numeric_limits<double>::max(),
+                                std::numeric_limits<double>::infinity(),
+                                -std::numeric_limits<double>::infinity()};
   for (const double value : kFloats) {
     Graph graph("g", &ToyOps());
     graph.SetAttr("f", value);

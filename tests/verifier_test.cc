@@ -354,9 +354,10 @@ TEST_F(Verifier, V11OutputsAndSourcesLiveToTheEnd) {
       "%b = neg(%x) : f32[t,4] mem(act+0x0:128)\n";
   EXPECT_EQ(ErrorOf(kText), "");
   EXPECT_THAT(ErrorOf(absl::StrCat(kText, "output %a\n")), HasSubstr("rule V11 "));
-  EXPECT_THAT(ErrorOf("weight @w : f32[2] mem(act+0x0:8)\n%a = neg(%x) : f32[t,4] "
-                      "mem(act+0x0:128)\n"),
-              HasSubstr("rule V11 "));
+  EXPECT_THAT(ErrorOf("weight @w : f32[2] mem(act+0x0:8)\n"
+                      "%a = neg(@w) : f32[2]\n"
+                      "%b = neg(%x) : f32[t,4] mem(act+0x0:128)\n"),
+              HasSubstr("%b: has 128 bytes at act+0x0, where @w still has 8 bytes"));
 }
 
 TEST_F(Verifier, V11ViewsAndUpdatesShareTheirPlace) {

@@ -1,7 +1,7 @@
 #include "backends/cpu/onednn.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
 
 namespace sluice::cpu {
 namespace {
