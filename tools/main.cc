@@ -1,7 +1,10 @@
 // sluice: one program, one subcommand per job. Exit codes: 0 done, 1 failed with one clear line on
 // stderr, 2 wrong usage.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
+#include <csignal>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -37,10 +40,18 @@ std::vector<std::string> Arguments(int argc, char** argv) {
   return arguments;
 }
 
+// A mapped file that another program cuts short raises SIGBUS at the next read of what is gone.
+extern "C" void OnBusError(int) {
+  constexpr char kMessage[] = "sluice: a model file became shorter while it was in use\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  _exit(kFailed);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace sluice::tools;
+  std::signal(SIGBUS, OnBusError);
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
   app.footer(
