@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Runs clang-tidy with the checks of .clang-tidy over the sources that ./test builds:
-#   scripts/tidy.sh            all of them; takes a while
-#   scripts/tidy.sh graph/     those whose path has this in it
-# Not part of ./test for its time. Needs Debian's clang-tidy and libomp-dev.
+# Runs clang-tidy with the checks of .clang-tidy over everything that ./test builds:
+#   scripts/tidy.sh            all of it; takes a while
+#   scripts/tidy.sh graph/     files whose path begins so
+# Not part of ./test for its time. Needs Debian's clang-tidy and what ./test installs.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root/scripts/common.sh"
 
-build=$root/build/release
-if [[ ! -f $build/compile_commands.json ]]; then
-  echo "tidy.sh: $build is not configured; run ./test --quick first" >&2
-  exit 1
-fi
-sed -n 's/^ *"file": "\(.*\)",\?$/\1/p' "$build/compile_commands.json" |
-  grep -F "$root/${1-}" | grep '\.cc$' | grep -v "^$build/" | sort -u |
-  xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p "$build"
+# A build folder of its own: Clang understands neither all of GCC's options nor its precompiled
+# headers. Nothing is built there but the generated headers.
+folder=$root/build/tidy
+log_step "$folder.log" cmake -S "$root" -B "$folder" -G Ninja \
+  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON
+log_step "$folder.log" ninja -C "$folder" sluice_proto
+
+files=$(sed -n 's/^ *"file": "\(.*\.cc\)",\?$/\1/p' "$folder/compile_commands.json" |
+  grep -F "$root/${1-}" | grep -vF "$folder/" | sort -u) || fail "no source file begins with ${1-}"
+xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p "$folder" <<<"$files"
