@@ -82,7 +82,6 @@ class Matcher {
                                          ", expected the default"));
       }
     }
-    const auto types = node.OperandTypes();
     for (const auto& [name, capture] : wanted.attrs) {
       const AttrValue* value = node.attrs().Find(name);
       if (value == nullptr) value = &*node.op().FindAttr(name)->default_value;
