@@ -44,9 +44,9 @@ struct RunArgs {
 
 // Bytes by class, as planned when compiled.
 struct MemoryUse {
-  int64_t weights = 0;      // used in place, where the model file is mapped
-  int64_t activations = 0;  // the arena
-  int64_t scratch = 0;      // kernels' working memory
+  int64_t weights = 0;    // used in place, where the model file is mapped
+  int64_t constants = 0;  // results of nodes that run once
+  int64_t arena = 0;      // activations and the kernels' working memory
 };
 
 // A lowered graph. Not thread-safe: one Run at a time.

@@ -2,10 +2,12 @@
 // "Supported" means that some kernel accepts; there is no other list.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "graph/graph.h"
 #include "proto/device.pb.h"
@@ -23,6 +25,11 @@ struct Kernel {
   // Estimated seconds at the symbols' bounds, to choose between kernels that accept. Null: 0.
   double (*cost)(const Node& node, const SymbolValues& bounds,
                  const proto::DeviceCaps& caps) = nullptr;
+
+  // Bytes of working memory at the symbols' bounds. Null: none.
+  std::function<absl::StatusOr<int64_t>(const Node& node, const SymbolValues& bounds,
+                                        const proto::DeviceCaps& caps)>
+      scratch = nullptr;
 };
 
 // The kernels of one backend. Immutable after construction.

@@ -22,27 +22,98 @@ absl::StatusOr<AttrValue> CapturedAttr(const OpCall& call, absl::string_view nam
   return *def->default_value;
 }
 
-absl::Status AddExpandedNode(const OpCall& call, const PatternNode& line, Graph* graph) {
-  NodeSpec spec;
-  std::string op = line.op;
-  if (line.op_is_capture()) {
-    SLUICE_ASSIGN_OR_RETURN(AttrValue captured, CapturedAttr(call, line.op.substr(1)));
-    op = std::get<std::string>(captured);
-  }
-  spec.op = op;
-  for (const std::string& operand : line.operands) {
-    spec.operands.push_back(graph->Find(absl::StrCat("%", operand)));  // nullptr: left out
-  }
-  for (const auto& [name, value] : line.attrs) {
-    if (value[0] != '$') {
-      return absl::InternalError(absl::StrCat("expansion of '", call.op.name, "': attribute ", name,
-                                              " must be a capture"));
+// Builds the graph of an expansion line by line.
+class Expansion {
+ public:
+  Expansion(const OpCall& call, const OpRegistry& registry)
+      : call_(call), graph_(call.op.name, &registry) {}
+
+  absl::StatusOr<Graph> Build() && {
+    SLUICE_ASSIGN_OR_RETURN(const Pattern pattern, ParsePattern(call_.op.expands_to));
+    for (size_t i = 0; i < call_.operands.size(); ++i) {
+      if (call_.Has(i)) SLUICE_RETURN_IF_ERROR(AddOperand(i));
     }
-    SLUICE_ASSIGN_OR_RETURN(AttrValue captured, CapturedAttr(call, value.substr(1)));
-    spec.attrs.Set(name, std::move(captured));
+    for (const auto& [name, value] : call_.attrs) {
+      if (const auto* shape = std::get_if<Shape>(&value)) {
+        SLUICE_RETURN_IF_ERROR(DeclareSymbols(*shape));
+      }
+    }
+    for (const PatternNode& line : pattern.nodes) SLUICE_RETURN_IF_ERROR(AddLine(line));
+    for (const ResultDef& result : call_.op.results) {
+      Value* value = Find(result.name);
+      if (result.aliases < 0) SLUICE_RETURN_IF_ERROR(graph_.AddOutput(value));
+    }
+    return std::move(graph_);
   }
-  spec.names = line.results;
-  return graph->Add(std::move(spec)).status();
+
+ private:
+  Value* Find(const std::string& name) const {
+    auto it = values_.find(name);
+    return it != values_.end() ? it->second : nullptr;
+  }
+
+  absl::Status DeclareSymbols(const Shape& shape) {
+    for (const Dim& dim : shape) {
+      if (!dim.is_constant() && graph_.Bounds().Get(dim.symbol()) < 0) {
+        SLUICE_RETURN_IF_ERROR(graph_.AddSymbol(dim.symbol(), 1));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddOperand(size_t index) {
+    const TensorType& type = *call_.operands[index];
+    SLUICE_RETURN_IF_ERROR(DeclareSymbols(type.shape));
+    const std::string& name = call_.op.operands[index].name;
+    SLUICE_ASSIGN_OR_RETURN(
+        values_[name], type.is_state ? graph_.AddState(name, type) : graph_.AddInput(name, type));
+    return absl::OkStatus();
+  }
+
+  absl::Status AddLine(const PatternNode& line) {
+    if (!line.condition.empty() && Find(line.condition) == nullptr) {
+      values_[line.results[0]] = Find(line.operands[0].name);
+      return absl::OkStatus();
+    }
+    NodeSpec spec;
+    std::string op = line.op;
+    if (line.op_is_capture()) {
+      SLUICE_ASSIGN_OR_RETURN(AttrValue captured, CapturedAttr(call_, line.op.substr(1)));
+      op = std::get<std::string>(captured);
+    }
+    spec.op = op;
+    for (const PatternOperand& operand : line.operands) {
+      spec.operands.push_back(Find(operand.name));  // nullptr: left out
+    }
+    while (!spec.operands.empty() && spec.operands.back() == nullptr) spec.operands.pop_back();
+    for (const auto& [name, capture] : line.attrs) {
+      SLUICE_ASSIGN_OR_RETURN(AttrValue captured, CapturedAttr(call_, capture));
+      spec.attrs.Set(name, std::move(captured));
+    }
+    spec.names = line.results;
+    SLUICE_ASSIGN_OR_RETURN(const Node* node, graph_.Add(std::move(spec)));
+    for (size_t i = 0; i < line.results.size(); ++i) values_[line.results[i]] = node->result(i);
+    return absl::OkStatus();
+  }
+
+  const OpCall& call_;
+  Graph graph_;
+  absl::flat_hash_map<std::string, Value*> values_;  // by name in the pattern
+};
+
+// What the symbols of the operands' types stand for, by the dims of their views.
+SymbolValues SymbolsOf(const EvalContext& context) {
+  SymbolValues symbols;
+  for (size_t i = 0; i < context.operands.size(); ++i) {
+    if (!context.operands[i].present()) continue;
+    const Shape& shape = context.call.operands[i]->shape;
+    for (size_t d = 0; d < shape.size(); ++d) {
+      if (!shape[d].is_constant()) {
+        symbols.Set(shape[d].symbol(), context.operands[i].dims[d] / shape[d].factor());
+      }
+    }
+  }
+  return symbols;
 }
 
 // Storage for one evaluation; views into it stay valid while it lives.
@@ -59,23 +130,18 @@ class Arena {
 };
 
 absl::Status EvaluateExpansion(const EvalContext& context, const OpRegistry& registry) {
-  std::vector<TensorType> types(context.operands.size());
-  std::vector<const TensorType*> pointers(context.operands.size(), nullptr);
-  for (size_t i = 0; i < types.size(); ++i) {
-    if (!context.operands[i].present()) continue;
-    types[i] = TypeOf(context.operands[i]);
-    pointers[i] = &types[i];
-  }
   const OpDef& op = context.call.op;
-  SLUICE_ASSIGN_OR_RETURN(Graph graph, Expand({op, pointers, context.call.attrs}, registry));
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, Expand(context.call, registry));
+  const SymbolValues symbols = SymbolsOf(context);
 
   absl::flat_hash_map<const Value*, TensorView> views;
   for (size_t i = 0; i < context.operands.size(); ++i) {
-    if (pointers[i] == nullptr) continue;
+    if (!context.operands[i].present()) continue;
     views[graph.Find(absl::StrCat("%", op.operands[i].name))] = context.operands[i];
   }
+  size_t output = 0;
   for (size_t i = 0; i < context.results.size(); ++i) {
-    views[graph.outputs()[i]] = context.results[i];
+    if (op.results[i].aliases < 0) views[graph.outputs()[output++]] = context.results[i];
   }
   Arena arena;
   for (const auto& node : graph.nodes()) {
@@ -84,9 +150,12 @@ absl::Status EvaluateExpansion(const EvalContext& context, const OpRegistry& reg
       operands.push_back(value != nullptr ? views.at(value) : TensorView{});
     }
     for (const auto& result : node->results()) {
+      const int aliased = node->op().results[static_cast<size_t>(result->result_index())].aliases;
       auto [it, is_new] = views.try_emplace(result.get());
-      if (is_new) {
-        SLUICE_ASSIGN_OR_RETURN(it->second, ViewOf(result->type(), {}));
+      if (aliased >= 0) {
+        it->second = operands[static_cast<size_t>(aliased)];
+      } else if (is_new) {
+        SLUICE_ASSIGN_OR_RETURN(it->second, ViewOf(result->type(), symbols));
         arena.Allocate(&it->second);
       }
       results.push_back(it->second);
@@ -112,27 +181,7 @@ absl::StatusOr<TensorView> ViewOf(const TensorType& type, const SymbolValues& sy
 }
 
 absl::StatusOr<Graph> Expand(const OpCall& call, const OpRegistry& registry) {
-  SLUICE_ASSIGN_OR_RETURN(const Pattern pattern, ParsePattern(call.op.expands_to));
-  Graph graph(call.op.name, &registry);
-  for (size_t i = 0; i < call.operands.size(); ++i) {
-    if (!call.Has(i)) continue;
-    for (const Dim& dim : call.operands[i]->shape) {
-      if (!dim.is_constant() && graph.Bounds().Get(dim.symbol()) < 0) {
-        SLUICE_RETURN_IF_ERROR(graph.AddSymbol(dim.symbol(), 1));
-      }
-    }
-    const std::string& name = call.op.operands[i].name;
-    const TensorType& type = *call.operands[i];
-    SLUICE_RETURN_IF_ERROR(
-        (type.is_state ? graph.AddState(name, type) : graph.AddInput(name, type)).status());
-  }
-  for (const PatternNode& line : pattern.nodes) {
-    SLUICE_RETURN_IF_ERROR(AddExpandedNode(call, line, &graph));
-  }
-  for (const ResultDef& result : call.op.results) {
-    SLUICE_RETURN_IF_ERROR(graph.AddOutput(graph.Find(absl::StrCat("%", result.name))));
-  }
-  return graph;
+  return Expansion(call, registry).Build();
 }
 
 absl::Status Evaluate(const EvalContext& context, const OpRegistry& registry) {

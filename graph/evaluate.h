@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-// The graph that a fused op application stands for: one input per present operand, named as in the
-// op's record, and one output per result. Attributes are filled in.
+// The graph that a fused op application stands for: one input or state per present operand, named
+// as in the op's record, and one output per result, but for updated states. Attributes are filled
+// in.
 absl::StatusOr<Graph> Expand(const OpCall& call, const OpRegistry& registry);
 
 // Runs an op's reference semantics: its `eval`, or its expansion op by op.

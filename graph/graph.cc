@@ -312,6 +312,7 @@ Graph Graph::Clone() const {
     auto result = std::unique_ptr<Value>(new Value(value.name_, value.kind_, value.type_));
     result->result_index_ = value.result_index_;
     result->mem_ = value.mem_;
+    result->layout_ = value.layout_;
     twin[&value] = result.get();
     copy.by_ref_.emplace(result->ref(), result.get());
     return result;
@@ -325,6 +326,8 @@ Graph Graph::Clone() const {
     result->attrs_ = node->attrs_;
     result->kernel_ = node->kernel_;
     result->origin_ = node->origin_;
+    result->scratch_ = node->scratch_;
+    result->once_ = node->once_;
     for (const auto& value : node->results_) {
       result->results_.push_back(copy_value(*value));
       result->results_.back()->producer_ = result.get();

@@ -38,8 +38,9 @@ struct Use {
 };
 
 // Where a value lives once memory is planned: a region of the executable and a byte range in it.
+// Regions: "act", the arena of a run; "const", results of nodes that run once.
 struct MemSpan {
-  std::string region;  // "act", "state", ...
+  std::string region;
   int64_t offset = 0;
   int64_t bytes = 0;
   friend bool operator==(const MemSpan&, const MemSpan&) = default;
@@ -61,6 +62,10 @@ class Value {
   const std::optional<MemSpan>& mem() const { return mem_; }
   void set_mem(std::optional<MemSpan> mem) { mem_ = std::move(mem); }
 
+  // How a weight's numbers are arranged for the kernels that read it; empty: as in the file.
+  const std::string& layout() const { return layout_; }
+  void set_layout(std::string layout) { layout_ = std::move(layout); }
+
  private:
   friend class Graph;
   friend struct GraphTestPeer;
@@ -74,6 +79,7 @@ class Value {
   int result_index_ = 0;
   std::vector<Use> uses_;
   std::optional<MemSpan> mem_;
+  std::string layout_;
 };
 
 class Node {
@@ -93,6 +99,12 @@ class Node {
   // The pass that made the node; empty if the model builder did.
   const std::string& origin() const { return origin_; }
   void set_origin(std::string origin) { origin_ = std::move(origin); }
+  // The kernel's working memory, which lives as long as the node runs; absent: none.
+  const std::optional<MemSpan>& scratch() const { return scratch_; }
+  void set_scratch(std::optional<MemSpan> scratch) { scratch_ = std::move(scratch); }
+  // True if the node depends on weights alone and runs when the graph is loaded, not in every step.
+  bool once() const { return once_; }
+  void set_once(bool once) { once_ = once; }
 
   // Types of the operands, for OpCall. nullptr where absent.
   absl::InlinedVector<const TensorType*, 6> OperandTypes() const;
@@ -108,6 +120,8 @@ class Node {
   absl::InlinedVector<std::unique_ptr<Value>, 2> results_;
   std::string kernel_;
   std::string origin_;
+  std::optional<MemSpan> scratch_;
+  bool once_ = false;
   int64_t order_ = 0;  // position, valid while Graph::order_valid_
 };
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/ops/ops.h"
+#include "graph/pattern.h"
 
 namespace sluice {
 namespace {
@@ -78,6 +79,32 @@ absl::Status CheckAttrs(const OpCall& call) {
   return absl::OkStatus();
 }
 
+// Why the expansion does not fit the record; "" if it does.
+std::string ExpansionFault(const OpDef& def) {
+  const absl::StatusOr<Pattern> pattern = ParsePattern(def.expands_to);
+  if (!pattern.ok()) return std::string(pattern.status().message());
+  const std::vector<PatternOperand> free = pattern->FreeValues();
+  for (const PatternOperand& value : free) {
+    auto operand = std::find_if(def.operands.begin(), def.operands.end(),
+                                [&](const OperandDef& o) { return o.name == value.name; });
+    if (operand == def.operands.end()) {
+      return absl::StrCat("its expansion uses %", value.name, ", which is no operand");
+    }
+    if (operand->optional != value.is_optional) {
+      return absl::StrCat("operand ", value.name,
+                          " is optional in the record or in the expansion, ",
+                          "expected in both or in neither");
+    }
+  }
+  if (free.size() != def.operands.size()) return "its expansion leaves an operand unused";
+  for (const ResultDef& result : def.results) {
+    if (pattern->FindProducer(result.name).first < 0) {
+      return absl::StrCat("its expansion does not define %", result.name);
+    }
+  }
+  return "";
+}
+
 absl::Status CheckRecord(const OpDef& def) {
   const auto fail = [&](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat("op '", def.name, "': ", what));
@@ -87,6 +114,9 @@ absl::Status CheckRecord(const OpDef& def) {
   }
   if (def.results.empty()) return fail("an op has at least one result");
   if (def.infer == nullptr) return fail("no shape inference");
+  if (!def.expands_to.empty()) {
+    if (const std::string fault = ExpansionFault(def); !fault.empty()) return fail(fault);
+  }
   if ((def.eval == nullptr) == def.expands_to.empty()) {
     return fail("exactly one of eval and expands_to must be given");
   }
@@ -96,7 +126,8 @@ absl::Status CheckRecord(const OpDef& def) {
     }
   }
   for (const ResultDef& result : def.results) {
-    if (result.aliases >= static_cast<int>(def.operands.size())) {
+    const int operands = static_cast<int>(def.operands.size());
+    if (result.aliases >= operands || result.in_place >= operands) {
       return fail("a result aliases an operand that is not there");
     }
   }

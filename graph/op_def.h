@@ -33,6 +33,10 @@ struct ResultDef {
   std::string name;
   std::string doc;
   int aliases = -1;  // operand whose storage this result shares, e.g. an updated KV cache
+  // Operand whose place the result may take where nobody needs that operand afterwards: of the
+  // result's type, and every kernel has read an element, and what it needs of its row, before it
+  // writes there. -1: none.
+  int in_place = -1;
 };
 
 struct AttrDef {

@@ -44,6 +44,12 @@ void WriteAttributes(const Attributes& attrs,
   }
 }
 
+void WriteMemory(const MemSpan& span, proto::Memory* out) {
+  out->set_region(span.region);
+  out->set_offset(span.offset);
+  out->set_bytes(span.bytes);
+}
+
 void WriteValues(absl::Span<const std::unique_ptr<Value>> values,
                  google::protobuf::RepeatedPtrField<proto::Value>* out) {
   for (const auto& value : values) {
@@ -52,10 +58,8 @@ void WriteValues(absl::Span<const std::unique_ptr<Value>> values,
     message->mutable_type()->set_dtype(std::string(Name(value->type().dtype)));
     WriteShape(value->type().shape, message->mutable_type()->mutable_shape());
     message->mutable_type()->set_is_state(value->type().is_state);
-    if (!value->mem().has_value()) continue;
-    message->mutable_memory()->set_region(value->mem()->region);
-    message->mutable_memory()->set_offset(value->mem()->offset);
-    message->mutable_memory()->set_bytes(value->mem()->bytes);
+    message->set_layout(value->layout());
+    if (value->mem().has_value()) WriteMemory(*value->mem(), message->mutable_memory());
   }
 }
 
@@ -68,6 +72,8 @@ void WriteNode(const Node& node, proto::Node* out) {
   WriteValues(node.results(), out->mutable_results());
   out->set_kernel(node.kernel());
   out->set_origin(node.origin());
+  if (node.scratch().has_value()) WriteMemory(*node.scratch(), out->mutable_scratch());
+  out->set_once(node.once());
 }
 
 // --- From proto -----------------------------------------------------------------------------
@@ -129,10 +135,13 @@ absl::StatusOr<Attributes> ReadAttributes(
   return attrs;
 }
 
-void ReadMemory(const proto::Value& message, Value* value) {
-  if (!message.has_memory()) return;
-  const proto::Memory& memory = message.memory();
-  value->set_mem(MemSpan{memory.region(), memory.offset(), memory.bytes()});
+MemSpan ReadMemory(const proto::Memory& message) {
+  return {message.region(), message.offset(), message.bytes()};
+}
+
+void ReadStorage(const proto::Value& message, Value* value) {
+  if (message.has_memory()) value->set_mem(ReadMemory(message.memory()));
+  value->set_layout(message.layout());
 }
 
 using AddSource = absl::StatusOr<Value*> (Graph::*)(absl::string_view, TensorType);
@@ -145,7 +154,7 @@ absl::Status ReadSources(const google::protobuf::RepeatedPtrField<proto::Value>&
     SLUICE_RETURN_IF_ERROR(In(type.status(), list, "[", i, "]: ", message.name()));
     const absl::StatusOr<Value*> value = (graph->*add)(message.name(), *std::move(type));
     SLUICE_RETURN_IF_ERROR(In(value.status(), list, "[", i, "]"));
-    ReadMemory(message, *value);
+    ReadStorage(message, *value);
   }
   return absl::OkStatus();
 }
@@ -182,10 +191,12 @@ absl::Status AddNode(const proto::Node& message, DeclaredNode declared, Graph* g
   SLUICE_ASSIGN_OR_RETURN(Node * node, graph->Add(std::move(declared.spec)));
   SLUICE_RETURN_IF_ERROR(CheckDeclaredTypes(*node, declared.types));
   for (size_t i = 0; i < declared.types.size(); ++i) {
-    ReadMemory(message.results(static_cast<int>(i)), node->result(i));
+    ReadStorage(message.results(static_cast<int>(i)), node->result(i));
   }
   node->set_kernel(message.kernel());
   node->set_origin(message.origin());
+  if (message.has_scratch()) node->set_scratch(ReadMemory(message.scratch()));
+  node->set_once(message.once());
   return absl::OkStatus();
 }
 

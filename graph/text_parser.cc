@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,8 @@ class Parser {
   absl::StatusOr<Dim> ParseDim();
   absl::Status ParseAnnotations(Node* node);
   absl::Status ParseMem(absl::Span<Value* const> values);
+  absl::Status ParseScratch(Node* node);
+  absl::StatusOr<std::string> ParseLabelInParentheses();
   absl::StatusOr<std::optional<MemSpan>> ParseSpan();
   absl::StatusOr<Value*> ParseDefinedValue();
   absl::StatusOr<std::string> ParseName(char sigil, absl::string_view what);
@@ -278,27 +281,47 @@ absl::Status Parser::ParseMem(absl::Span<Value* const> values) {
   return Expect(")");
 }
 
+// In any order, each once at most: what is no annotation, or a second one, ends the list.
 absl::Status Parser::ParseAnnotations(Node* node) {
-  bool has_kernel = false, has_mem = false, has_origin = false;
-  while (token_.kind == TokenKind::kWord) {
-    if (token_.text == "mem" && !has_mem) {
+  absl::flat_hash_set<absl::string_view> seen;
+  while (token_.kind == TokenKind::kWord && seen.insert(token_.text).second) {
+    if (token_.text == "mem") {
       std::vector<Value*> results;
       for (const auto& result : node->results()) results.push_back(result.get());
       SLUICE_RETURN_IF_ERROR(ParseMem(results));
-      has_mem = true;
-      continue;
+    } else if (token_.text == "scratch") {
+      SLUICE_RETURN_IF_ERROR(ParseScratch(node));
+    } else if (token_.text == "kernel") {
+      SLUICE_ASSIGN_OR_RETURN(std::string kernel, ParseLabelInParentheses());
+      node->set_kernel(std::move(kernel));
+    } else if (token_.text == "by") {
+      SLUICE_ASSIGN_OR_RETURN(std::string origin, ParseLabelInParentheses());
+      node->set_origin(std::move(origin));
+    } else if (token_.text == "once") {
+      Take();
+      node->set_once(true);
+    } else {
+      break;
     }
-    const bool is_kernel = token_.text == "kernel" && !has_kernel;
-    const bool is_origin = token_.text == "by" && !has_origin;
-    if (!is_kernel && !is_origin) break;
-    Take();
-    SLUICE_RETURN_IF_ERROR(Expect("("));
-    SLUICE_ASSIGN_OR_RETURN(std::string label, ParseLabel("a name"));
-    SLUICE_RETURN_IF_ERROR(Expect(")"));
-    is_kernel ? node->set_kernel(std::move(label)) : node->set_origin(std::move(label));
-    (is_kernel ? has_kernel : has_origin) = true;
   }
   return absl::OkStatus();
+}
+
+absl::Status Parser::ParseScratch(Node* node) {
+  Take();
+  SLUICE_RETURN_IF_ERROR(Expect("("));
+  SLUICE_ASSIGN_OR_RETURN(std::optional<MemSpan> span, ParseSpan());
+  node->set_scratch(std::move(span));
+  return Expect(")");
+}
+
+// After a keyword: "(name)".
+absl::StatusOr<std::string> Parser::ParseLabelInParentheses() {
+  Take();
+  SLUICE_RETURN_IF_ERROR(Expect("("));
+  SLUICE_ASSIGN_OR_RETURN(std::string label, ParseLabel("a name"));
+  SLUICE_RETURN_IF_ERROR(Expect(")"));
+  return label;
 }
 
 absl::StatusOr<std::vector<std::string>> Parser::ParseResultNames() {
@@ -344,6 +367,10 @@ absl::Status Parser::ParseSource(absl::string_view keyword) {
                                                             : graph_.AddInput(name, type);
   SLUICE_RETURN_IF_ERROR(At(start, value.status()));
   defined_[*value] = start;
+  if (is_weight && Is(TokenKind::kWord, "layout")) {
+    SLUICE_ASSIGN_OR_RETURN(std::string layout, ParseLabelInParentheses());
+    (*value)->set_layout(std::move(layout));
+  }
   return Is(TokenKind::kWord, "mem") ? ParseMem({&*value, 1}) : absl::OkStatus();
 }
 

@@ -36,6 +36,14 @@ void AppendMem(absl::Span<const std::unique_ptr<Value>> values, std::string* out
       ")");
 }
 
+void AppendAnnotations(const Node& node, std::string* out) {
+  if (!node.kernel().empty()) absl::StrAppend(out, " kernel(", Quote(node.kernel()), ")");
+  AppendMem(node.results(), out);
+  if (node.scratch().has_value()) absl::StrAppend(out, " scratch(", SpanText(node.scratch()), ")");
+  if (node.once()) absl::StrAppend(out, " once");
+  if (!node.origin().empty()) absl::StrAppend(out, " by(", Label(node.origin()), ")");
+}
+
 void AppendNode(const Node& node, std::string* out) {
   const auto append_ref = [](std::string* text, const Value* value) {
     text->append(value != nullptr ? value->ref() : "_");
@@ -50,9 +58,7 @@ void AppendNode(const Node& node, std::string* out) {
                   absl::StrJoin(node.operands(), ", ", append_ref), ")");
   AppendAttributes(node.attrs(), out);
   absl::StrAppend(out, " : ", absl::StrJoin(node.results(), ", ", append_type));
-  if (!node.kernel().empty()) absl::StrAppend(out, " kernel(", Quote(node.kernel()), ")");
-  AppendMem(node.results(), out);
-  if (!node.origin().empty()) absl::StrAppend(out, " by(", Label(node.origin()), ")");
+  AppendAnnotations(node, out);
 }
 
 // The part of a node's name that it shares with the nodes of its group.
@@ -87,6 +93,7 @@ class GraphPrinter {
  private:
   void Source(absl::string_view keyword, const std::unique_ptr<Value>& value) {
     absl::StrAppend(&out_, keyword, " ", value->ref(), " : ", value->type().ToString());
+    if (!value->layout().empty()) absl::StrAppend(&out_, " layout(", Label(value->layout()), ")");
     AppendMem({&value, 1}, &out_);
     out_ += '\n';
   }

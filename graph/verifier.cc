@@ -18,8 +18,12 @@
 //   V11  Places in memory: offsets are not negative, sizes are enough at the bounds, a value that
 //        shares the storage of another has its place, and no two others that live at the same time
 //        overlap.
+//        A result may take the place of an operand that its op names (ResultDef::in_place) and that
+//        has no other use from then on. Scratch memory lives while its node runs.
 //   V12  The graph can be written and read back: texts are UTF-8, attributes have identifiers as
 //        names, and lists keep to their limits.
+//   V13  Nodes that run once depend on weights and on each other only, and update nothing in place.
+//        Only weights have a layout.
 #include "graph/verifier.h"
 
 #include <utility>
@@ -325,13 +329,34 @@ Found CheckTexts(const Graph& graph) {
   for (const auto& node : graph.nodes()) {
     const std::string fault = AttributeFault(node->attrs());
     if (!fault.empty()) return BrokenRef(*node->result(), fault);
-    if (!IsUtf8(node->kernel()) || !IsUtf8(node->origin())) {
-      return BrokenRef(*node->result(), "the name of its kernel or pass is no UTF-8");
+    const std::string scratch_region = node->scratch() ? node->scratch()->region : "";
+    if (!IsUtf8(node->kernel()) || !IsUtf8(node->origin()) || !IsUtf8(scratch_region)) {
+      return BrokenRef(*node->result(), "the name of its kernel, pass or scratch is no UTF-8");
     }
   }
   return ForEachValue(graph, [](const Value& value) -> Found {
-    const bool is_fine = !value.mem().has_value() || IsUtf8(value.mem()->region);
-    return is_fine ? std::nullopt : BrokenRef(value, "its memory region is no UTF-8");
+    const std::string region = value.mem().has_value() ? value.mem()->region : "";
+    const bool is_fine = IsUtf8(region) && IsUtf8(value.layout());
+    return is_fine ? std::nullopt : BrokenRef(value, "its memory region or layout is no UTF-8");
+  });
+}
+
+// --- V13 ------------------------------------------------------------------------------------
+
+Found CheckConstants(const Graph& graph) {
+  for (const auto& node : graph.nodes()) {
+    if (!node->once()) continue;
+    if (node->op().UpdatesState()) return BrokenNode(*node, "runs once but updates a state");
+    for (const Value* operand : node->operands()) {
+      if (operand == nullptr || operand->kind() == Value::Kind::kWeight) continue;
+      if (operand->producer() != nullptr && operand->producer()->once()) continue;
+      return BrokenNode(*node, "runs once but reads ", operand->ref(),
+                        ", expected a weight or the result of a node that runs once");
+    }
+  }
+  return ForEachValue(graph, [](const Value& value) -> Found {
+    if (value.layout().empty() || value.kind() == Value::Kind::kWeight) return std::nullopt;
+    return BrokenValue(value, "has a layout, expected one of weights only");
   });
 }
 
@@ -353,6 +378,7 @@ constexpr Rule kRules[] = {
     {"V10 (outputs are distinct tensor results)", CheckOutputs},
     {"V11 (places in memory do not overlap)", CheckMemory},
     {"V12 (the graph can be written and read back)", CheckTexts},
+    {"V13 (what runs once depends on weights alone)", CheckConstants},
 };
 
 }  // namespace

@@ -75,11 +75,13 @@ class InPlaceUpdates {
 
 // --- V11 ------------------------------------------------------------------------------------
 
-// A place in memory and the values in it: one, and the views and updates of it.
+// A place in memory and the values in it: one, and the views and updates of it; or the working
+// memory of a node.
 struct Storage {
-  const Value* value;           // the first one
+  const Value* value;           // the first one, or the node's first result
   int64_t first = 0, last = 0;  // lifetime: positions of nodes
   MemSpan span;
+  bool is_scratch = false;
 };
 
 class Placement {
@@ -90,16 +92,22 @@ class Placement {
     const int64_t end = static_cast<int64_t>(graph_.nodes().size());
     for (const auto list : {graph_.inputs(), graph_.weights(), graph_.states()}) {
       for (const auto& source : list) {
-        if (Found found = Place(*source, nullptr, -1)) return found;
+        if (Found found = Place(*source, nullptr, -end - 1)) return found;
         Extend(source.get(), end);
       }
     }
+    // What runs once runs before everything else and stays.
     for (int64_t position = 0; position < end; ++position) {
       const Node& node = *graph_.nodes()[static_cast<size_t>(position)];
+      if (!node.once()) continue;
+      if (Found found = PlaceNode(node, position - end)) return found;
+      for (const auto& result : node.results()) Extend(result.get(), end);
+    }
+    for (int64_t position = 0; position < end; ++position) {
+      const Node& node = *graph_.nodes()[static_cast<size_t>(position)];
+      if (node.once()) continue;
       for (const Value* operand : node.operands()) Extend(operand, position);
-      for (const auto& result : node.results()) {
-        if (Found found = Place(*result, SharedWith(*result), position)) return found;
-      }
+      if (Found found = PlaceNode(node, position)) return found;
     }
     for (const Value* output : graph_.outputs()) Extend(output, end);
     return CheckOverlaps();
@@ -122,14 +130,30 @@ class Placement {
     storage.last = std::max(storage.last, position);
   }
 
+  Found PlaceNode(const Node& node, int64_t position) {
+    for (const auto& result : node.results()) {
+      if (Found found = Place(*result, SharedWith(*result), position)) return found;
+    }
+    if (!node.scratch().has_value()) return std::nullopt;
+    if (Found found = CheckRange(*node.result(), *node.scratch())) return found;
+    storage_.push_back({node.result(), position, position, *node.scratch(), true});
+    return std::nullopt;
+  }
+
+  static Found CheckRange(const Value& value, const MemSpan& span) {
+    int64_t span_end = 0;
+    if (span.offset >= 0 && span.bytes >= 0 &&
+        !__builtin_add_overflow(span.offset, span.bytes, &span_end)) {
+      return std::nullopt;
+    }
+    return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
+                       " bytes, expected a range from 0 on");
+  }
+
   Found CheckSpan(const Value& value) const {
     const MemSpan& span = *value.mem();
+    if (Found found = CheckRange(value, span)) return found;
     const int64_t bytes = *bounds_.EvaluateBytes(value.type());  // V7
-    int64_t span_end = 0;
-    if (span.offset < 0 || __builtin_add_overflow(span.offset, span.bytes, &span_end)) {
-      return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
-                         " bytes, expected a range from 0 on");
-    }
     if (span.bytes < bytes) {
       return BrokenValue(value, "has a place of ", span.bytes, " bytes, but ",
                          value.type().ToString(), " takes ", bytes, " at the symbols' bounds");
@@ -164,17 +188,19 @@ class Placement {
   // Sweeps over time. What lives at one time does not overlap, so that only the neighbours of a
   // newcomer can.
   Found CheckOverlaps() const {
-    using Start = std::pair<absl::string_view, int64_t>;  // region and offset
     std::map<Start, const Storage*> living;
     const auto dies_later = [](const Storage* a, const Storage* b) { return a->last > b->last; };
     std::priority_queue<const Storage*, std::vector<const Storage*>, decltype(dies_later)> deaths(
         dies_later);
     for (const Storage& storage : storage_) {
       while (!deaths.empty() && deaths.top()->last < storage.first) {
-        living.erase(Start(deaths.top()->span.region, deaths.top()->span.offset));
+        const auto dead = living.find(StartOf(*deaths.top()));
+        if (dead != living.end() && dead->second == deaths.top()) living.erase(dead);
         deaths.pop();
       }
-      const Start start(storage.span.region, storage.span.offset);
+      const Start start = StartOf(storage);
+      const auto same = living.find(start);
+      if (same != living.end() && TakesOver(storage, *same->second)) living.erase(same);
       const auto next = living.lower_bound(start);
       if (next != living.end() && Overlap(*next->second, storage)) {
         return BrokenOverlap(*next->second, storage);
@@ -186,6 +212,29 @@ class Placement {
       deaths.push(&storage);
     }
     return std::nullopt;
+  }
+
+  using Start = std::pair<absl::string_view, int64_t>;  // region and offset
+  static Start StartOf(const Storage& storage) {
+    return {storage.span.region, storage.span.offset};
+  }
+
+  // Whether the newer storage is that of a result that may stand in the older one's place: its
+  // op says so of an operand that lives there, is used by that node once and has no later use.
+  bool TakesOver(const Storage& newer, const Storage& older) const {
+    const Node* node = newer.value->producer();
+    if (newer.is_scratch || node == nullptr || node->once() || older.last != newer.first)
+      return false;
+    const int wanted =
+        node->op().results[static_cast<size_t>(newer.value->result_index())].in_place;
+    if (wanted < 0) return false;
+    int64_t uses = 0;
+    for (const Value* operand : node->operands()) {
+      auto home = homes_.find(operand);
+      uses += home != homes_.end() && &storage_[home->second] == &older;
+    }
+    auto home = homes_.find(node->operand(static_cast<size_t>(wanted)));
+    return uses == 1 && home != homes_.end() && &storage_[home->second] == &older;
   }
 
   static bool Overlap(const Storage& a, const Storage& b) {

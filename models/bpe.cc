@@ -39,18 +39,18 @@ const ByteAlphabet& Alphabet() {
   return alphabet;
 }
 
-const std::string& TextOf(char byte) { return Alphabet().texts[static_cast<uint8_t>(byte)]; }
-
 uint64_t PairKey(TokenId left, TokenId right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
 }  // namespace
 
+const std::string& ByteLevelText(uint8_t byte) { return Alphabet().texts[byte]; }
+
 BpeCodec::BpeCodec(const Vocabulary& vocabulary, PreTokenizer pre_tokenizer, bool whole_words)
     : vocabulary_(vocabulary), pre_tokenizer_(std::move(pre_tokenizer)), whole_words_(whole_words) {
   for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-    byte_ids_[byte] = vocabulary_.Find(TextOf(static_cast<char>(byte)));
+    byte_ids_[byte] = vocabulary_.Find(ByteLevelText(static_cast<uint8_t>(byte)));
   }
 }
 
@@ -104,7 +104,7 @@ void BpeCodec::Encode(absl::string_view text, bool /*after_special*/,
 void BpeCodec::EncodeWord(absl::string_view word, std::vector<TokenId>* ids) const {
   if (whole_words_) {
     std::string text;
-    for (const char byte : word) text += TextOf(byte);
+    for (const char byte : word) text += ByteLevelText(static_cast<uint8_t>(byte));
     const TokenId id = vocabulary_.Find(text);
     if (id != kNoToken) return ids->push_back(id);
   }

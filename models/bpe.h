@@ -21,6 +21,9 @@
 
 namespace sluice {
 
+// The text that stands for one byte in the tokens of a byte-level vocabulary.
+const std::string& ByteLevelText(uint8_t byte);
+
 class BpeCodec : public TextCodec {
  public:
   // Reads tokenizer.ggml.merges. Merges of tokens that the vocabulary lacks are left out, with one

@@ -52,17 +52,24 @@ bool IsIdentity(const Node& node) {
   return false;
 }
 
+// At once and not at the end: a node that is gone must not count as a user.
+void EraseIfUnused(Graph& graph, Node* node) {
+  if (node->result()->uses().empty() && !graph.IsOutput(node->result())) graph.Erase(node);
+}
+
 bool DropIdentity(Graph& graph, Node* node) {
   if (!IsIdentity(*node) || graph.IsOutput(node->result())) return false;
   graph.ReplaceUses(node->result(), node->operand(0));
+  graph.Erase(node);
   return true;
 }
 
 bool MergeReshapes(Graph& graph, Node* node) {
   if (node->op().name != "reshape") return false;
-  const Node* inner = node->operand(0)->producer();
+  Node* inner = node->operand(0)->producer();
   if (inner == nullptr || inner->op().name != "reshape") return false;
   graph.SetOperand(node, 0, inner->operand(0));
+  EraseIfUnused(graph, inner);
   return true;
 }
 
@@ -85,6 +92,8 @@ absl::StatusOr<bool> FoldBias(Graph& graph, Node* node) {
   SLUICE_ASSIGN_OR_RETURN(Node * fused, graph.Add(std::move(spec)));
   fused->set_origin(std::string(kName));
   graph.ReplaceUses(node->result(), fused->result());
+  graph.Erase(node);
+  graph.Erase(matmul);
   return true;
 }
 
@@ -94,18 +103,16 @@ absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext&) {
   std::vector<Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.push_back(node.get());
   bool changed = false;
-  std::vector<Node*> replaced;
   for (Node* node : nodes) {  // in order: operands are canonical before their users
     changed |= OrderOperands(graph, node);
     changed |= MergeReshapes(graph, node);
-    bool gone = DropIdentity(graph, node);
-    if (!gone) {
-      SLUICE_ASSIGN_OR_RETURN(gone, FoldBias(graph, node));
+    if (DropIdentity(graph, node)) {
+      changed = true;
+      continue;
     }
-    if (gone) replaced.push_back(node);
-    changed |= gone;
+    SLUICE_ASSIGN_OR_RETURN(const bool folded, FoldBias(graph, node));
+    changed |= folded;
   }
-  graph.EraseAll(replaced);  // eliminate_dead takes what only they used
   return changed;
 }
 

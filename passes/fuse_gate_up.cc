@@ -9,19 +9,16 @@
 //
 // Experts likewise: expert_matmul twice becomes expert_glu.
 // Not where an inner value (%g, %u, %s) has a user outside or is an output of the graph.
-#include "passes/match.h"
 #include "passes/passes.h"
+#include "passes/rewrite.h"
 
 namespace sluice {
 
 absl::StatusOr<bool> FuseGateUp(Graph& graph, const CompileContext& context) {
-  bool changed = false;
-  for (const absl::string_view op : {"glu", "expert_glu"}) {
-    absl::StatusOr<bool> fused = FuseByExpansion(graph, context, op, "fuse_gate_up");
-    if (!fused.ok()) return fused;
-    changed |= *fused;
-  }
-  return changed;
+  const OpRegistry& ops = graph.registry();
+  return ApplyRewrites(graph, context,
+                       {FusionOf(*ops.Find("glu")), FusionOf(*ops.Find("expert_glu"))},
+                       "fuse_gate_up");
 }
 
 }  // namespace sluice

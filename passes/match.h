@@ -1,36 +1,69 @@
-// Matching a fused op's expansion against a graph, and replacing a match by the op.
+// Finding a pattern (graph/pattern.h) in a graph.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
+#include "absl/container/flat_hash_set.h"
 #include "graph/graph.h"
 #include "graph/pattern.h"
-#include "passes/pass.h"
 
 namespace sluice {
 
-// A place where a fused op could stand.
+// A place where a pattern stands.
 struct Match {
-  std::vector<Node*> nodes;                         // one per line of the pattern
+  std::vector<Node*>
+      nodes;  // one per line of the pattern; nullptr: a line with `if` that is absent
   absl::flat_hash_map<std::string, Value*> values;  // by name in the pattern; nullptr: left out
   Attributes captures;
+
+  Value* value(absl::string_view name) const {
+    auto it = values.find(name);
+    return it != values.end() ? it->second : nullptr;
+  }
 };
 
-// Matches `pattern`, the expansion of `fused`, with `root` as its last line. Returns an empty
-// string and fills `match`, or says why not:
-// - an operation, attribute or operand differs from the pattern;
-// - an inner value is used outside of the match or is an output of the graph.
-// Commutative ops match with their first two operands in either order.
-std::string MatchAt(const Pattern& pattern, const OpDef& fused, const Graph& graph, Node* root,
-                    Match* match);
+// Names of ops that a `$capture` in the place of an op may stand for.
+using OpChoices = absl::flat_hash_map<std::string, std::vector<std::string>>;
 
-// Replaces every match of the expansion of the op `fused` by that op. The new node takes the place
-// and the result names of the match's last node; `pass` is recorded as its origin. Refused near
-// misses (at least two nodes fit) are explained to the context.
-absl::StatusOr<bool> FuseByExpansion(Graph& graph, const CompileContext& context,
-                                     absl::string_view fused, absl::string_view pass);
+// Searches for the pattern with `root` as its last line. From there it goes to the producers of
+// operands, then, for lines that the root does not depend on, to the other users of values that are
+// known by then. Commutative ops match with their first two operands in either order. Lines with
+// the same op that are found by a common operand match in execution order, so that q, k and v stay
+// q, k and v.
+class Matcher {
+ public:
+  Matcher(const Pattern& pattern, const OpChoices& choices, const Graph& graph)
+      : pattern_(pattern), choices_(choices), graph_(graph) {}
+
+  bool Run(Node* root, Match* match);
+
+  // After a Run that found nothing: what stood in the way of the attempt that came furthest, and
+  // how many lines of the pattern had been found by then.
+  const std::string& reason() const { return reason_; }
+  int depth() const { return depth_; }
+
+ private:
+  bool Fail(const Match& match, std::string reason);
+  bool MatchNode(size_t line, Node* node, Match* match);
+  bool MatchOp(const PatternNode& wanted, const Node& node, Match* match);
+  bool MatchAttrs(const PatternNode& wanted, const Node& node, Match* match);
+  bool Capture(const std::string& capture, const AttrValue& value, const Node& node, Match* match);
+  bool MatchOperands(const PatternNode& wanted, const Node& node, bool swap, Match* match);
+  bool MatchOperand(const PatternOperand& wanted, Value* value, const Node& user, Match* match);
+  bool MatchResultOf(size_t line, size_t result, Value* value, const Node& user, Match* match);
+  bool MatchOptionalLine(size_t line, Value* value, const Node& user, Match* match);
+  bool Bind(const PatternOperand& wanted, Value* value, const Node& user, Match* match);
+  bool MatchRemainingLines(Match* match);
+  std::vector<Node*> Candidates(size_t line, const Match& match) const;
+  bool IsInOrder(size_t line, const Node& node, const Match& match) const;
+
+  const Pattern& pattern_;
+  const OpChoices& choices_;
+  const Graph& graph_;
+  std::string reason_;
+  int depth_ = 0;
+};
 
 }  // namespace sluice

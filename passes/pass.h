@@ -17,8 +17,12 @@ struct CompileContext {
   const proto::DeviceCaps* caps = nullptr;  // the target; nullptr: passes for every target only
   const KernelSet* kernels = nullptr;       // nullptr: the target runs ops as they are
 
+  // Upper bounds of symbols that the executable is for; specialise applies them. Empty: those that
+  // the graph has.
+  SymbolValues bucket = {};
+
   // Receives "<node>: <why a match was refused>" from fusions; empty: nobody asks.
-  std::function<void(const std::string&)> explain;
+  std::function<void(const std::string&)> explain = {};
 };
 
 struct Pass {

@@ -22,7 +22,7 @@ bool Contains(absl::Span<const std::string> names, absl::string_view name) {
 
 absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& options) {
   std::vector<std::string> asked = options.disabled;
-  for (const std::string& name : {options.stop_before, options.stop_after}) {
+  for (const std::string& name : {options.start_at, options.stop_before, options.stop_after}) {
     if (!name.empty()) asked.push_back(name);
   }
   for (const std::string& name : asked) {
@@ -36,8 +36,9 @@ absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& option
   return absl::OkStatus();
 }
 
-absl::Status Dump(const Graph& graph, const PassOptions& options, int index,
+absl::Status Show(const Graph& graph, const PassOptions& options, int index,
                   absl::string_view pass) {
+  if (options.after_each) options.after_each(pass, graph);
   if (options.dump_dir.empty()) return absl::OkStatus();
   const std::string path = absl::StrCat(options.dump_dir, "/", absl::Dec(index, absl::kZeroPad2),
                                         ".after_", pass, ".ir");
@@ -53,8 +54,13 @@ absl::Status RunOne(const Pass& pass, const CompileContext& context, const PassO
   const uint64_t before = options.verify ? Fingerprint(*graph) : 0;
   report->name = std::string(pass.name);
   report->nodes_before = graph->nodes().size();
+  CompileContext with_options = context;
+  if (!options.bucket.entries().empty()) with_options.bucket = options.bucket;
+  if (options.explain) {
+    with_options.explain = [&](const std::string& what) { options.explain(pass.name, what); };
+  }
   const auto start = std::chrono::steady_clock::now();
-  SLUICE_ASSIGN_OR_RETURN(report->changed, pass.run(*graph, context));
+  SLUICE_ASSIGN_OR_RETURN(report->changed, pass.run(*graph, with_options));
   report->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report->nodes_after = graph->nodes().size();
   if (!options.verify) return absl::OkStatus();
@@ -66,23 +72,29 @@ absl::Status RunOne(const Pass& pass, const CompileContext& context, const PassO
   return Verify(*graph);
 }
 
+size_t HashSpan(size_t hash, const std::optional<MemSpan>& span) {
+  return span ? absl::HashOf(hash, span->region, span->offset, span->bytes) : hash;
+}
+
 }  // namespace
 
 absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& context,
                        const PassOptions& options, Graph* graph, std::vector<PassReport>* report) {
   SLUICE_RETURN_IF_ERROR(CheckNames(passes, options));
-  SLUICE_RETURN_IF_ERROR(Dump(*graph, options, 0, "build"));
+  bool has_started = options.start_at.empty();
+  if (has_started) SLUICE_RETURN_IF_ERROR(Show(*graph, options, 0, "build"));
   int index = 0;
   for (const Pass& pass : passes) {
     if (pass.name == options.stop_before || (options.limit >= 0 && index >= options.limit)) break;
     ++index;
-    if (!Contains(options.disabled, pass.name)) {
+    has_started |= pass.name == options.start_at;
+    if (has_started && !Contains(options.disabled, pass.name)) {
       PassReport entry;
       if (absl::Status status = RunOne(pass, context, options, graph, &entry); !status.ok()) {
         return absl::Status(status.code(),
                             absl::StrCat("pass ", pass.name, ": ", status.message()));
       }
-      SLUICE_RETURN_IF_ERROR(Dump(*graph, options, index, pass.name));
+      SLUICE_RETURN_IF_ERROR(Show(*graph, options, index, pass.name));
       if (report != nullptr) report->push_back(std::move(entry));
     }
     if (pass.name == options.stop_after) break;
@@ -93,19 +105,21 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
 uint64_t Fingerprint(const Graph& graph) {
   size_t hash = absl::HashOf(graph.weights().size(), graph.states().size(), graph.inputs().size());
   for (const auto& node : graph.nodes()) {
-    hash = absl::HashOf(hash, &node->op(), node->kernel(), node->origin());
+    hash = absl::HashOf(hash, &node->op(), node->kernel(), node->origin(), node->once());
+    hash = HashSpan(hash, node->scratch());
     for (const Value* operand : node->operands()) hash = absl::HashOf(hash, operand);
     for (const auto& [name, value] : node->attrs()) {
       hash = absl::HashOf(hash, name, ToString(value));
     }
     for (const auto& result : node->results()) {
       hash = absl::HashOf(hash, result.get(), result->name());
-      if (result->mem()) {
-        hash =
-            absl::HashOf(hash, result->mem()->region, result->mem()->offset, result->mem()->bytes);
-      }
+      hash = HashSpan(hash, result->mem());
     }
   }
+  for (const SymbolDef& symbol : graph.symbols()) {
+    hash = absl::HashOf(hash, symbol.name, symbol.bound);
+  }
+  for (const auto& weight : graph.weights()) hash = absl::HashOf(hash, weight->layout());
   for (const Value* output : graph.outputs()) hash = absl::HashOf(hash, output);
   return hash;
 }

@@ -17,7 +17,14 @@ struct PassOptions {
   int limit = -1;                       // run only the first N passes; -1: all
   std::vector<std::string> disabled;    // names of passes to leave out
   std::string dump_dir;                 // write NN.after_PASS.ir here; empty: none
+  std::string start_at;                 // begin the pipeline at this pass; empty: with the first
   std::string stop_before, stop_after;  // end the pipeline at this pass; empty: run it all
+  // Upper bounds of symbols that the graph is compiled for (CompileContext::bucket).
+  SymbolValues bucket = {};
+  // Receives from each pass why it left alone what it nearly would have changed.
+  std::function<void(absl::string_view pass, const std::string& what)> explain = {};
+  // Sees the graph before the first pass (as "build") and after each one.
+  std::function<void(absl::string_view pass, const Graph& graph)> after_each = {};
 };
 
 struct PassReport {

@@ -8,11 +8,18 @@
 
 namespace sluice {
 
+absl::StatusOr<bool> AbsorbMoeGather(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateCommon(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateDead(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FoldConstants(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseAddRmsNorm(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseGateUp(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseQkNormRope(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseQkv(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseScaledAdd(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> SelectKernels(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> Specialise(Graph& graph, const CompileContext& context);
 
 }  // namespace sluice

@@ -11,18 +11,34 @@ constexpr std::array kPipeline = {
     // First, so that each later pass needs one pattern and not one per spelling.
     Pass{"canonicalise", "one spelling for everything that can be written in several ways",
          Canonicalise},
+    // Before anything is compared or fused: what is known already needs neither.
+    Pass{"fold_constants", "what depends on weights alone runs once, when the graph is loaded",
+         FoldConstants},
     // Before fusion: a value computed twice would look like two, and a fusion of one copy would
-    // hide
-    // that the other is the same.
+    // hide that the other is the same.
     Pass{"eliminate_common", "equal nodes become one", EliminateCommon},
     // Before fusion: a dead user of an inner value would make its fusion impossible.
     Pass{"eliminate_dead", "nodes and weights without a user go", EliminateDead},
     Pass{"fuse_gate_up", "gate, up, activation and product become glu or expert_glu", FuseGateUp},
+    Pass{"fuse_qkv", "the projections to queries, keys and values become qkv_matmul", FuseQkv},
+    Pass{"fuse_qk_norm_rope", "norms and rotation of q and k, and the append to the cache, join",
+         FuseQkNormRope},
+    // Before fuse_add_rms_norm, which would take the addition of the residual: as part of the sum
+    // it costs no pass over memory at all.
+    Pass{"fuse_scaled_add", "the residual joins the weighted sum of the experts", FuseScaledAdd},
+    Pass{"fuse_add_rms_norm", "a residual addition and the norm of its sum join", FuseAddRmsNorm},
+    // Between what is the same for every size of step and what is not: the passes above run once,
+    // those below once per bucket.
+    Pass{"specialise", "the graph becomes one for steps of a certain size", Specialise},
+    // After specialise: it pays for few tokens. After the fusions: its pattern has their results.
+    Pass{"absorb_moe_gather", "for few tokens, experts are reached token by token",
+         AbsorbMoeGather},
     // After all rewriting: the choice stands for the nodes that will run.
     Pass{"select_kernels", "the cheapest kernel that accepts a node is written into it",
          SelectKernels},
-    // Last: needs the final nodes in their final order.
-    Pass{"plan_memory", "every activation gets its place in the arena", PlanMemory},
+    // Last: needs the final nodes in their final order, and what their kernels need.
+    Pass{"plan_memory", "every activation and scratch memory gets its place in the arena",
+         PlanMemory},
 };
 
 }  // namespace
@@ -38,8 +54,7 @@ const Pass* FindPass(absl::string_view name) {
 
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report) {
-  const CompileContext context{
-      .caps = &backend.caps(), .kernels = backend.kernels(), .explain = {}};
+  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
   return RunPasses(kPipeline, context, options, graph, report);
 }
 

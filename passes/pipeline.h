@@ -16,6 +16,9 @@ absl::Span<const Pass> Pipeline();
 // The pass of that name; nullptr if there is none.
 const Pass* FindPass(absl::string_view name);
 
+// The first pass whose outcome depends on the bucket. Those before it can be run once for all.
+inline constexpr absl::string_view kFirstBucketPass = "specialise";
+
 // Runs the pipeline for a backend.
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report = nullptr);

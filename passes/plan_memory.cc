@@ -1,64 +1,47 @@
-// plan_memory: gives every activation a place in one arena, sized for the symbols' bounds. Values
-// whose lifetimes do not meet share memory; a view shares its operand's place.
+// plan_memory: gives every activation, and the working memory of every kernel, a place in one
+// arena, sized for the symbols' bounds. What does not live at the same time shares memory; a view
+// shares its operand's place; a result takes the place of an operand that nobody needs afterwards,
+// where the op allows it. Results of nodes that run once stay, in a region of their own.
 //
-//   before   %y = silu(%x) : f32[tokens,64]
-//   after    %y = silu(%x) : f32[tokens,64] mem(act+0x0:32768)
+//   before   %y = silu(%x) : f32[tokens,64] kernel("k")
+//   after    %y = silu(%x) : f32[tokens,64] kernel("k") mem(act+0x0:32768) scratch(act+0x8000:512)
 //
 // Method: greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
-// Inference", 2020): the largest value first, each at the lowest offset that is free for its whole
+// Inference", 2020): the largest first, each at the lowest offset that is free for its whole
 // lifetime. A value lives from its producer to its last user; outputs live to the end.
 // Inputs, weights and states are not in the arena. Not for a target without a kernel list, which
 // manages memory itself.
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "passes/passes.h"
+#include "passes/storage.h"
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kAlignment = 64;  // a cache line, and the width of an AVX-512 register
-
-// A piece of storage and the values in it: one result and the views of it.
-struct Storage {
-  std::vector<Value*> values;
-  int64_t bytes = 0;
-  int64_t first = 0, last = 0;  // nodes, by position
-  int64_t offset = 0;
-};
-
-bool InArena(const Value& value) {
-  return value.kind() == Value::Kind::kResult && !value.type().is_state;
-}
-
-absl::StatusOr<std::vector<Storage>> CollectStorage(const Graph& graph) {
+// What the kernels want, by position of their node.
+absl::StatusOr<std::vector<int64_t>> ScratchBytes(const Graph& graph,
+                                                  const CompileContext& context) {
   const SymbolValues bounds = graph.Bounds();
-  std::vector<Storage> storage;
-  absl::flat_hash_map<const Value*, size_t> home;
-  int64_t position = 0;
+  std::vector<int64_t> bytes;
   for (const auto& node : graph.nodes()) {
-    for (const Value* operand : node->operands()) {
-      auto it = home.find(operand);
-      if (it != home.end()) storage[it->second].last = position;
+    bytes.push_back(0);
+    const Kernel* kernel = context.kernels->Find(node->kernel());
+    if (kernel == nullptr || kernel->scratch == nullptr) continue;
+    const absl::StatusOr<int64_t> wanted = kernel->scratch(*node, bounds, *context.caps);
+    if (!wanted.ok()) {
+      return absl::Status(wanted.status().code(),
+                          absl::StrCat("%", node->name(), ": ", wanted.status().message()));
     }
-    for (const auto& result : node->results()) {
-      if (!InArena(*result)) continue;
-      auto viewed = node->op().is_view ? home.find(node->operand(0)) : home.end();
-      const size_t index = viewed != home.end() ? viewed->second : storage.size();
-      if (index == storage.size()) {
-        storage.push_back({.first = position, .last = position});
-        SLUICE_ASSIGN_OR_RETURN(storage.back().bytes, bounds.EvaluateBytes(result->type()));
-      }
-      home[result.get()] = index;
-      storage[index].values.push_back(result.get());
-    }
-    ++position;
+    bytes.back() = *wanted;
   }
-  for (const Value* output : graph.outputs()) storage[home.at(output)].last = position;
-  return storage;
+  return bytes;
 }
 
 // The lowest offset at which `item` fits beside the placed ones that live at the same time.
@@ -67,15 +50,16 @@ int64_t LowestFit(const Storage& item, const std::vector<const Storage*>& placed
   for (const Storage* other : placed_by_offset) {
     if (other->last < item.first || other->first > item.last) continue;
     if (other->offset >= offset + item.bytes) break;
-    const int64_t end = other->offset + other->bytes;
-    offset = std::max(offset, (end + kAlignment - 1) / kAlignment * kAlignment);
+    offset = std::max(offset, AlignStorage(other->offset + other->bytes));
   }
   return offset;
 }
 
-void Place(std::vector<Storage>* storage) {
+void PlaceActivations(std::vector<Storage>* storage) {
   std::vector<Storage*> by_size;
-  for (Storage& item : *storage) by_size.push_back(&item);
+  for (Storage& item : *storage) {
+    if (!item.is_constant) by_size.push_back(&item);
+  }
   std::stable_sort(by_size.begin(), by_size.end(),
                    [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
   std::vector<const Storage*> placed;
@@ -87,21 +71,49 @@ void Place(std::vector<Storage>* storage) {
   }
 }
 
-}  // namespace
+// One after the other: they stay. Their kernels' scratch is at the arena's start, which nobody else
+// uses while they run.
+void PlaceConstants(std::vector<Storage>* storage) {
+  int64_t end = 0;
+  for (Storage& item : *storage) {
+    if (!item.is_constant || item.scratch_of != nullptr) continue;
+    item.offset = end;
+    end = AlignStorage(end + item.bytes);
+  }
+}
 
-absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context) {
-  if (context.kernels == nullptr) return false;
-  SLUICE_ASSIGN_OR_RETURN(std::vector<Storage> storage, CollectStorage(graph));
-  Place(&storage);
+// Writes the places into the graph; true if they are new.
+bool Annotate(const std::vector<Storage>& storage, Graph& graph) {
+  absl::flat_hash_map<const Node*, MemSpan> scratch;
   bool changed = false;
   for (const Storage& item : storage) {
-    const MemSpan span{"act", item.offset, item.bytes};
+    const bool in_arena = !item.is_constant || item.scratch_of != nullptr;
+    const MemSpan span{in_arena ? "act" : "const", item.offset, item.bytes};
+    if (item.scratch_of != nullptr) scratch[item.scratch_of] = span;
     for (Value* value : item.values) {
       changed |= value->mem() != span;
       value->set_mem(span);
     }
   }
+  for (const auto& node : graph.nodes()) {
+    const auto it = scratch.find(node.get());
+    std::optional<MemSpan> span;
+    if (it != scratch.end()) span = it->second;
+    changed |= node->scratch() != span;
+    node->set_scratch(std::move(span));
+  }
   return changed;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context) {
+  if (context.kernels == nullptr) return false;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> scratch, ScratchBytes(graph, context));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<Storage> storage, CollectStorage(graph, scratch));
+  PlaceActivations(&storage);
+  PlaceConstants(&storage);
+  return Annotate(storage, graph);
 }
 
 }  // namespace sluice

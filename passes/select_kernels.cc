@@ -6,11 +6,11 @@
 // A kernel that is already there (a test or a tuning file put it in) stays if it accepts the node.
 // Views need none. Not for a target without a kernel list, which runs ops as they are.
 // A node that no kernel accepts is an error that lists each rejection.
-#include <limits>
-
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
+#include "passes/kernel_choice.h"
 #include "passes/passes.h"
 
 namespace sluice {
@@ -18,26 +18,16 @@ namespace {
 
 absl::StatusOr<const Kernel*> Choose(const Node& node, const SymbolValues& bounds,
                                      const CompileContext& context) {
-  const Kernel* best = nullptr;
-  double best_cost = std::numeric_limits<double>::infinity();
-  std::string rejections;
-  for (const Kernel* kernel : context.kernels->ForOp(node.op().name)) {
-    if (absl::Status status = kernel->accepts(node, *context.caps); !status.ok()) {
-      absl::StrAppend(&rejections, rejections.empty() ? "" : "; ", kernel->name, ": ",
-                      status.message());
-      continue;
-    }
-    const double cost = kernel->cost ? kernel->cost(node, bounds, *context.caps) : 0;
-    if (cost < best_cost) {
-      best = kernel;
-      best_cost = cost;
-    }
-  }
-  if (best != nullptr) return best;
+  const std::vector<KernelChoice> choices = KernelChoices(node, bounds, context);
+  if (const KernelChoice* best = Cheapest(choices)) return best->kernel;
+  const std::string refusals =
+      absl::StrJoin(choices, "; ", [](std::string* out, const KernelChoice& choice) {
+        absl::StrAppend(out, choice.kernel->name, ": ", choice.refusal);
+      });
   return absl::UnimplementedError(absl::StrCat(
       "no ", context.caps->backend(), " kernel for ", Print(node),
-      rejections.empty() ? absl::StrCat(": the backend has none for '", node.op().name, "'")
-                         : absl::StrCat(": ", rejections)));
+      choices.empty() ? absl::StrCat(": the backend has none for '", node.op().name, "'")
+                      : absl::StrCat(": ", refusals)));
 }
 
 absl::Status CheckOverride(const Node& node, const CompileContext& context) {

@@ -4,10 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "graph/decoder_interface.h"
 #include "graph/evaluate.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
+#include "passes/specialise.h"
 
 namespace sluice {
 namespace {
@@ -56,9 +58,33 @@ absl::Status Session::Initialise() {
   max_context_ = std::min(table, blocks) * block_size_;
   pool_ = BlockPool(blocks);
   options_.max_outputs = std::clamp<int64_t>(options_.max_outputs, 1, max_tokens_);
-  buckets_.push_back({.tokens = 1});
-  if (max_tokens_ > 1) buckets_.push_back({.tokens = max_tokens_});
-  return AllocateStates();
+  SLUICE_RETURN_IF_ERROR(MakeBuckets());
+  SLUICE_RETURN_IF_ERROR(AllocateStates());
+  PassOptions shared = options_.passes;
+  if (shared.stop_before.empty() && shared.stop_after.empty())
+    shared.stop_before = std::string(kFirstBucketPass);
+  return Optimize(backend_, shared, &graph_);
+}
+
+absl::Status Session::MakeBuckets() {
+  if (options_.buckets.empty()) options_.buckets = DefaultTokenBuckets(max_tokens_);
+  int64_t last = 0;
+  for (const int64_t tokens : options_.buckets) {
+    if (tokens <= last || tokens > max_tokens_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token buckets ", absl::StrJoin(options_.buckets, ","),
+                       ", expected rising numbers from 1 to ", max_tokens_));
+    }
+    buckets_.push_back({.tokens = last = tokens});
+  }
+  if (last < max_tokens_) buckets_.push_back({.tokens = max_tokens_});
+  return absl::OkStatus();
+}
+
+std::vector<int64_t> Session::buckets() const {
+  std::vector<int64_t> tokens;
+  for (const Bucket& bucket : buckets_) tokens.push_back(bucket.tokens);
+  return tokens;
 }
 
 absl::Status Session::AllocateStates() {
@@ -82,10 +108,10 @@ absl::StatusOr<Executable*> Session::ExecutableFor(int64_t tokens) {
                              [&](const Bucket& b) { return b.tokens >= tokens; });
   if (bucket->executable == nullptr) {
     Graph graph = graph_.Clone();
-    SLUICE_RETURN_IF_ERROR(graph.SetBound(decoder::kTokens, bucket->tokens));
-    SLUICE_RETURN_IF_ERROR(
-        graph.SetBound(decoder::kOutputs, std::min(bucket->tokens, options_.max_outputs)));
-    SLUICE_RETURN_IF_ERROR(Optimize(backend_, options_.passes, &graph));
+    PassOptions passes = options_.passes;
+    passes.start_at = std::string(kFirstBucketPass);
+    passes.bucket = BucketBounds(bucket->tokens, options_.max_outputs);
+    SLUICE_RETURN_IF_ERROR(Optimize(backend_, passes, &graph));
     SLUICE_ASSIGN_OR_RETURN(bucket->executable, backend_.Compile(std::move(graph), weights_));
   }
   return bucket->executable.get();

@@ -18,7 +18,8 @@
 namespace sluice {
 
 struct SessionOptions {
-  int64_t max_outputs = 1;  // rows of logits that one step may ask for
+  int64_t max_outputs = 1;       // rows of logits that one step may ask for
+  std::vector<int64_t> buckets;  // rising numbers of tokens; empty: DefaultTokenBuckets
   PassOptions passes;
 };
 
@@ -60,6 +61,8 @@ class Session {
 
   // Sees every node of the following steps; nullptr: nobody.
   void set_observer(RunObserver* observer) { observer_ = observer; }
+  // Numbers of tokens that executables are made for, rising.
+  std::vector<int64_t> buckets() const;
   // The executable that a step of `tokens` tokens runs, compiled on first use.
   absl::StatusOr<Executable*> ExecutableFor(int64_t tokens);
 
@@ -79,6 +82,7 @@ class Session {
 
   Session(Graph graph, const WeightTable& weights, Backend& backend, const SessionOptions& options);
   absl::Status Initialise();
+  absl::Status MakeBuckets();
   absl::Status AllocateStates();
   absl::Status CheckStep(absl::Span<const StepToken> tokens) const;
   absl::Status ExtendSequences(absl::Span<const StepToken> tokens);
@@ -87,7 +91,7 @@ class Session {
   absl::StatusOr<Executable*> RunStep();
   std::vector<int32_t>* InputNamed(absl::string_view name);
 
-  Graph graph_;
+  Graph graph_;  // optimised as far as it is the same for every bucket
   const WeightTable& weights_;
   Backend& backend_;
   SessionOptions options_;

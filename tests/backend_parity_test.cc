@@ -1,8 +1,13 @@
 // Every backend against the reference, case by case, over the one list of op cases.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
@@ -13,39 +18,145 @@
 namespace sluice {
 namespace {
 
+using CopiedOperand = std::pair<const Value*, const Value*>;  // the copy, the result
+
+// Puts a copy before every operand whose place a result may take. Nobody else needs the copy, so
+// that memory planning puts the result there.
+std::vector<CopiedOperand> CopyReplaceableOperands(Graph* graph) {
+  std::vector<Node*> nodes;
+  for (const auto& node : graph->nodes()) nodes.push_back(node.get());
+  std::vector<CopiedOperand> copies;
+  for (Node* node : nodes) {
+    for (size_t i = 0; i < node->results().size(); ++i) {
+      const int replaced = node->op().results[i].in_place;
+      if (replaced < 0) continue;
+      Value* operand = node->operand(static_cast<size_t>(replaced));
+      if (operand == nullptr) continue;
+      const auto copy = graph->Add({.op = "scale",
+                                    .operands = {operand},
+                                    .attrs = {{"factor", 1.0}},
+                                    .names = {graph->UniqueName("copy")},
+                                    .before = node});
+      EXPECT_TRUE(copy.ok()) << copy.status();
+      if (!copy.ok()) return copies;
+      graph->SetOperand(node, replaced, (*copy)->result());
+      copies.emplace_back((*copy)->result(), node->result(i));
+    }
+  }
+  return copies;
+}
+
+absl::Status CompileFor(const Backend& backend, Graph* graph) {
+  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
+}
+
+void ExpectParity(const OpCase& test, const Graph& graph, Backend& backend, const Graph& compiled) {
+  const std::unique_ptr<Backend> ref = MakeRefBackend();
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    auto data = RandomData::Make(graph, seed, test.ranges);
+    ASSERT_TRUE(data.ok()) << data.status();
+    auto expected = data->Run(*ref, graph);
+    auto got = data->Run(backend, compiled);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    ASSERT_TRUE(got.ok()) << got.status();
+    // float32 against float64 sums of up to 512 products: a random walk of roundings of 2^-24 each
+    // gives a relative error of about sqrt(512) * 2^-24 = 1.3e-6, squared 2e-12. Errors of
+    // substance (a wrong row, scale or sign) are above 1e-4.
+    EXPECT_LT(Nmse(*expected, *got), 1e-11) << "seed " << seed;
+  }
+}
+
 class CpuParity : public testing::TestWithParam<OpCase> {};
 
 TEST_P(CpuParity, AgreesWithReference) {
   const OpCase& test = GetParam();
   absl::StatusOr<Graph> graph = Parse(test.text, test.name);
   ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << test.text;
-  const std::unique_ptr<Backend> ref = MakeRefBackend();
   // One thread and several: the split of the work must not show.
   for (int threads : {1, 3}) {
+    SCOPED_TRACE(absl::StrCat(threads, " threads"));
     const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = threads});
-    const CompileContext context{.caps = &cpu->caps(), .kernels = cpu->kernels()};
     Graph compiled = graph->Clone();
-    const std::vector<Pass> passes = {*FindPass("select_kernels"), *FindPass("plan_memory")};
-    const absl::Status status = RunPasses(passes, context, {}, &compiled);
+    const absl::Status status = CompileFor(*cpu, &compiled);
     ASSERT_TRUE(status.ok()) << status;
-    for (uint64_t seed = 1; seed <= 2; ++seed) {
-      auto data = RandomData::Make(*graph, seed, test.ranges);
-      ASSERT_TRUE(data.ok()) << data.status();
-      auto expected = data->Run(*ref, *graph);
-      auto got = data->Run(*cpu, compiled);
-      ASSERT_TRUE(expected.ok()) << expected.status();
-      ASSERT_TRUE(got.ok()) << got.status();
-      // float32 against float64 sums of up to 512 products: a random walk of roundings of 2^-24
-      // each gives a relative error of about sqrt(512) * 2^-24 = 1.3e-6, squared 2e-12. Errors of
-      // substance (a wrong row, scale or sign) are above 1e-4.
-      EXPECT_LT(Nmse(*expected, *got), 1e-11) << "threads " << threads << ", seed " << seed;
-    }
+    ExpectParity(test, *graph, *cpu, compiled);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CpuParity, testing::ValuesIn(AllOpCases()), [](const auto& test) {
+class CpuInPlaceParity : public testing::TestWithParam<OpCase> {};
+
+TEST_P(CpuInPlaceParity, AgreesWithReference) {
+  const OpCase& test = GetParam();
+  absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+  ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << test.text;
+  const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
+  Graph compiled = graph->Clone();
+  const std::vector<CopiedOperand> copies = CopyReplaceableOperands(&compiled);
+  const absl::Status status = CompileFor(*cpu, &compiled);
+  ASSERT_TRUE(status.ok()) << status;
+  for (const auto& [copy, result] : copies) {
+    ASSERT_EQ(copy->mem()->offset, result->mem()->offset) << Print(compiled);
+  }
+  ExpectParity(test, *graph, *cpu, compiled);
+}
+
+std::vector<OpCase> CasesWithReplaceableOperands() {
+  std::vector<OpCase> cases = AllOpCases();
+  std::erase_if(cases, [](const OpCase& test) {
+    absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+    return !graph.ok() || CopyReplaceableOperands(&*graph).empty();
+  });
+  return cases;
+}
+
+std::string CaseName(const testing::TestParamInfo<OpCase>& test) {
   return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
-});
+}
+INSTANTIATE_TEST_SUITE_P(All, CpuParity, testing::ValuesIn(AllOpCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, CpuInPlaceParity, testing::ValuesIn(CasesWithReplaceableOperands()),
+                         CaseName);
+
+struct BadIndex {
+  std::string op_case;
+  std::string input;
+  int64_t limit;  // the first value that is too large
+};
+class CpuErrors : public testing::TestWithParam<BadIndex> {};
+
+// What only data can show is an error, and not a wild read.
+TEST_P(CpuErrors, IndexOutOfRange) {
+  const std::vector<OpCase> cases = AllOpCases();
+  const auto test = std::find_if(cases.begin(), cases.end(),
+                                 [](const OpCase& c) { return c.name == GetParam().op_case; });
+  ASSERT_NE(test, cases.end());
+  absl::StatusOr<Graph> graph = Parse(test->text, test->name);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 1});
+  Graph compiled = graph->Clone();
+  ASSERT_TRUE(CompileFor(*cpu, &compiled).ok());
+  for (const int64_t bad : {int64_t{-1}, GetParam().limit}) {
+    ValueRanges ranges = test->ranges;
+    ranges[GetParam().input] = {bad, bad};
+    auto data = RandomData::Make(*graph, 1, ranges);
+    ASSERT_TRUE(data.ok()) << data.status();
+    EXPECT_EQ(data->Run(*cpu, compiled).status().code(), absl::StatusCode::kOutOfRange) << bad;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, CpuErrors,
+    testing::Values(BadIndex{"embedding/f32", "ids", 40}, BadIndex{"experts/f32/2", "id", 8},
+                    BadIndex{"indexed_experts/f32/2", "id", 8},
+                    BadIndex{"scaled_add/any_order", "row_of", 12},
+                    BadIndex{"qk_norm_rope_append/no_norms/2", "slot", 96},
+                    BadIndex{"attention/f32/2", "slot", 96}, BadIndex{"attention/f32/2", "seq", 3},
+                    BadIndex{"attention/f32/2", "tables", 6},
+                    BadIndex{"attention/f32/2", "lens", 65}, BadIndex{"gather_rows", "rows", 9}),
+    [](const auto& test) {
+      return absl::StrReplaceAll(absl::StrCat(test.param.op_case, "/", test.param.input),
+                                 {{"/", "_"}});
+    });
 
 TEST(OpCases, CoverEveryOp) {
   std::set<std::string> covered;

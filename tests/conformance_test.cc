@@ -21,7 +21,7 @@
 #include "runtime/generate.h"
 #include "runtime/session.h"
 #include "tests/support/paths.h"
-#include "tests/support/random_data.h"
+#include "tools/analysis/random_data.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-// embedding, matmul and glu: numbers by hand, every weight format, errors, cost.
+// embedding, matmul, qkv_matmul and glu: numbers by hand, every weight format, errors, cost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -134,6 +134,73 @@ TEST(Matmul, CostCountsMultiplyAddsAndEachBufferOnce) {
   EXPECT_EQ(cost.flops, 2 * 2 * 32 * 8 + 2 * 8);
   EXPECT_EQ(cost.bytes_read, 2 * 32 * 4 + 8 * 34 + 8 * 4);
   EXPECT_EQ(cost.bytes_written, 2 * 8 * 4);
+}
+
+Attributes HeadShapes(const Shape& q, const Shape& k, const Shape& v) {
+  return {{"q_shape", q}, {"k_shape", k}, {"v_shape", v}};
+}
+
+TEST(QkvMatmul, IsThreeProductsInTheShapeOfTheirHeads) {
+  const TestTensor x = Floats({2, 2}, {1, 2, 3, 4});
+  const TestTensor q = Floats({4, 2}, {1, 0, 0, 1, 1, 1, 1, -1});
+  const TestTensor k = Floats({2, 2}, {2, 0, 0, 2});
+  const TestTensor v = Floats({1, 2}, {1, 1});
+  const Attributes shapes = HeadShapes({2, 2, 2}, {2, 1, 2}, {2, 1, 1});
+  auto out = EvalOp("qkv_matmul", {x, q, k, v}, shapes);
+  EXPECT_THAT(FloatsOf(out, 0), ElementsAre(1, 2, 3, -1, 3, 4, 7, -1));
+  EXPECT_THAT(FloatsOf(out, 1), ElementsAre(2, 4, 6, 8));
+  EXPECT_THAT(FloatsOf(out, 2), ElementsAre(3, 7));
+  EXPECT_EQ(out->at(0).type.ToString(), "f32[2,2,2]");
+
+  out = EvalOp("qkv_matmul", {x, q, k, v, LeftOut(), Floats({2}, {10, 20}), Floats({1}, {-3})},
+               shapes);
+  EXPECT_THAT(FloatsOf(out, 0), ElementsAre(1, 2, 3, -1, 3, 4, 7, -1));
+  EXPECT_THAT(FloatsOf(out, 1), ElementsAre(12, 24, 16, 28));
+  EXPECT_THAT(FloatsOf(out, 2), ElementsAre(0, 4));
+}
+
+TEST(QkvMatmul, EqualsMatmulForWeightsOfDifferentFormats) {
+  std::vector<float> numbers(3 * kCols);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i % 13) - 6;
+  const TestTensor x = Floats({3, kCols}, numbers);
+  const TestTensor q = RandomWeight(DType::kQ4_K, {8, kCols}, 1);
+  const TestTensor k = RandomWeight(DType::kQ8_0, {4, kCols}, 2);
+  const TestTensor v = RandomWeight(DType::kF16, {2, kCols}, 3);
+  const TestTensor bias = Floats({8}, {1, 2, 3, 4, 5, 6, 7, 8});
+  const auto out =
+      EvalOp("qkv_matmul", {x, q, k, v, bias}, HeadShapes({3, 2, 4}, {3, 1, 4}, {3, 1, 2}));
+  EXPECT_EQ(FloatsOf(out, 0), FloatsOf(EvalOp("matmul", {x, q, bias})));
+  EXPECT_EQ(FloatsOf(out, 1), FloatsOf(EvalOp("matmul", {x, k})));
+  EXPECT_EQ(FloatsOf(out, 2), FloatsOf(EvalOp("matmul", {x, v})));
+}
+
+TEST(QkvMatmul, Infers) {
+  const Dim t = Dim::Symbol("t");
+  const std::vector<std::string> operands = {"f32[t,256]", "q4_k[64,256]", "q6_k[32,256]",
+                                             "f16[48,256]"};
+  EXPECT_EQ(*InferOp("qkv_matmul", operands, HeadShapes({t, 4, 16}, {t, 2, 16}, {t, 2, 24})),
+            "f32[t,4,16], f32[t,2,16], f32[t,2,24]");
+  EXPECT_EQ(
+      InferError("qkv_matmul", operands, HeadShapes({t, 4, 16}, {t, 4, 16}, {t, 2, 24})),
+      "'qkv_matmul': attribute k_shape is [t,4,16], expected the t*32 elements of the product "
+      "f32[t,32]");
+  EXPECT_THAT(InferError("qkv_matmul", operands, HeadShapes({4, 16}, {t, 32}, {t, 48})),
+              HasSubstr("q_shape is [4,16], expected the t*64 elements"));
+  EXPECT_THAT(InferError("qkv_matmul", operands, HeadShapes({t, 64}, {t, 32}, {t, -2, -24})),
+              HasSubstr("v_shape is [t,-2,-24], expected the t*48 elements"));
+  EXPECT_EQ(InferError("qkv_matmul", {"f32[t,4]", "f32[8,4]", "f32[8,4]", "f32[8,2]"},
+                       HeadShapes({t, 8}, {t, 8}, {t, 8})),
+            "'qkv_matmul': v_weight is f32[8,2], expected any[v_out,in] where in=4 (from x)");
+  EXPECT_THAT(InferError("qkv_matmul", operands), HasSubstr("needs the attribute 'q_shape'"));
+}
+
+TEST(QkvMatmul, CostIsThatOfItsParts) {
+  const OpCost cost =
+      CostOf("qkv_matmul", {"f32[2,32]", "q8_0[8,32]", "f32[4,32]", "f32[4,32]", "_", "f32[4]"},
+             HeadShapes({2, 8}, {2, 4}, {2, 4}));
+  EXPECT_EQ(cost.flops, 2 * 2 * 32 * (8 + 4 + 4) + 2 * 4);
+  EXPECT_EQ(cost.bytes_read, 2 * 32 * 4 + 8 * 34 + 2 * (4 * 32 * 4) + 4 * 4);
+  EXPECT_EQ(cost.bytes_written, 2 * (8 + 4 + 4) * 4);
 }
 
 double Silu(double x) { return x / (1 + std::exp(-x)); }

@@ -282,6 +282,111 @@ TEST(ExpertGlu, InfersAndCosts) {
   EXPECT_EQ(cost.bytes_written, 2 * 8 * 4);
 }
 
+// --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
+
+TEST(IndexedExpertMatmul, EachSlotMeetsItsExpert) {
+  const TestTensor ids = Ints({2, 2}, {2, 0, 0, 0});
+  const TestTensor per_token = Floats({2, 2}, {1, 2, 3, 4});
+  EXPECT_THAT(FloatsOf(EvalOp("indexed_expert_matmul", {per_token, ExpertWeights(), ids})),
+              ElementsAre(3, -2, 1, 2, 3, 4, 3, 4));
+  const TestTensor per_slot = Floats({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_THAT(FloatsOf(EvalOp("indexed_expert_matmul", {per_slot, ExpertWeights(), ids})),
+              ElementsAre(3, -2, 3, 4, 5, 6, 7, 8));
+  const TestTensor bias = Floats({3, 2}, {10, 20, kNan, kNan, -1, -2});
+  EXPECT_THAT(FloatsOf(EvalOp("indexed_expert_matmul", {per_token, ExpertWeights(), ids, bias})),
+              ElementsAre(2, -4, 11, 22, 13, 24, 13, 24));
+}
+
+// Rows of a tensor in the order that `row_of` gives.
+std::vector<float> Permuted(const std::vector<float>& rows, const std::vector<int32_t>& row_of) {
+  const size_t cols = rows.size() / row_of.size();
+  std::vector<float> result;
+  for (const int32_t row : row_of) {
+    const auto begin = rows.begin() + row * static_cast<int64_t>(cols);
+    result.insert(result.end(), begin, begin + static_cast<int64_t>(cols));
+  }
+  return result;
+}
+
+TEST(IndexedExperts, EqualGatheredExpertsInAnotherOrder) {
+  constexpr int64_t kExperts = 5, kOut = 3, kIn = 256, kTokens = 7, kSlots = 2;
+  std::vector<float> numbers(kTokens * kIn);
+  std::vector<int32_t> chosen(kTokens * kSlots);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i * 13 % 17) - 8;
+  for (size_t i = 0; i < chosen.size(); ++i) chosen[i] = static_cast<int32_t>(i * i % kExperts);
+  const TestTensor x = Floats({kTokens, kIn}, numbers);
+  const TestTensor ids = Ints({kTokens, kSlots}, chosen);
+  const auto plan = EvalOp("moe_gather", {x, ids}, {{"experts", kExperts}});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const std::vector<int32_t> row_of = IntsOf(plan, 1);
+  for (const DType dtype : {DType::kF32, DType::kQ8_0, DType::kQ4_K}) {
+    const auto weight = [&](uint64_t seed) {
+      auto blocks = RandomBlocks(dtype, kExperts * kOut * kIn, seed, /*scale=*/0.5F);
+      EXPECT_TRUE(blocks.ok()) << blocks.status();
+      return Blocks(dtype, {kExperts, kOut, kIn}, *std::move(blocks));
+    };
+    const TestTensor gate = weight(1), up = weight(2);
+    const auto grouped = EvalOp("expert_matmul", {plan->at(0), gate, plan->at(2)});
+    const auto indexed = FloatsOf(EvalOp("indexed_expert_matmul", {x, gate, ids}));
+    EXPECT_EQ(indexed, Permuted(FloatsOf(grouped), row_of)) << Name(dtype);
+    EXPECT_EQ(FloatsOf(EvalOp("indexed_expert_matmul", {x, AsPieces(gate), ids})), indexed);
+    const Attributes gelu = {{"act", "gelu"}};
+    const auto glu = EvalOp("expert_glu", {plan->at(0), gate, up, plan->at(2)}, gelu);
+    EXPECT_EQ(FloatsOf(EvalOp("indexed_expert_glu", {x, gate, up, ids}, gelu)),
+              Permuted(FloatsOf(glu), row_of))
+        << Name(dtype);
+  }
+}
+
+TEST(IndexedExpertMatmul, RejectsIdsThatAreNoExperts) {
+  const TestTensor x = Floats({2, 2}, {1, 2, 3, 4});
+  const auto error = [&](const std::vector<int32_t>& ids) {
+    return ErrorOf(EvalOp("indexed_expert_matmul", {x, ExpertWeights(), Ints({2, 1}, ids)}));
+  };
+  EXPECT_EQ(error({0, 3}), "'indexed_expert_matmul': ids[1,0] is 3, expected 0 <= index < 3");
+  EXPECT_EQ(error({-1, 0}), "'indexed_expert_matmul': ids[0,0] is -1, expected 0 <= index < 3");
+}
+
+TEST(IndexedExperts, Infer) {
+  const char* op = "indexed_expert_matmul";
+  EXPECT_EQ(*InferOp(op, {"f32[t,256]", "q4_k[16,64,256]", "i32[t,8]"}), "f32[t*8,64]");
+  EXPECT_EQ(*InferOp(op, {"f32[t*8,256]", "q4_k[16,64,256]", "i32[t,8]", "f32[16,64]"}),
+            "f32[t*8,64]");
+  EXPECT_EQ(InferError(op, {"f32[t*4,256]", "q4_k[16,64,256]", "i32[t,8]"}),
+            "'indexed_expert_matmul': x is f32[t*4,256], expected f32[n,in] where n=t or n=t*8 "
+            "(t or t*k of ids)");
+  EXPECT_EQ(InferError(op, {"f32[t,256]", "q4_k[16,64,256]", "i32[t,8]", "f32[64]"}),
+            "'indexed_expert_matmul': bias is f32[64], expected f32[E,out]");
+  EXPECT_EQ(InferError(op, {"f32[t,4]", "f32[e,2,4]", "i32[t,8]"}),
+            "'indexed_expert_matmul': dimension E is e, expected a constant");
+  EXPECT_THAT(InferError(op, {"f32[t,4]", "f32[8,2,4]", "i32[t,s]"}),
+              HasSubstr("result out is f32[t*k,out], but dimension t times s"));
+  const Attributes silu = {{"act", "silu"}};
+  EXPECT_EQ(*InferOp("indexed_expert_glu",
+                     {"f32[t,256]", "q4_k[4,64,256]", "q6_k[4,64,256]", "i32[t,2]"}, silu),
+            "f32[t*2,64]");
+  EXPECT_EQ(InferError("indexed_expert_glu", {"f32[t*3,4]", "f32[4,8,4]", "f32[4,8,4]", "i32[t,2]"},
+                       silu),
+            "'indexed_expert_glu': x is f32[t*3,4], expected f32[n,in] where n=t or n=t*2 (t or "
+            "t*k of ids)");
+}
+
+TEST(IndexedExperts, CostCountsUsableExpertsOnly) {
+  const OpCost few =
+      CostOf("indexed_expert_matmul", {"f32[2,32]", "q8_0[10,4,32]", "i32[2,3]", "f32[10,4]"});
+  EXPECT_EQ(few.flops, 2 * 6 * 32 * 4 + 6 * 4);
+  EXPECT_EQ(few.bytes_read, 2 * 32 * 4 + 6 * (4 * 34) + 6 * 4 + 6 * 4 * 4);
+  EXPECT_EQ(few.bytes_written, 6 * 4 * 4);
+  const OpCost many = CostOf("indexed_expert_matmul", {"f32[9,32]", "q8_0[10,4,32]", "i32[9,3]"});
+  EXPECT_EQ(many.bytes_read, 9 * 32 * 4 + 10 * (4 * 34) + 27 * 4);
+  const OpCost glu =
+      CostOf("indexed_expert_glu", {"f32[2,4]", "f32[6,8,4]", "f32[6,8,4]", "i32[2,2]"},
+             {{"act", "silu"}});
+  EXPECT_EQ(glu.flops, 2 * (2 * 4 * 4 * 8) + 4 * 8 * (4 + 1));
+  EXPECT_EQ(glu.bytes_read, 2 * 4 * 4 + 2 * (4 * 8 * 4) * 4 + 4 * 4);
+  EXPECT_EQ(glu.bytes_written, 4 * 8 * 4);
+}
+
 // --- scaled_add -----------------------------------------------------------------------------
 
 TEST(ScaledAdd, SumsTheRowsOfEachToken) {
@@ -293,6 +398,15 @@ TEST(ScaledAdd, SumsTheRowsOfEachToken) {
   const TestTensor residual = Floats({2, 2}, {100, 200, 300, 400});
   EXPECT_THAT(FloatsOf(EvalOp("scaled_add", {rows, weights, row_of, residual})),
               ElementsAre(117, 228, 296.5F, 396));
+}
+
+TEST(ScaledAdd, TakesRowsInOrderWithoutAPlan) {
+  const TestTensor rows = Floats({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8});
+  const TestTensor weights = Floats({2, 2}, {1, 10, 0.5F, -1});
+  EXPECT_THAT(FloatsOf(EvalOp("scaled_add", {rows, weights})), ElementsAre(31, 42, -4.5F, -5));
+  const TestTensor residual = Floats({2, 2}, {100, 200, 300, 400});
+  EXPECT_THAT(FloatsOf(EvalOp("scaled_add", {rows, weights, LeftOut(), residual})),
+              ElementsAre(131, 242, 295.5F, 395));
 }
 
 TEST(ScaledAdd, UndoesTheGather) {
@@ -317,6 +431,9 @@ TEST(ScaledAdd, InfersAndCosts) {
             "'scaled_add': rows is f32[t*4,64], expected f32[t*k,d] where t*k=t*8");
   EXPECT_EQ(InferError("scaled_add", {"f32[t*8,64]", "f32[t,8]", "i32[t,8]", "f32[t,32]"}),
             "'scaled_add': residual is f32[t,32], expected f32[t,d] where d=64 (from rows)");
+  EXPECT_EQ(*InferOp("scaled_add", {"f32[t*8,64]", "f32[t,8]", "_", "f32[t,64]"}), "f32[t,64]");
+  EXPECT_EQ(InferError("scaled_add", {"f32[t*4,64]", "f32[t,8]"}),
+            "'scaled_add': rows is f32[t*4,64], expected f32[t*k,d] where t*k=t*8");
   const OpCost cost = CostOf("scaled_add", {"f32[6,4]", "f32[3,2]", "i32[3,2]"});
   EXPECT_EQ(cost.flops, 2 * 6 * 4);
   EXPECT_EQ(cost.bytes_read, (24 + 6 + 6) * 4);

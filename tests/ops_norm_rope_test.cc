@@ -1,4 +1,5 @@
-// rms_norm, rope and the rotation speeds behind it: numbers by hand, scaling, errors, cost.
+// rms_norm, rope, the rotation speeds behind it and the ops fused around them: numbers by hand,
+// scaling, errors, cost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +77,33 @@ TEST(RmsNorm, Cost) {
   EXPECT_EQ(cost.flops, 4 * 24);
   EXPECT_EQ(cost.bytes_read, (24 + 8) * 4);
   EXPECT_EQ(cost.bytes_written, 24 * 4);
+}
+
+// --- add_rms_norm ---------------------------------------------------------------------------
+
+TEST(AddRmsNorm, GivesTheSumAndItsNorm) {
+  const TestTensor a = Floats({1, 2}, {3, 2}), b = Floats({1, 2}, {-2, 5});
+  auto out = EvalOp("add_rms_norm", {a, b, Floats({2}, {3, -6})}, {{"eps", 11.0}});
+  EXPECT_THAT(FloatsOf(out, 0), ElementsAre(1, 7));
+  EXPECT_THAT(FloatsOf(out, 1), ElementsAre(FloatEq(0.5F), FloatEq(-7)));
+  out = EvalOp("add_rms_norm", {a, b}, {{"eps", 11.0}});
+  EXPECT_THAT(FloatsOf(out, 1), ElementsAre(FloatEq(1 / 6.0F), FloatEq(7 / 6.0F)));
+}
+
+TEST(AddRmsNorm, InfersAndCosts) {
+  const Attributes attrs = {{"eps", 1e-5}};
+  EXPECT_EQ(*InferOp("add_rms_norm", {"f32[t,8]", "f32[t,8]", "f32[8]"}, attrs),
+            "f32[t,8], f32[t,8]");
+  EXPECT_EQ(InferError("add_rms_norm", {"f32[t,8]", "f32[8]"}, attrs),
+            "'add_rms_norm': b is f32[8], expected f32[...,d] where ... = t (from a)");
+  EXPECT_EQ(InferError("add_rms_norm", {"f32[t,8]", "f32[t,4]"}, attrs),
+            "'add_rms_norm': b is f32[t,4], expected f32[...,d] where d=8 (from a)");
+  EXPECT_EQ(InferError("add_rms_norm", {"f32[t,8]", "f32[t,8]"}, {{"eps", 0.0}}),
+            "'add_rms_norm': attribute eps is 0.0, expected a finite number above 0");
+  const OpCost cost = CostOf("add_rms_norm", {"f32[3,8]", "f32[3,8]", "f32[8]"}, attrs);
+  EXPECT_EQ(cost.flops, 5 * 24);
+  EXPECT_EQ(cost.bytes_read, (2 * 24 + 8) * 4);
+  EXPECT_EQ(cost.bytes_written, 2 * 24 * 4);
 }
 
 // --- Rotation speeds ------------------------------------------------------------------------
@@ -304,7 +332,7 @@ TEST(Rope, RefusesBadAttributes) {
   };
   for (const int64_t dims : {int64_t{-2}, int64_t{0}, int64_t{7}, int64_t{10}}) {
     EXPECT_EQ(error("dims", dims), "'rope': attribute dims is " + std::to_string(dims) +
-                                       ", expected an even number in 2..8, the d of x");
+                                       ", expected an even number in 2..8, the size of a head");
   }
   for (const char* name : {"base", "factor", "attn_factor", "beta_fast", "beta_slow"}) {
     for (const double bad : {0.0, -1.0, std::numeric_limits<double>::infinity(),
@@ -329,6 +357,151 @@ TEST(Rope, Cost) {
   EXPECT_EQ(cost.flops, 6 * 3 * 2 * 2);
   EXPECT_EQ(cost.bytes_read, (3 * 2 * 8 + 3) * 4);
   EXPECT_EQ(cost.bytes_written, 3 * 2 * 8 * 4);
+}
+
+// --- qk_norm_rope, qk_norm_rope_append -------------------------------------------------------
+
+// Two tokens with two heads of q, one head of k and v; four dimensions.
+struct QkvCase {
+  TestTensor q = Floats({2, 2, 4}, {1, 2, 3, 4, -1, 0.5F, 2, 1, 0, 1, 0, -1, 4, 3, 2, 1});
+  TestTensor k = Floats({2, 1, 4}, {2, -2, 1, 1, 0.5F, 3, -1, 2});
+  TestTensor v = Floats({2, 1, 2}, {7, 8, 9, 10});
+  TestTensor positions = Ints({2}, {3, 11});
+  TestTensor q_norm = Floats({4}, {1, 2, 3, 4});
+  TestTensor k_norm = Floats({4}, {-1, 1, 0.5F, 2});
+  TestTensor freq_factors = Floats({2}, {2, 0.5F});
+};
+
+Attributes NormRopeAttrs(const char* style) {
+  return {{"style", style},     {"dims", 4},         {"base", 100.0},
+          {"eps", 0.25},        {"factor", 2.0},     {"scaling", "yarn"},
+          {"attn_factor", 0.5}, {"beta_fast", 20.0}, {"original_context", 64}};
+}
+
+// The heads normed, if there is a weight, and rotated: by rms_norm and rope.
+std::vector<float> NormedAndRotated(const QkvCase& c, TestTensor heads, const TestTensor& weight,
+                                    const TestTensor& freq_factors, Attributes attrs) {
+  attrs.Erase("eps");
+  if (!weight.pieces.empty()) {
+    const auto normed = EvalOp("rms_norm", {heads, weight}, {{"eps", 0.25}});
+    EXPECT_TRUE(normed.ok()) << normed.status();
+    heads = normed->at(0);
+  }
+  return FloatsOf(EvalOp("rope", {heads, c.positions, freq_factors}, attrs));
+}
+
+TEST(QkNormRope, IsRopeOfTheNorms) {
+  const QkvCase c;
+  for (const char* style : {"neox", "interleaved"}) {
+    const Attributes attrs = NormRopeAttrs(style);
+    for (const TestTensor& q_norm : {c.q_norm, LeftOut()}) {
+      for (const TestTensor& k_norm : {c.k_norm, LeftOut()}) {
+        for (const TestTensor& factors : {c.freq_factors, LeftOut()}) {
+          const auto out =
+              EvalOp("qk_norm_rope", {c.q, c.k, c.positions, q_norm, k_norm, factors}, attrs);
+          EXPECT_EQ(FloatsOf(out, 0), NormedAndRotated(c, c.q, q_norm, factors, attrs));
+          EXPECT_EQ(FloatsOf(out, 1), NormedAndRotated(c, c.k, k_norm, factors, attrs));
+        }
+      }
+    }
+  }
+}
+
+TEST(QkNormRope, Infers) {
+  const Attributes attrs = RopeAttrs("neox", 8);
+  EXPECT_EQ(*InferOp("qk_norm_rope", {"f32[t,4,8]", "f32[t,2,8]", "i32[t]", "_", "f32[8]"}, attrs),
+            "f32[t,4,8], f32[t,2,8]");
+  EXPECT_EQ(InferError("qk_norm_rope", {"f32[t,4,8]", "f32[t,2,4]", "i32[t]"}, attrs),
+            "'qk_norm_rope': k is f32[t,2,4], expected f32[t,Hkv,D] where D=8 (from q)");
+  EXPECT_EQ(InferError("qk_norm_rope", {"f32[t,4,8]", "f32[t,2,8]", "i32[t]", "f32[4]"}, attrs),
+            "'qk_norm_rope': q_norm is f32[4], expected f32[D] where D=8 (from q)");
+  EXPECT_EQ(
+      InferError("qk_norm_rope", {"f32[t,4,8]", "f32[t,2,8]", "i32[t]"}, RopeAttrs("neox", 10)),
+      "'qk_norm_rope': attribute dims is 10, expected an even number in 2..8, the size of a "
+      "head");
+  Attributes no_eps = attrs;
+  no_eps.Set("eps", 0.0);
+  EXPECT_EQ(InferError("qk_norm_rope", {"f32[t,4,8]", "f32[t,2,8]", "i32[t]"}, no_eps),
+            "'qk_norm_rope': attribute eps is 0.0, expected a finite number above 0");
+}
+
+TEST(QkNormRope, Cost) {
+  const OpCost cost = CostOf("qk_norm_rope", {"f32[3,2,8]", "f32[3,1,8]", "i32[3]", "f32[8]"},
+                             RopeAttrs("neox", 4));
+  EXPECT_EQ(cost.flops, 4 * 3 * 2 * 8 + 6 * 3 * (2 + 1) * 2);  // one norm, rotation of three heads
+  EXPECT_EQ(cost.bytes_read, (3 * (2 + 1) * 8 + 3 + 8) * 4);
+  EXPECT_EQ(cost.bytes_written, 3 * (2 + 1) * 8 * 4);
+}
+
+// Empty caches of two blocks with two slots each.
+TestTensor EmptyCache(int64_t width) {
+  return AsState(
+      Floats({2, 1, 2, width}, std::vector<float>(4 * static_cast<size_t>(width), -5.0F)));
+}
+
+TEST(QkNormRopeAppend, StoresTheRotatedKeysAndTheValues) {
+  const QkvCase c;
+  const TestTensor slots = Ints({2}, {3, 0});
+  for (const char* style : {"neox", "interleaved"}) {
+    const Attributes attrs = NormRopeAttrs(style);
+    for (const TestTensor& k_norm : {c.k_norm, LeftOut()}) {
+      const auto rotated =
+          EvalOp("qk_norm_rope", {c.q, c.k, c.positions, c.q_norm, k_norm, c.freq_factors}, attrs);
+      ASSERT_TRUE(rotated.ok()) << rotated.status();
+      const auto appended =
+          EvalOp("kv_append", {EmptyCache(4), EmptyCache(2), rotated->at(1), c.v, slots});
+      const auto out = EvalOp("qk_norm_rope_append",
+                              {EmptyCache(4), EmptyCache(2), c.q, c.k, c.v, c.positions, slots,
+                               c.q_norm, k_norm, c.freq_factors},
+                              attrs);
+      EXPECT_EQ(FloatsOf(out, 0), FloatsOf(rotated, 0));
+      EXPECT_EQ(FloatsOf(out, 1), FloatsOf(appended, 0));
+      EXPECT_THAT(FloatsOf(out, 2), ElementsAre(9, 10, -5, -5, -5, -5, 7, 8));
+    }
+  }
+}
+
+TEST(QkNormRopeAppend, RejectsSlotsOutsideTheCache) {
+  const QkvCase c;
+  EXPECT_EQ(
+      ErrorOf(EvalOp("qk_norm_rope_append",
+                     {EmptyCache(4), EmptyCache(2), c.q, c.k, c.v, c.positions, Ints({2}, {3, 4})},
+                     NormRopeAttrs("neox"))),
+      "'kv_append': slots[1] is 4, expected 0 <= index < 4");
+}
+
+TEST(QkNormRopeAppend, Infers) {
+  const std::vector<std::string> operands = {"state<f16[blocks,2,16,8]>",
+                                             "state<f32[blocks,2,16,4]>",
+                                             "f32[t,4,8]",
+                                             "f32[t,2,8]",
+                                             "f32[t,2,4]",
+                                             "i32[t]",
+                                             "i32[t]"};
+  const Attributes attrs = RopeAttrs("neox", 8);
+  EXPECT_EQ(*InferOp("qk_norm_rope_append", operands, attrs),
+            "f32[t,4,8], state<f16[blocks,2,16,8]>, state<f32[blocks,2,16,4]>");
+  const auto error = [&](size_t operand, const char* type) {
+    std::vector<std::string> changed = operands;
+    changed[operand] = type;
+    return InferError("qk_norm_rope_append", changed, attrs);
+  };
+  EXPECT_EQ(error(3, "f32[t,4,8]"),
+            "'qk_norm_rope_append': k is f32[t,4,8], expected f32[t,Hkv,D] where Hkv=2 (from "
+            "k_cache)");
+  EXPECT_THAT(error(0, "f16[blocks,2,16,8]"), HasSubstr("expected state<f32|f16|bf16"));
+  EXPECT_THAT(error(1, "state<f32[blocks,2,8,4]>"), HasSubstr("where block_size=16"));
+  EXPECT_THAT(error(6, "i32[7]"), HasSubstr("slots is i32[7], expected i32[t]"));
+}
+
+TEST(QkNormRopeAppend, CostCountsTheRowsOfTheCacheThatAreWritten) {
+  const OpCost cost = CostOf("qk_norm_rope_append",
+                             {"state<f16[9,1,16,8]>", "state<f32[9,1,16,4]>", "f32[3,2,8]",
+                              "f32[3,1,8]", "f32[3,1,4]", "i32[3]", "i32[3]", "_", "f32[8]"},
+                             RopeAttrs("neox", 4));
+  EXPECT_EQ(cost.flops, 4 * 3 * 8 + 6 * 3 * (2 + 1) * 2);
+  EXPECT_EQ(cost.bytes_read, (3 * 2 * 8 + 3 * 8 + 3 * 4 + 3 + 3 + 8) * 4);
+  EXPECT_EQ(cost.bytes_written, 3 * 2 * 8 * 4 + 3 * 8 * 2 + 3 * 4 * 4);
 }
 
 }  // namespace

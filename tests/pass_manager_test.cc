@@ -113,7 +113,13 @@ TEST(Fingerprint, SeesWhatPrintShows) {
   const uint64_t with_kernel = Fingerprint(graph);
   EXPECT_NE(with_kernel, before);
   graph.nodes()[1]->result()->set_mem(MemSpan{"act", 64, 32});
-  EXPECT_NE(Fingerprint(graph), with_kernel);
+  const uint64_t with_mem = Fingerprint(graph);
+  EXPECT_NE(with_mem, with_kernel);
+  graph.nodes()[1]->set_scratch(MemSpan{"act", 0, 32});
+  const uint64_t with_scratch = Fingerprint(graph);
+  EXPECT_NE(with_scratch, with_mem);
+  ASSERT_TRUE(graph.SetBound(graph.symbols()[0].name, 1).ok());
+  EXPECT_NE(Fingerprint(graph), with_scratch);
 }
 
 std::string Explanations(absl::string_view text) {
@@ -125,7 +131,7 @@ std::string Explanations(absl::string_view text) {
   return all;
 }
 
-TEST(FuseByExpansion, ExplainsNearMisses) {
+TEST(ApplyRewrite, ExplainsNearMisses) {
   const std::string head =
       "graph miss\nsymbol tokens <= 2\ninput %x : f32[tokens,4]\ninput %y : f32[tokens,4]\n"
       "weight @g : f32[4,4]\nweight @u : f32[4,4]\n"
@@ -134,17 +140,17 @@ TEST(FuseByExpansion, ExplainsNearMisses) {
       Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
                           "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
                           "%z = add(%h, %s) : f32[tokens,4]\noutput %z\n"),
-      HasSubstr("%h: not fused to glu: %s is also used by %z"));
+      HasSubstr("%h: not rewritten to glu: %s is also used by %z"));
   EXPECT_THAT(
       Explanations(head + "%u = matmul(%y, @u) : f32[tokens,4]\n"
                           "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
                           "output %h\n"),
-      HasSubstr("%h: not fused to glu: %u uses %y where another node uses %x"));
+      HasSubstr("%h: not rewritten to glu: %u uses %y where another node uses %x"));
   EXPECT_THAT(
       Explanations(head + "%u = matmul(%x, @u) : f32[tokens,4]\n"
                           "%s = silu(%g) : f32[tokens,4]\n%h = mul(%s, %u) : f32[tokens,4]\n"
                           "output %h\noutput %u\n"),
-      HasSubstr("%h: not fused to glu: %u is an output of the graph"));
+      HasSubstr("%h: not rewritten to glu: %u is an output of the graph"));
 }
 
 TEST(SelectKernels, ListsEveryRejection) {

@@ -2,7 +2,9 @@
 //
 //   // passes: canonicalise,fuse_gate_up        what to run
 //   // backend: cpu                             kernels to choose from; left out: none
-//   // range ids 0 7                            values of an i32 input; left out: 0
+//   // range ids 0 7                            values of an input; left out: what its users allow
+//   // bound tokens 1                           of the bucket that is compiled for
+//   // refused: %y: not rewritten to glu: ...   the explanations, where there are any
 //   <graph>
 //   ----
 //   <the graph expected>
@@ -24,7 +26,7 @@
 #include "graph/text.h"
 #include "passes/pipeline.h"
 #include "tests/support/paths.h"
-#include "tests/support/random_data.h"
+#include "tools/analysis/random_data.h"
 
 namespace sluice {
 namespace {
@@ -32,7 +34,9 @@ namespace {
 struct Case {
   std::vector<std::string> passes;
   bool on_cpu = false;
-  IntRanges ranges;
+  ValueRanges ranges;
+  SymbolValues bucket;
+  std::vector<std::string> refused;
   std::string input, expected;
 };
 
@@ -55,15 +59,21 @@ Case ParseCase(const std::string& content) {
     } else if (absl::ConsumePrefix(&line, "// range ")) {
       const std::vector<std::string> words = absl::StrSplit(line, ' ');
       result.ranges[words.at(0)] = {std::stoi(words.at(1)), std::stoi(words.at(2))};
+    } else if (absl::ConsumePrefix(&line, "// bound ")) {
+      const std::vector<std::string> words = absl::StrSplit(line, ' ');
+      result.bucket.Set(words.at(0), std::stoi(words.at(1)));
+    } else if (absl::ConsumePrefix(&line, "// refused: ")) {
+      result.refused.emplace_back(line);
     }
   }
   result.input = halves.first;
   return result;
 }
 
-absl::StatusOr<Graph> RunCase(const Case& test, Graph graph) {
+absl::StatusOr<Graph> RunCase(const Case& test, Graph graph, std::vector<std::string>* refused) {
   const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
-  CompileContext context;
+  CompileContext context{.bucket = test.bucket};
+  context.explain = [&](const std::string& what) { refused->push_back(what); };
   if (test.on_cpu) {
     context.caps = &cpu->caps();
     context.kernels = cpu->kernels();
@@ -85,13 +95,18 @@ TEST_P(PassGolden, TextAndNumbersAgree) {
   ASSERT_FALSE(test.passes.empty());
   absl::StatusOr<Graph> before = Parse(test.input, GetParam());
   ASSERT_TRUE(before.ok()) << before.status();
-  absl::StatusOr<Graph> after = RunCase(test, before->Clone());
+  std::vector<std::string> refused;
+  absl::StatusOr<Graph> after = RunCase(test, before->Clone(), &refused);
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(Print(*after), test.expected);
+  EXPECT_EQ(refused, test.refused);
   absl::StatusOr<Graph> reread = Parse(Print(*after));
   ASSERT_TRUE(reread.ok()) << reread.status();
   EXPECT_EQ(Print(*reread), Print(*after));
 
+  for (const SymbolDef& symbol : after->symbols()) {  // the same sizes for both
+    ASSERT_TRUE(before->SetBound(symbol.name, symbol.bound).ok());
+  }
   const std::unique_ptr<Backend> ref = MakeRefBackend();
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     auto data = RandomData::Make(*before, seed, test.ranges);

@@ -51,6 +51,10 @@ TEST(Proto, MirrorsTheGraph) {
   EXPECT_EQ(join.results(0).type().shape(0).symbol(), "tokens");
   EXPECT_EQ(message.nodes(1).kernel(), "cpu.pair");
   EXPECT_EQ(message.nodes(1).origin(), "some_pass");
+  EXPECT_EQ(message.nodes(1).scratch().bytes(), 64);
+  EXPECT_TRUE(message.nodes(1).once());
+  EXPECT_FALSE(message.nodes(0).once());
+  EXPECT_EQ(message.weights(0).layout(), "x8");
   const proto::Node& opts = message.nodes(3);
   EXPECT_EQ(opts.attributes_size(), 6);
   EXPECT_EQ(opts.attributes(0).name(), "b");

@@ -379,6 +379,63 @@ TEST_F(Verifier, V11ViewsAndUpdatesShareTheirPlace) {
               HasSubstr("%b: has 128 bytes at act+0x0, where %a still has"));
 }
 
+// %z may stand where %a was if %a's storage ends there, and is used by that node once.
+TEST_F(Verifier, V11ResultsTakeThePlaceOfDeadOperands) {
+  const auto error_with = [&](absl::string_view operands, absl::string_view place,
+                              absl::string_view later) {
+    return ErrorOf(absl::StrCat(
+        "%a = neg(%x) : f32[t,4] mem(act+0x0:128)\n%b = neg(%x) : f32[t,4] mem(act+0x80:128)\n",
+        "%z = over(", operands, ") : f32[t,4] mem(act+", place, ":128)\n", later));
+  };
+  EXPECT_EQ(error_with("%a, %b", "0x0", "%c = neg(%b) : f32[t,4]\n"), "");
+  EXPECT_THAT(error_with("%a, %b", "0x0", "%c = neg(%a) : f32[t,4]\n"),
+              HasSubstr("%z: has 128 bytes at act+0x0, where %a still has"));
+  EXPECT_THAT(error_with("%a, %b", "0x80", ""),  // not the operand that the op names
+              HasSubstr("%z: has 128 bytes at act+0x80, where %b still has"));
+  EXPECT_THAT(error_with("%a, %a", "0x0", ""), HasSubstr("where %a still has"));
+  EXPECT_THAT(error_with("%a, %b", "0x40", ""), HasSubstr("rule V11 "));
+  // The place is taken over: nobody else may have it while %z lives.
+  EXPECT_THAT(error_with("%a, %b", "0x0",
+                         "%c = neg(%b) : f32[t,4] mem(act+0x0:128)\n%d = neg(%z) : f32[t,4]\n"),
+              HasSubstr("%c: has 128 bytes at act+0x0, where %z still has"));
+}
+
+TEST_F(Verifier, V11ScratchLivesWhileItsNodeRuns) {
+  const auto error_with = [&](absl::string_view scratch) {
+    return ErrorOf(absl::StrCat("%a = neg(%x) : f32[t,4] mem(act+0x0:128)\n",
+                                "%b = neg(%a) : f32[t,4] mem(act+0x80:128) scratch(", scratch,
+                                ")\n%c = neg(%b) : f32[t,4] mem(act+0x100:128)\n"));
+  };
+  EXPECT_EQ(error_with("act+0x100:64"), "");                       // where %c will be
+  EXPECT_THAT(error_with("act+0x0:64"), HasSubstr("rule V11 "));   // the operand
+  EXPECT_THAT(error_with("act+0xc0:64"), HasSubstr("rule V11 "));  // the result
+  EXPECT_THAT(error_with("act+0x7fffffffffffffff:64"), EndsWith("expected a range from 0 on"));
+}
+
+TEST_F(Verifier, V11ConstantsStay) {
+  constexpr char kText[] =
+      "weight @w : f32[t,4]\n"
+      "%a = neg(%x) : f32[t,4] mem(act+0x0:128)\n"
+      "%k = neg(@w) : f32[t,4] mem(act+0x0:128)";
+  EXPECT_EQ(ErrorOf(absl::StrCat(kText, "\n")), "");
+  EXPECT_THAT(ErrorOf(absl::StrCat(kText, " once\n")),
+              HasSubstr("%a: has 128 bytes at act+0x0, where %k still has"));
+}
+
+TEST_F(Verifier, V13WhatRunsOnceDependsOnWeights) {
+  EXPECT_EQ(ErrorOf("weight @w : f32[4]\n"
+                    "%a = neg(@w) : f32[4] once\n%b = over(%a, @w) : f32[4] once\n"),
+            "");
+  EXPECT_THAT(ErrorOf("%a = neg(%x) : f32[t,4] once\n"),
+              EndsWith("runs once but reads %x, expected a weight or the result of a node that "
+                       "runs once"));
+  EXPECT_THAT(ErrorOf("weight @w : f32[4]\n"
+                      "%a = neg(@w) : f32[4]\n%b = neg(%a) : f32[4] once\n"),
+              HasSubstr("rule V13 "));
+  Find("%a")->set_layout("x8");
+  EXPECT_THAT(ErrorOf(graph_), EndsWith("%a: has a layout, expected one of weights only"));
+}
+
 TEST_F(Verifier, V12TextsAreUtf8) {
   for (const std::string bad :
        {"\x80", "\xC0\x80", "\xC3", "\xC3(", "\xE0\x9F\x80", "\xED\xA0\x80", "\xE4\xB8",
@@ -391,17 +448,17 @@ TEST_F(Verifier, V12TextsAreUtf8) {
     EXPECT_EQ(ErrorOf(Graph(good, &ToyOps())), "") << testing::PrintToString(good);
   }
   NodeOf("%a")->set_kernel("\xFF");
-  EXPECT_THAT(ErrorOf(graph_), EndsWith("its kernel or pass is no UTF-8"));
+  EXPECT_THAT(ErrorOf(graph_), EndsWith("its kernel, pass or scratch is no UTF-8"));
   NodeOf("%a")->set_kernel("");
   NodeOf("%a")->set_origin("\xFF");
-  EXPECT_THAT(ErrorOf(graph_), EndsWith("its kernel or pass is no UTF-8"));
+  EXPECT_THAT(ErrorOf(graph_), EndsWith("its kernel, pass or scratch is no UTF-8"));
   NodeOf("%a")->set_origin("");
   graph_.SetAttr(NodeOf("%o"), "s", std::string("\xFF"));
   EXPECT_THAT(ErrorOf(graph_), EndsWith("attribute 's' is no UTF-8"));
   graph_.SetAttr(NodeOf("%o"), "s", std::string("\xC3\xA9"));
   EXPECT_EQ(ErrorOf(graph_), "");
   Find("%a")->set_mem(MemSpan{"\xFF", 0, 128});
-  EXPECT_THAT(ErrorOf(graph_), EndsWith("its memory region is no UTF-8"));
+  EXPECT_THAT(ErrorOf(graph_), EndsWith("its memory region or layout is no UTF-8"));
 }
 
 TEST_F(Verifier, V12AttributesCanBeWritten) {

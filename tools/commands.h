@@ -8,12 +8,22 @@
 
 namespace sluice::tools {
 
+// A negative outcome that stdout has already told: exit code 1 without a line on stderr.
+inline absl::Status Told() { return absl::Status(absl::StatusCode::kFailedPrecondition, ""); }
+
 void AddBench(CLI::App& app, absl::Status* status);
+void AddDiff(CLI::App& app, absl::Status* status);
 void AddDump(CLI::App& app, absl::Status* status);
+void AddInspect(CLI::App& app, absl::Status* status);
 void AddLogits(CLI::App& app, absl::Status* status);
+void AddMakeModel(CLI::App& app, absl::Status* status);
 void AddOps(CLI::App& app, absl::Status* status);
 void AddOpt(CLI::App& app, absl::Status* status);
+void AddProfile(CLI::App& app, absl::Status* status);
+void AddReduce(CLI::App& app, absl::Status* status);
+void AddPasses(CLI::App& app, absl::Status* status);
 void AddRun(CLI::App& app, absl::Status* status);
 void AddTokenize(CLI::App& app, absl::Status* status);
+void AddVerify(CLI::App& app, absl::Status* status);
 
 }  // namespace sluice::tools

@@ -9,6 +9,8 @@
 #include "tools/commands.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"
+#include "tools/views/page.h"
+#include "tools/views/page_data.h"
 
 namespace sluice::tools {
 namespace {
@@ -17,27 +19,63 @@ struct DumpOptions {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
-  std::string after, before, format = "text";
+  std::string after, before, trace, format = "text";
   bool final = false;
   int64_t tokens = 512;
   int64_t context = 0;
   std::vector<std::string> disabled;
 };
 
-absl::Status Dump(const DumpOptions& options) {
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
+absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
   DecoderOptions decoder;
   SLUICE_RETURN_IF_ERROR(options.cache.Apply(&decoder));
   decoder.max_tokens = options.tokens;
   decoder.context = options.context;
-  SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));
+  return model.BuildGraph(decoder);
+}
+
+PassOptions Passes(const DumpOptions& options) {
+  return {.disabled = options.disabled, .stop_before = options.before, .stop_after = options.after};
+}
+
+// The graph at one stage.
+absl::StatusOr<std::string> OneStage(const DumpOptions& options, Graph graph) {
   if (options.final || !options.after.empty() || !options.before.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-    const PassOptions passes{
-        .disabled = options.disabled, .stop_before = options.before, .stop_after = options.after};
-    SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
+    SLUICE_RETURN_IF_ERROR(Optimize(*backend, Passes(options), &graph));
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
+  return Format(graph, options.format);
+}
+
+// A page with every stage up to the one that was asked for.
+absl::StatusOr<std::string> AllStages(const DumpOptions& options, Graph graph) {
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
+  const CompileContext context{
+      .caps = &backend->caps(), .kernels = backend->kernels(), .explain = {}};
+  const std::string& path = options.model.path;
+  PageData page(path.empty() ? "embedded model" : path.substr(path.rfind('/') + 1), context);
+  if (!options.trace.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.trace));
+    SLUICE_ASSIGN_OR_RETURN(NodeTimes times, ReadTrace(content, options.trace));
+    page.SetTimes(std::move(times));
+  }
+  PassOptions passes = Passes(options);
+  passes.after_each = [&page](absl::string_view pass, const Graph& stage) {
+    page.AddStage(pass, stage);
+  };
+  SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
+  return HtmlPage(page.Json());
+}
+
+absl::Status Dump(const DumpOptions& options) {
+  if (!options.trace.empty() && options.format != "html") {
+    return absl::InvalidArgumentError("--trace needs --format html");
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, Build(options, *model));
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, options.format == "html"
+                                                      ? AllStages(options, std::move(graph))
+                                                      : OneStage(options, std::move(graph)));
   PrintWarnings(*model);
   std::cout << text;
   return absl::OkStatus();
@@ -62,9 +100,13 @@ void AddDump(CLI::App& app, absl::Status* status) {
   command->add_option("-c,--ctx-size", options->context, "context in tokens; 0: the model's own")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
-      ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
+  command->add_option("--format", options->format, kFormatHelp)
+      ->check(CLI::IsMember(FormatNames()))
       ->capture_default_str();
+  command
+      ->add_option("--trace", options->trace,
+                   "measured times for the html page, from sluice profile")
+      ->option_text("FILE");
   options->backend.Declare(command);
   options->cache.Declare(command);
   std::string passes = "Passes, in order:";

@@ -9,6 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
+#include "tools/views/dot.h"
+#include "tools/views/graphviz.h"
+#include "tools/views/page.h"
+#include "tools/views/page_data.h"
 
 namespace sluice::tools {
 namespace {
@@ -30,10 +34,24 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
+std::string PageOf(const Graph& graph) {
+  const CompileContext any_target;
+  PageData page(graph.name(), any_target);
+  page.AddStage("graph", graph);
+  return HtmlPage(page.Json());
+}
+
 }  // namespace
+
+std::vector<std::string> FormatNames() {
+  return {"text", "textproto", "json", "proto", "dot", "svg", "html"};
+}
 
 absl::StatusOr<std::string> Format(const Graph& graph, const std::string& format) {
   if (format == "text") return Print(graph);
+  if (format == "dot") return ToDot(graph);
+  if (format == "svg") return DotToSvg(ToDot(graph));
+  if (format == "html") return PageOf(graph);
   const proto::Graph message = ToProto(graph);
   std::string out;
   bool done = false;

@@ -2,13 +2,20 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "graph/graph.h"
 
 namespace sluice::tools {
 
-// "text", "textproto", "json" or "proto" (binary).
+inline constexpr char kFormatHelp[] =
+    "text, textproto, json, proto (binary), dot, svg (with Graphviz), html (all passes)";
+// The names that Format knows, for checks of options.
+std::vector<std::string> FormatNames();
+
+// `format` is one of FormatNames(). "html" is a page with this stage only. Errors: those of
+// Graphviz for "svg".
 absl::StatusOr<std::string> Format(const Graph& graph, const std::string& format);
 
 // Reads text, text proto, JSON or binary proto, told apart by content. `source` is for messages.

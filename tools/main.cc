@@ -66,11 +66,18 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   absl::Status status;
   AddRun(app, &status);
+  AddDiff(app, &status);
   AddDump(app, &status);
   AddOpt(app, &status);
+  AddPasses(app, &status);
   AddLogits(app, &status);
   AddTokenize(app, &status);
   AddBench(app, &status);
+  AddInspect(app, &status);
+  AddProfile(app, &status);
+  AddVerify(app, &status);
+  AddReduce(app, &status);
+  AddMakeModel(app, &status);
   AddOps(app, &status);
   try {
     app.parse(Arguments(argc, argv));
@@ -81,6 +88,6 @@ int main(int argc, char** argv) {
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");
   if (status.ok()) return 0;
-  std::cerr << "sluice: " << status.message() << "\n";
+  if (!status.message().empty()) std::cerr << "sluice: " << status.message() << "\n";
   return kFailed;
 }

@@ -55,6 +55,10 @@ std::string Reference(const OpDef& op) {
       absl::StrAppend(&text, "; in the storage of ",
                       op.operands[static_cast<size_t>(r.aliases)].name);
     }
+    if (r.in_place >= 0) {
+      absl::StrAppend(&text, "; may take the place of ",
+                      op.operands[static_cast<size_t>(r.in_place)].name);
+    }
     text += "\n";
   }
   if (!op.expands_to.empty()) {

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <memory>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -18,6 +19,7 @@ namespace {
 struct OptOptions {
   BackendOptions backend;
   std::string file, passes, format = "text";
+  std::vector<std::string> bounds, explained;
   bool time = false;
 };
 
@@ -36,14 +38,32 @@ absl::StatusOr<std::vector<Pass>> ChosenPasses(const std::string& list) {
   return passes;
 }
 
+// "tokens=1"
+absl::StatusOr<SymbolValues> ParseBounds(const std::vector<std::string>& texts) {
+  SymbolValues bounds;
+  for (const std::string& text : texts) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+    int64_t bound = 0;
+    if (!absl::SimpleAtoi(parts.second, &bound) || bound < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bound: '", text, "', expected SYMBOL=N with N of at least 1"));
+    }
+    bounds.Set(parts.first, bound);
+  }
+  return bounds;
+}
+
 absl::Status Opt(const OptOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Pass> passes, ChosenPasses(options.passes));
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.file));
   SLUICE_ASSIGN_OR_RETURN(Graph graph, ReadGraph(content, options.file));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-  CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  PassOptions settings;
+  SLUICE_ASSIGN_OR_RETURN(settings.bucket, ParseBounds(options.bounds));
+  SLUICE_ASSIGN_OR_RETURN(settings.explain, ExplainTo(std::cerr, options.explained));
   std::vector<PassReport> report;
-  SLUICE_RETURN_IF_ERROR(RunPasses(passes, context, {}, &graph, &report));
+  SLUICE_RETURN_IF_ERROR(RunPasses(passes, context, settings, &graph, &report));
   SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
   std::cout << text;
   if (!options.time) return absl::OkStatus();
@@ -68,6 +88,9 @@ void AddOpt(CLI::App& app, absl::Status* status) {
   command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
       ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
       ->capture_default_str();
+  command->add_option("--bound", options->bounds,
+                      "tokens=1: the bucket that specialise makes the graph for; may be repeated");
+  DeclareExplain(command, &options->explained);
   command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
   options->backend.Declare(command);
   command->callback([options, status] { *status = Opt(*options); });

@@ -13,6 +13,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
+#include "passes/pipeline.h"
 
 namespace sluice::tools {
 
@@ -75,6 +76,28 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1).status());
   PrintWarnings(*loaded.model);
   return loaded;
+}
+
+void DeclareExplain(CLI::App* command, std::vector<std::string>* passes) {
+  command->add_option("--explain", *passes,
+                      "say on stderr what this pass nearly did and why not; all: every pass");
+}
+
+absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(
+    std::ostream& out, const std::vector<std::string>& passes) {
+  for (const std::string& name : passes) {
+    if (name != "all" && FindPass(name) == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--explain: unknown pass '", name, "'; `sluice dump --help` lists them"));
+    }
+  }
+  if (passes.empty()) return nullptr;
+  return [&out, passes](absl::string_view pass, const std::string& what) {
+    const bool is_asked = std::any_of(passes.begin(), passes.end(), [&](const std::string& name) {
+      return name == "all" || name == pass;
+    });
+    if (is_asked) out << pass << ": " << what << "\n";
+  };
 }
 
 absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text) {

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,12 @@ struct SessionSetup {
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);
+
+// --explain PASS, which may be repeated; "all" for every pass.
+void DeclareExplain(CLI::App* command, std::vector<std::string>* passes);
+// For PassOptions::explain: prints what those passes explain. Errors: an unknown pass.
+absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(
+    std::ostream& out, const std::vector<std::string>& passes);
 
 // "1,2,3"; errors name the part that is no number.
 absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text);

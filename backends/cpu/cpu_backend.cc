@@ -29,6 +29,7 @@ struct Instruction {
   std::unique_ptr<Step> step;  // null for a view, whose bytes are in place already
   std::vector<int> operands;   // -1: left out
   std::vector<int> results;
+  std::byte* scratch = nullptr;
 };
 
 class CpuExecutable : public Executable {
@@ -44,7 +45,8 @@ class CpuExecutable : public Executable {
     for (const auto& node : graph_.nodes()) {
       SLUICE_RETURN_IF_ERROR(Lower(*node, bounds, kernels, caps));
     }
-    return AllocateArena();
+    SLUICE_RETURN_IF_ERROR(AllocateArena());
+    return RunConstants();
   }
 
   const Graph& graph() const override { return graph_; }
@@ -60,6 +62,7 @@ class CpuExecutable : public Executable {
       views_[IndexOf(graph_.states()[i].get())].data = args.states[i]->host();
     }
     for (Instruction& instruction : program_) {
+      if (instruction.node->once()) continue;
       SLUICE_RETURN_IF_ERROR(RunOne(instruction, args.observer));
     }
     return absl::OkStatus();
@@ -112,7 +115,13 @@ class CpuExecutable : public Executable {
       absl::StatusOr<std::unique_ptr<Step>> step = kernel->lower(context);
       if (!step.ok()) return AtNode(node, step.status());
       instruction.step = *std::move(step);
-      memory_.scratch = std::max(memory_.scratch, instruction.step->scratch_bytes());
+      const int64_t planned = node.scratch().has_value() ? node.scratch()->bytes : 0;
+      if (instruction.step->scratch_bytes() > planned) {
+        return AtNode(
+            node, absl::InvalidArgumentError(absl::StrCat(
+                      "its kernel needs ", instruction.step->scratch_bytes(),
+                      " bytes of scratch memory, the plan has ", planned, "; run plan_memory")));
+      }
     }
     program_.push_back(std::move(instruction));
     return absl::OkStatus();
@@ -120,20 +129,55 @@ class CpuExecutable : public Executable {
 
   absl::Status AllocateArena() {
     for (const Value* value : values_) {
+      const bool is_view = value->producer() != nullptr && value->producer()->op().is_view;
       if (value->kind() != Value::Kind::kResult || value->type().is_state) continue;
-      if (!value->mem().has_value()) {
+      if (!value->mem().has_value() && !is_view) {
         return absl::InvalidArgumentError(
             absl::StrCat(value->ref(), " has no place in memory; run plan_memory"));
       }
-      memory_.activations =
-          std::max(memory_.activations, value->mem()->offset + value->mem()->bytes);
+      SLUICE_RETURN_IF_ERROR(Reserve(*value, value->mem()));
     }
-    SLUICE_ASSIGN_OR_RETURN(arena_, HostBuffer::Create(memory_.activations));
-    SLUICE_ASSIGN_OR_RETURN(scratch_, HostBuffer::Create(memory_.scratch));
-    for (size_t i = 0; i < values_.size(); ++i) {
-      if (values_[i]->mem().has_value()) {
-        views_[i].data = arena_->host() + values_[i]->mem()->offset;
+    for (const auto& node : graph_.nodes()) {
+      SLUICE_RETURN_IF_ERROR(Reserve(*node->result(), node->scratch()));
+    }
+    SLUICE_ASSIGN_OR_RETURN(arena_, HostBuffer::Create(memory_.arena));
+    SLUICE_ASSIGN_OR_RETURN(constants_, HostBuffer::Create(memory_.constants));
+    for (size_t i = 0; i < values_.size(); ++i)
+      views_[i].data = Place(values_[i]->mem(), views_[i].data);
+    for (Instruction& instruction : program_) {
+      instruction.scratch = Place(instruction.node->scratch(), nullptr);
+    }
+    return absl::OkStatus();
+  }
+
+  // Makes the span's region large enough.
+  absl::Status Reserve(const Value& value, const std::optional<MemSpan>& span) {
+    if (!span.has_value()) return absl::OkStatus();
+    if (span->region != "act" && span->region != "const") {
+      return absl::InvalidArgumentError(
+          absl::StrCat(value.ref(), " is placed in '", span->region,
+                       "', which the cpu backend does not have; expected act or const"));
+    }
+    int64_t& end = span->region == "act" ? memory_.arena : memory_.constants;
+    end = std::max(end, span->offset + span->bytes);
+    return absl::OkStatus();
+  }
+
+  std::byte* Place(const std::optional<MemSpan>& span, std::byte* otherwise) const {
+    if (!span.has_value()) return otherwise;
+    return (span->region == "act" ? arena_ : constants_)->host() + span->offset;
+  }
+
+  absl::Status RunConstants() {
+    for (const Instruction& instruction : program_) {
+      if (!instruction.node->once()) continue;
+      for (int index : instruction.results) {
+        const auto i = static_cast<size_t>(index);
+        SLUICE_ASSIGN_OR_RETURN(const TensorView view, ViewOf(values_[i]->type(), {}));
+        views_[i].dtype = view.dtype;
+        views_[i].dims = view.dims;
       }
+      SLUICE_RETURN_IF_ERROR(RunOne(instruction, nullptr));
     }
     return absl::OkStatus();
   }
@@ -150,7 +194,7 @@ class CpuExecutable : public Executable {
     return absl::OkStatus();
   }
 
-  absl::Status RunOne(Instruction& instruction, RunObserver* observer) {
+  absl::Status RunOne(const Instruction& instruction, RunObserver* observer) {
     operands_.clear();
     results_.clear();
     for (int index : instruction.operands) {
@@ -160,14 +204,13 @@ class CpuExecutable : public Executable {
       TensorView& view = views_[static_cast<size_t>(instruction.results[i])];
       const int aliased = instruction.node->op().results[i].aliases;
       if (aliased >= 0) view.data = operands_[static_cast<size_t>(aliased)].data;
-      // A view of an input has no place of its own in the arena.
       if (instruction.step == nullptr) view.data = operands_[0].data;
       results_.push_back(view);
     }
     const auto start = observer ? Clock::now() : Clock::time_point();
     if (instruction.step != nullptr) {
       absl::Status status =
-          instruction.step->Run({operands_, results_, threads_, scratch_->host()});
+          instruction.step->Run({operands_, results_, threads_, instruction.scratch});
       if (!status.ok()) return AtNode(*instruction.node, status);
     }
     if (observer != nullptr) {
@@ -188,7 +231,7 @@ class CpuExecutable : public Executable {
   std::vector<const Value*> values_;
   std::vector<TensorView> views_;
   std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
-  std::unique_ptr<HostBuffer> arena_, scratch_;
+  std::unique_ptr<HostBuffer> arena_, constants_;
   SymbolValues sizes_;
   std::vector<TensorView> operands_, results_;  // of the running step
 };
@@ -201,6 +244,16 @@ std::vector<CpuKernel> AllKernels() {
   cpu::AddAttentionKernels(&kernels);
   cpu::AddElementwiseKernels(&kernels);
   cpu::AddLayoutKernels(&kernels);
+  for (CpuKernel& kernel : kernels) {
+    kernel.record.scratch = [lower = kernel.lower](
+                                const Node& node, const SymbolValues& bounds,
+                                const proto::DeviceCaps& caps) -> absl::StatusOr<int64_t> {
+      const auto types = node.OperandTypes();
+      SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Step> step,
+                              lower({node, bounds, caps, {node.op(), types, node.attrs()}}));
+      return step->scratch_bytes();
+    };
+  }
   return kernels;
 }
 

@@ -22,6 +22,14 @@ struct StepArgs {
   absl::Span<const TensorView> results;
   const Threads& threads;
   std::byte* scratch;
+
+  // The data of an operand that may be left out; nullptr if it is.
+  const float* F32OrNull(size_t operand) const {
+    return operand < operands.size() ? operands[operand].f32() : nullptr;
+  }
+  const int32_t* I32OrNull(size_t operand) const {
+    return operand < operands.size() ? operands[operand].i32() : nullptr;
+  }
 };
 
 // A node, lowered. Made once when the graph is compiled: tables, primitives and sizes that do not

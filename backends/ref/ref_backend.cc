@@ -30,6 +30,9 @@ class RefExecutable : public Executable {
       SLUICE_ASSIGN_OR_RETURN(views_[weight], BindWeight(*weight, weights, &slices_[i]));
       memory_.weights += views_[weight].bytes();
     }
+    for (const auto& node : graph_.nodes()) {
+      if (node->once()) SLUICE_RETURN_IF_ERROR(RunNode(*node, {}, &constants_));
+    }
     return absl::OkStatus();
   }
 
@@ -48,7 +51,8 @@ class RefExecutable : public Executable {
       views_[state].data = args.states[i]->host();
     }
     for (const auto& node : graph_.nodes()) {
-      SLUICE_RETURN_IF_ERROR(RunNode(*node, args));
+      if (node->once()) continue;
+      SLUICE_RETURN_IF_ERROR(RunNode(*node, args, &buffers_));
     }
     return absl::OkStatus();
   }
@@ -56,7 +60,9 @@ class RefExecutable : public Executable {
   TensorView output(size_t i) const override { return views_.at(graph_.outputs()[i]); }
 
  private:
-  absl::Status RunNode(const Node& node, const RunArgs& args) {
+  using Buffers = std::vector<std::unique_ptr<HostBuffer>>;
+
+  absl::Status RunNode(const Node& node, const RunArgs& args, Buffers* buffers) {
     std::vector<TensorView> operands, results;
     for (const Value* value : node.operands()) {
       operands.push_back(value != nullptr ? views_.at(value) : TensorView{});
@@ -70,8 +76,8 @@ class RefExecutable : public Executable {
       } else {
         SLUICE_ASSIGN_OR_RETURN(view, ViewOf(result->type(), args.symbols));
         SLUICE_ASSIGN_OR_RETURN(auto buffer, HostBuffer::Create(view.bytes()));
-        buffers_.push_back(std::move(buffer));
-        view.data = buffers_.back()->host();
+        buffers->push_back(std::move(buffer));
+        view.data = buffers->back()->host();
       }
       results.push_back(view);
     }
@@ -107,7 +113,8 @@ class RefExecutable : public Executable {
   MemoryUse memory_;
   std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
   absl::flat_hash_map<const Value*, TensorView> views_;
-  std::vector<std::unique_ptr<HostBuffer>> buffers_;  // of the current run
+  Buffers buffers_;    // of the current run
+  Buffers constants_;  // results of nodes that run once
 };
 
 class RefBackend : public Backend {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/formats/quantize.h"
+#include "graph/ops/kv_cache.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -28,9 +29,6 @@ constexpr size_t kSeqIds = 4;
 constexpr size_t kBlockTables = 5;
 constexpr size_t kContextLens = 6;
 
-constexpr char kKCacheDoc[] = "state<f32|f16|bf16[blocks,Hkv,block_size,D]>";
-constexpr char kVCacheDoc[] = "state<f32|f16|bf16[blocks,Hkv,block_size,Dv]>, its dtype its own";
-
 // One layer's cache of keys or values, [blocks,Hkv,block_size,width].
 struct CacheShape {
   explicit CacheShape(const TensorView& view)
@@ -42,14 +40,6 @@ struct CacheShape {
 
   int64_t blocks, heads, block_size;
 };
-
-// Only the number of blocks may vary from run to run.
-absl::Status CheckCacheDims(const OpCall& call, const DimBindings& dims) {
-  for (const char* name : {"Hkv", "block_size", "D", "Dv"}) {
-    SLUICE_RETURN_IF_ERROR(ConstantDim(call, dims, name).status());
-  }
-  return absl::OkStatus();
-}
 
 // --- kv_append ------------------------------------------------------------------------------
 
@@ -107,7 +97,7 @@ OpDef KvAppend() {
                    {"v_cache", kVCacheDoc},
                    {"k", "f32[t,Hkv,D]"},
                    {"v", "f32[t,Hkv,Dv]"},
-                   {"slots", "i32[t], block * block_size + offset within the block"}},
+                   {"slots", kSlotsDoc}},
       .results = {{"k_cache", kKCacheDoc, /*aliases=*/kAppendKCache},
                   {"v_cache", kVCacheDoc, /*aliases=*/kAppendVCache}},
       .attrs = {},
@@ -314,6 +304,13 @@ OpDef Attention() {
 }
 
 }  // namespace
+
+absl::Status CheckCacheDims(const OpCall& call, const DimBindings& dims) {
+  for (const char* name : {"Hkv", "block_size", "D", "Dv"}) {
+    SLUICE_RETURN_IF_ERROR(ConstantDim(call, dims, name).status());
+  }
+  return absl::OkStatus();
+}
 
 absl::Status RegisterAttentionOps(OpRegistry& registry) {
   for (OpDef (*op)() : {KvAppend, Attention}) SLUICE_RETURN_IF_ERROR(registry.Register(op()));

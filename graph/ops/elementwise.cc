@@ -64,7 +64,7 @@ OpDef Binary(std::string name, std::string doc, absl::Status (*eval)(const EvalC
       .family = "elementwise",
       .doc = std::move(doc),
       .operands = {{"a", "f32[...]"}, {"b", "f32[*], the shape of a or its last dimensions"}},
-      .results = {{"out", "f32[...]"}},
+      .results = {{.name = "out", .doc = "f32[...]", .in_place = 0}},
       .attrs = {},
       .infer = InferBinary,
       .eval = eval,
@@ -85,7 +85,7 @@ OpDef Unary(std::string name, std::string doc, absl::Status (*eval)(const EvalCo
       .family = "elementwise",
       .doc = std::move(doc),
       .operands = {{"x", "f32[...]"}},
-      .results = {{"out", "f32[...]"}},
+      .results = {{.name = "out", .doc = "f32[...]", .in_place = 0}},
       .attrs = {},
       .infer = InferFromDocs,
       .eval = eval,
@@ -167,7 +167,7 @@ OpDef Softmax() {
                    "out[...,j] = exp(x[...,j] - max) / sum_i exp(x[...,i] - max).",
                    EvalSoftmax);
   op.operands = {{"x", "f32[...,d]"}};
-  op.results = {{"out", "f32[...,d]"}};
+  op.results = {{.name = "out", .doc = "f32[...,d]", .in_place = 0}};
   op.cost = PerElementCost<4>;  // subtract, exp, sum, divide
   return op;
 }

@@ -195,12 +195,67 @@ OpDef MoeGather() {
   };
 }
 
-// --- expert_matmul, expert_glu ---------------------------------------------------------------
+// --- Products with the weights of experts ----------------------------------------------------
 
+// expert_matmul, indexed_expert_matmul
 constexpr size_t kRows = 0;
 constexpr size_t kWeight = 1;
 constexpr size_t kOffsets = 2;
+constexpr size_t kIds = 2;
 constexpr size_t kBias = 3;
+// expert_glu, indexed_expert_glu
+constexpr size_t kGate = 1;
+constexpr size_t kUp = 2;
+
+// Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
+double UsedExpertBytes(const TensorView& weight, int64_t rows) {
+  const int64_t experts = weight.dim(0);
+  return static_cast<double>(weight.bytes() / experts * std::min(experts, rows));
+}
+
+// Multiply-adds of each of `rows` with one expert's matrix, counted as two operations each.
+double ExpertFlops(int64_t rows, const TensorView& weight) {
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(weight.dim(1)) *
+         static_cast<double>(weight.dim(2));
+}
+
+// StreamingCost, except that operands [E,...] count with the experts that can be used. There is one
+// row of the result for each (token, slot).
+OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
+                  double flops) {
+  OpCost cost = StreamingCost(context, flops);
+  for (size_t i : expert_operands) {
+    if (!context.call.Has(i)) continue;
+    const TensorView& view = context.operands[i];
+    cost.bytes_read +=
+        UsedExpertBytes(view, context.results[0].rows()) - static_cast<double>(view.bytes());
+  }
+  return cost;
+}
+
+// Cost of expert_matmul and indexed_expert_matmul.
+OpCost ExpertMatmulCost(const CostContext& context) {
+  const TensorView& out = context.results[0];
+  const double bias_flops = context.call.Has(kBias) ? static_cast<double>(out.elements()) : 0;
+  return ExpertCost(context, {kWeight, kBias},
+                    ExpertFlops(out.rows(), context.operands[kWeight]) + bias_flops);
+}
+
+// Cost of expert_glu and indexed_expert_glu.
+OpCost ExpertGluCost(const CostContext& context) {
+  const TensorView& out = context.results[0];
+  return ExpertCost(context, {kGate, kUp},
+                    ExpertFlops(out.rows(), context.operands[kGate]) +
+                        ExpertFlops(out.rows(), context.operands[kUp]) +
+                        (kActivationFlops + 1) * static_cast<double>(out.elements()));
+}
+
+std::vector<AttrDef> ExpertGluAttrs() {
+  return {
+      {"act", AttrKind::kString, "op that is applied to the gate", std::nullopt, {"silu", "gelu"}}};
+}
+
+// --- expert_matmul, expert_glu ---------------------------------------------------------------
 
 absl::Status CheckOffsets(const EvalContext& context) {
   const TensorView& offsets = context.operands[kOffsets];
@@ -237,38 +292,6 @@ absl::Status EvalExpertMatmul(const EvalContext& context) {
   return absl::OkStatus();
 }
 
-// Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
-double UsedExpertBytes(const TensorView& weight, int64_t rows) {
-  const int64_t experts = weight.dim(0);
-  return static_cast<double>(weight.bytes() / experts * std::min(experts, rows));
-}
-
-// Multiply-adds of each row with one expert's matrix, counted as two operations each.
-double ExpertFlops(const TensorView& rows, const TensorView& weight) {
-  return 2.0 * static_cast<double>(rows.rows()) * static_cast<double>(weight.dim(1)) *
-         static_cast<double>(weight.dim(2));
-}
-
-// StreamingCost, except that operands [E,...] count with the experts that can be used.
-OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
-                  double flops) {
-  OpCost cost = StreamingCost(context, flops);
-  const int64_t rows = context.operands[kRows].rows();
-  for (size_t i : expert_operands) {
-    if (!context.call.Has(i)) continue;
-    const TensorView& view = context.operands[i];
-    cost.bytes_read += UsedExpertBytes(view, rows) - static_cast<double>(view.bytes());
-  }
-  return cost;
-}
-
-OpCost ExpertMatmulCost(const CostContext& context) {
-  const double flops = ExpertFlops(context.operands[kRows], context.operands[kWeight]);
-  const double bias_flops =
-      context.call.Has(kBias) ? static_cast<double>(context.results[0].elements()) : 0;
-  return ExpertCost(context, {kWeight, kBias}, flops + bias_flops);
-}
-
 OpDef ExpertMatmul() {
   return {
       .name = "expert_matmul",
@@ -291,14 +314,6 @@ OpDef ExpertMatmul() {
   };
 }
 
-OpCost ExpertGluCost(const CostContext& context) {
-  const TensorView& rows = context.operands[0];
-  const auto outputs = static_cast<double>(context.results[0].elements());
-  return ExpertCost(context, {1, 2},
-                    ExpertFlops(rows, context.operands[1]) +
-                        ExpertFlops(rows, context.operands[2]) + (kActivationFlops + 1) * outputs);
-}
-
 OpDef ExpertGlu() {
   return {
       .name = "expert_glu",
@@ -311,17 +326,98 @@ OpDef ExpertGlu() {
                    {"up", "any[E,ff,in]"},
                    {"offsets", "i32[E+1]"}},
       .results = {{"out", "f32[r,ff]"}},
-      .attrs = {{"act",
-                 AttrKind::kString,
-                 "op that is applied to the gate",
-                 std::nullopt,
-                 {"silu", "gelu"}}},
+      .attrs = ExpertGluAttrs(),
       .infer = InferFromDocs,
-      .eval = nullptr,
       .cost = ExpertGluCost,
       .expands_to =
           "%g = expert_matmul(%rows, %gate, %offsets)\n"
           "%u = expert_matmul(%rows, %up, %offsets)\n"
+          "%s = $act(%g)\n"
+          "%out = mul(%s, %u)",
+  };
+}
+
+// --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
+
+// x of both: a row for each token or for each (token, slot).
+constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
+
+absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) {
+  SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
+  SLUICE_RETURN_IF_ERROR(ConstantDim(call, dims, "E").status());
+  SLUICE_ASSIGN_OR_RETURN(std::vector<TensorType> types, ResultTypes(call, dims));
+  const Dim& tokens = dims["t"];
+  const Dim& slots = types[0].shape[0];
+  if (dims["n"] != tokens && dims["n"] != slots) {
+    return OperandError(call, kRows,
+                        absl::StrCat("f32[n,in] where n=", tokens.ToString(),
+                                     " or n=", slots.ToString(), " (t or t*k of ids)"));
+  }
+  return types;
+}
+
+absl::Status EvalIndexedExpertMatmul(const EvalContext& context) {
+  const TensorView& x = context.operands[kRows];
+  const TensorView& weight = context.operands[kWeight];
+  const TensorView& ids = context.operands[kIds];
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kIds, weight.dim(0)));
+  const int64_t out = weight.dim(1);
+  const int64_t slots_per_row = x.rows() == ids.rows() ? ids.cols() : 1;
+  RowReader weight_rows(weight);
+  std::optional<RowReader> bias;
+  if (context.call.Has(kBias)) bias.emplace(context.operands[kBias]);
+  for (int64_t slot = 0; slot < ids.elements(); ++slot) {
+    const int64_t expert = ids.i32()[slot];
+    MultiplyRows({.x = x.f32() + slot / slots_per_row * x.cols(),
+                  .rows = 1,
+                  .first_row = expert * out,
+                  .out = out,
+                  .bias = bias.has_value() ? bias->Row(expert) : nullptr,
+                  .y = context.results[0].f32() + slot * out},
+                 weight_rows);
+  }
+  return absl::OkStatus();
+}
+
+OpDef IndexedExpertMatmul() {
+  return {
+      .name = "indexed_expert_matmul",
+      .family = "moe",
+      .doc =
+          "expert_matmul without grouping, for few tokens: out[i*k+j,o] = bias[e,o] + sum_l "
+          "x[r,l] * weight[e,o,l] for e = ids[i,j] and r = i, or r = i*k+j where x has a row for "
+          "each slot. Only weights of chosen experts are read. An id outside 0..E-1 is an error.",
+      .operands = {{"x", kIndexedRowsDoc},
+                   {"weight", "any[E,out,in]"},
+                   {"ids", "i32[t,k], experts of each token"},
+                   {"bias", "f32[E,out]", /*optional=*/true}},
+      .results = {{"out", "f32[t*k,out]"}},
+      .attrs = {},
+      .infer = InferIndexedExperts,
+      .eval = EvalIndexedExpertMatmul,
+      .cost = ExpertMatmulCost,
+      .expands_to = "",
+  };
+}
+
+OpDef IndexedExpertGlu() {
+  return {
+      .name = "indexed_expert_glu",
+      .family = "moe",
+      .doc =
+          "expert_glu without grouping, for few tokens: row i*k+j of the result is the glu of "
+          "expert ids[i,j]. Gate and up may differ in format.",
+      .operands = {{"x", kIndexedRowsDoc},
+                   {"gate", "any[E,ff,in]"},
+                   {"up", "any[E,ff,in]"},
+                   {"ids", "i32[t,k], experts of each token"}},
+      .results = {{"out", "f32[t*k,ff]"}},
+      .attrs = ExpertGluAttrs(),
+      .infer = InferIndexedExperts,
+      .cost = ExpertGluCost,
+      .expands_to =
+          "%g = indexed_expert_matmul(%x, %gate, %ids)\n"
+          "%u = indexed_expert_matmul(%x, %up, %ids)\n"
           "%s = $act(%g)\n"
           "%out = mul(%s, %u)",
   };
@@ -332,8 +428,8 @@ OpDef ExpertGlu() {
 absl::Status EvalScaledAdd(const EvalContext& context) {
   const TensorView& rows = context.operands[0];
   const TensorView& weights = context.operands[1];
-  const TensorView& row_of = context.operands[2];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 2, rows.rows()));
+  const bool has_row_of = context.call.Has(2);
+  if (has_row_of) SLUICE_RETURN_IF_ERROR(CheckIndices(context, 2, rows.rows()));
   const float* residual = context.call.Has(3) ? context.operands[3].f32() : nullptr;
   const int64_t d = rows.cols();
   const int64_t k = weights.cols();
@@ -342,7 +438,8 @@ absl::Status EvalScaledAdd(const EvalContext& context) {
     for (int64_t c = 0; c < d; ++c) {
       double sum = residual == nullptr ? 0.0 : residual[i * d + c];
       for (int64_t j = i * k; j < (i + 1) * k; ++j) {
-        sum += static_cast<double>(weights.f32()[j]) * rows.f32()[row_of.i32()[j] * d + c];
+        const int64_t row = has_row_of ? context.operands[2].i32()[j] : j;
+        sum += static_cast<double>(weights.f32()[j]) * rows.f32()[row * d + c];
       }
       out[i * d + c] = static_cast<float>(sum);
     }
@@ -360,13 +457,14 @@ OpDef ScaledAdd() {
       .family = "moe",
       .doc =
           "Weighted sum of what a token's experts gave, back in token order: "
-          "out[i,:] = residual[i,:] + sum_j weights[i,j] * rows[row_of[i,j],:]. A row number "
-          "outside rows is an error.",
+          "out[i,:] = residual[i,:] + sum_j weights[i,j] * rows[row_of[i,j],:]. Without row_of the "
+          "rows are in order of token and slot, row_of[i,j] = i*k + j. A row number outside rows "
+          "is an error.",
       .operands = {{"rows", "f32[t*k,d]"},
                    {"weights", "f32[t,k]"},
-                   {"row_of", "i32[t,k]"},
+                   {"row_of", "i32[t,k], as of moe_gather", /*optional=*/true},
                    {"residual", "f32[t,d]", /*optional=*/true}},
-      .results = {{"out", "f32[t,d]"}},
+      .results = {{.name = "out", .doc = "f32[t,d]", .in_place = 3}},
       .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalScaledAdd,
@@ -378,7 +476,8 @@ OpDef ScaledAdd() {
 }  // namespace
 
 absl::Status RegisterMoeOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {TopkSoftmax, MoeGather, ExpertMatmul, ExpertGlu, ScaledAdd}) {
+  for (OpDef (*op)() : {TopkSoftmax, MoeGather, ExpertMatmul, ExpertGlu, IndexedExpertMatmul,
+                        IndexedExpertGlu, ScaledAdd}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
   return absl::OkStatus();

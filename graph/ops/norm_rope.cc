@@ -1,4 +1,4 @@
-// Normalisation and rotary positions: rms_norm and rope.
+// Normalisation and rotary positions: rms_norm, rope, and what is fused around them.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/ops/kv_cache.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/rope_frequencies.h"
 #include "graph/ops/shape_check.h"
@@ -15,21 +17,27 @@
 namespace sluice {
 namespace {
 
-// Both ops
+// rms_norm and rope
 constexpr size_t kX = 0;
 // rms_norm
 constexpr size_t kWeight = 1;
 // rope
 constexpr size_t kPositions = 1;
 constexpr size_t kFreqFactors = 2;
+constexpr char kFreqFactorsDoc[] = "f32[dims/2], each finite and above 0";
 
-bool IsFinitePositive(double value) { return std::isfinite(value) && value > 0; }
+// --- rms_norm -------------------------------------------------------------------------------
 
+absl::Status CheckEps(const OpCall& call) {
+  const double eps = call.Float("eps");
+  if (std::isfinite(eps) && eps > 0) return absl::OkStatus();
+  return AttrError(call, "eps", "a finite number above 0");
+}
+
+// Of rms_norm and add_rms_norm.
 absl::StatusOr<std::vector<TensorType>> InferRmsNorm(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
-  if (!IsFinitePositive(call.Float("eps"))) {
-    return AttrError(call, "eps", "a finite number above 0");
-  }
+  SLUICE_RETURN_IF_ERROR(CheckEps(call));
   return ResultTypes(call, dims);
 }
 
@@ -54,10 +62,21 @@ absl::Status EvalRmsNorm(const EvalContext& context) {
   return absl::OkStatus();
 }
 
+// Per element: square, sum, scale, gain.
+double NormFlops(const TensorView& x, bool has_gain) {
+  return (has_gain ? 4.0 : 3.0) * static_cast<double>(x.elements());
+}
+
 OpCost RmsNormCost(const CostContext& context) {
-  const double flops_per_element = context.call.Has(kWeight) ? 4 : 3;  // square, sum, scale, gain
-  return StreamingCost(context,
-                       flops_per_element * static_cast<double>(context.results[0].elements()));
+  return StreamingCost(context, NormFlops(context.operands[kX], context.call.Has(kWeight)));
+}
+
+AttrDef EpsAttr(std::optional<AttrValue> default_value) {
+  return {.name = "eps",
+          .kind = AttrKind::kFloat,
+          .doc = "added to the mean square; above 0",
+          .default_value = std::move(default_value),
+          .choices = {}};
 }
 
 OpDef RmsNorm() {
@@ -69,12 +88,8 @@ OpDef RmsNorm() {
           "arXiv:1910.07467): out[...,i] = weight[i] * x[...,i] / sqrt(mean_j x[...,j]^2 + eps). "
           "Without a weight the gain is 1.",
       .operands = {{"x", "f32[...,d]"}, {"weight", "f32[d]", /*optional=*/true}},
-      .results = {{"out", "f32[...,d]"}},
-      .attrs = {{.name = "eps",
-                 .kind = AttrKind::kFloat,
-                 .doc = "added to the mean square; above 0",
-                 .default_value = std::nullopt,
-                 .choices = {}}},
+      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kX}},
+      .attrs = {EpsAttr(std::nullopt)},
       .infer = InferRmsNorm,
       .eval = EvalRmsNorm,
       .cost = RmsNormCost,
@@ -82,33 +97,36 @@ OpDef RmsNorm() {
   };
 }
 
-absl::Status CheckRopeAttrs(const OpCall& call, int64_t width) {
-  const int64_t dims = call.Int("dims");
-  if (dims < 2 || dims > width || dims % 2 != 0) {
-    return AttrError(call, "dims", absl::StrCat("an even number in 2..", width, ", the d of x"));
-  }
-  for (const char* name : {"base", "factor", "attn_factor", "beta_fast", "beta_slow"}) {
-    if (!IsFinitePositive(call.Float(name))) {
-      return AttrError(call, name, "a finite number above 0");
-    }
-  }
-  const double ext_factor = call.Float("ext_factor");
-  if (!std::isfinite(ext_factor) || ext_factor < 0) {
-    return AttrError(call, "ext_factor", "a finite number of at least 0");
-  }
-  if (call.String("scaling") != "yarn") return absl::OkStatus();
-  if (call.Int("original_context") <= 0) {
-    return AttrError(call, "original_context", "a number of tokens above 0 where scaling=yarn");
-  }
-  if (call.Float("base") <= 1) {
-    return AttrError(call, "base", "a number above 1 where scaling=yarn");
-  }
-  if (call.Float("beta_slow") > call.Float("beta_fast")) {
-    return AttrError(call, "beta_slow",
-                     absl::StrCat("at most beta_fast, which is ", call.Float("beta_fast")));
-  }
-  return absl::OkStatus();
+// --- add_rms_norm ---------------------------------------------------------------------------
+
+OpCost AddRmsNormCost(const CostContext& context) {
+  const TensorView& sum = context.results[0];
+  return StreamingCost(context,
+                       NormFlops(sum, context.call.Has(2)) + static_cast<double>(sum.elements()));
 }
+
+OpDef AddRmsNorm() {
+  return {
+      .name = "add_rms_norm",
+      .family = "norm_rope",
+      .doc =
+          "The end of one block and the beginning of the next: sum = a + b, which is the residual "
+          "from here on, and out = rms_norm(sum).",
+      .operands = {{"a", "f32[...,d]"},
+                   {"b", "f32[...,d]"},
+                   {"weight", "f32[d]", /*optional=*/true}},
+      .results = {{.name = "sum", .doc = "f32[...,d]", .in_place = 0},
+                  {.name = "out", .doc = "f32[...,d]", .in_place = 1}},
+      .attrs = {EpsAttr(std::nullopt)},
+      .infer = InferRmsNorm,
+      .cost = AddRmsNormCost,
+      .expands_to =
+          "%sum = add(%a, %b)\n"
+          "%out = rms_norm(%sum, %weight?) {eps=$eps}",
+  };
+}
+
+// --- rope -----------------------------------------------------------------------------------
 
 absl::StatusOr<std::vector<TensorType>> InferRope(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings bindings, MatchOperands(call));
@@ -161,48 +179,13 @@ absl::Status EvalRope(const EvalContext& context) {
   return absl::OkStatus();
 }
 
-OpCost RopeCost(const CostContext& context) {
-  const int64_t pairs = context.operands[kX].rows() * (context.call.Int("dims") / 2);
-  // The angles, shared by all heads, are not counted.
-  return StreamingCost(context, 6 * static_cast<double>(pairs));
+// Six operations per pair. The angles, shared by all heads, are not counted.
+double RopeFlops(const OpCall& call, const TensorView& x) {
+  return 6.0 * static_cast<double>(x.rows() * (call.Int("dims") / 2));
 }
 
-std::vector<AttrDef> RopeAttrs() {
-  const auto number = [](std::string name, std::string doc, double value) {
-    return AttrDef{.name = std::move(name),
-                   .kind = AttrKind::kFloat,
-                   .doc = std::move(doc),
-                   .default_value = value,
-                   .choices = {}};
-  };
-  return {
-      {.name = "style",
-       .kind = AttrKind::kString,
-       .doc = "pair i is (i, i + dims/2) for neox, (2i, 2i+1) for interleaved",
-       .default_value = std::nullopt,
-       .choices = {"neox", "interleaved"}},
-      {.name = "dims",
-       .kind = AttrKind::kInt,
-       .doc = "leading dimensions of each head that are rotated; even",
-       .default_value = std::nullopt,
-       .choices = {}},
-      number("base", "pair i turns by base^(-2i/dims) per position", 10000.0),
-      {.name = "scaling",
-       .kind = AttrKind::kString,
-       .doc = "how the frequencies are adapted to a longer context",
-       .default_value = "none",
-       .choices = {"none", "linear", "yarn"}},
-      number("factor", "context extension, for linear and yarn", 1.0),
-      {.name = "original_context",
-       .kind = AttrKind::kInt,
-       .doc = "context length in training, for yarn",
-       .default_value = int64_t{0},
-       .choices = {}},
-      number("attn_factor", "scales the result, with any scaling", 1.0),
-      number("beta_fast", "yarn keeps pairs that turn more often in the original context", 32.0),
-      number("beta_slow", "yarn divides pairs that turn less often by factor", 1.0),
-      number("ext_factor", "share of yarn's own frequencies; 0 leaves linear scaling", 1.0),
-  };
+OpCost RopeCost(const CostContext& context) {
+  return StreamingCost(context, RopeFlops(context.call, context.operands[kX]));
 }
 
 OpDef Rope() {
@@ -220,8 +203,8 @@ OpDef Rope() {
           "arithmetic of w_i and magnitude stands in rope_frequencies.h.",
       .operands = {{"x", "f32[t,heads,d]"},
                    {"positions", "i32[t]"},
-                   {"freq_factors", "f32[dims/2], each finite and above 0", /*optional=*/true}},
-      .results = {{"out", "f32[t,heads,d]"}},
+                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
+      .results = {{.name = "out", .doc = "f32[t,heads,d]", .in_place = kX}},
       .attrs = RopeAttrs(),
       .infer = InferRope,
       .eval = EvalRope,
@@ -230,10 +213,133 @@ OpDef Rope() {
   };
 }
 
+// --- qk_norm_rope, qk_norm_rope_append -------------------------------------------------------
+
+// "eps=$eps, style=$style, ...": attributes handed on to the ops of an expansion.
+std::string Captures(const std::vector<AttrDef>& attrs) {
+  return absl::StrJoin(attrs, ", ", [](std::string* out, const AttrDef& attr) {
+    absl::StrAppend(out, attr.name, "=$", attr.name);
+  });
+}
+
+// The epsilon of both head norms, which there may be none of, and the attributes of rope.
+std::vector<AttrDef> NormRopeAttrs() {
+  std::vector<AttrDef> attrs = {EpsAttr(1e-6)};
+  for (AttrDef& attr : RopeAttrs()) attrs.push_back(std::move(attr));
+  return attrs;
+}
+
+absl::Status CheckNormRopeAttrs(const OpCall& call, const DimBindings& dims) {
+  SLUICE_RETURN_IF_ERROR(CheckEps(call));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t width, ConstantDim(call, dims, "D"));
+  return CheckRopeAttrs(call, width);
+}
+
+absl::StatusOr<std::vector<TensorType>> InferQkNormRope(const OpCall& call) {
+  SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
+  SLUICE_RETURN_IF_ERROR(CheckNormRopeAttrs(call, dims));
+  return ResultTypes(call, dims);
+}
+
+// Rotation of the heads `x`, and their norm if the operand `gain` is there.
+double NormRopeFlops(const CostContext& context, const TensorView& x, size_t gain) {
+  const double norm = context.call.Has(gain) ? NormFlops(x, /*has_gain=*/true) : 0;
+  return norm + RopeFlops(context.call, x);
+}
+
+OpCost QkNormRopeCost(const CostContext& context) {
+  return StreamingCost(context, NormRopeFlops(context, context.operands[0], /*gain=*/3) +
+                                    NormRopeFlops(context, context.operands[1], /*gain=*/4));
+}
+
+OpDef QkNormRope() {
+  const std::string rope = Captures(RopeAttrs());
+  return {
+      .name = "qk_norm_rope",
+      .family = "norm_rope",
+      .doc =
+          "The rope of q and k at the same positions, after an rms_norm of each head where its "
+          "weight is given (query-key normalisation: Dehghani et al. 2023, arXiv:2302.05442).",
+      .operands = {{"q", "f32[t,H,D]"},
+                   {"k", "f32[t,Hkv,D]"},
+                   {"positions", "i32[t]"},
+                   {"q_norm", "f32[D]", /*optional=*/true},
+                   {"k_norm", "f32[D]", /*optional=*/true},
+                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
+      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = 0},
+                  {.name = "k_out", .doc = "f32[t,Hkv,D]", .in_place = 1}},
+      .attrs = NormRopeAttrs(),
+      .infer = InferQkNormRope,
+      .cost = QkNormRopeCost,
+      .expands_to =
+          absl::StrCat("%q_heads = rms_norm(%q, %q_norm) {eps=$eps} if %q_norm\n"
+                       "%k_heads = rms_norm(%k, %k_norm) {eps=$eps} if %k_norm\n"
+                       "%q_out = rope(%q_heads, %positions, %freq_factors?) {",
+                       rope, "}\n%k_out = rope(%k_heads, %positions, %freq_factors?) {", rope, "}"),
+  };
+}
+
+absl::StatusOr<std::vector<TensorType>> InferQkNormRopeAppend(const OpCall& call) {
+  SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
+  SLUICE_RETURN_IF_ERROR(CheckNormRopeAttrs(call, dims));
+  SLUICE_RETURN_IF_ERROR(CheckCacheDims(call, dims));
+  return ResultTypes(call, dims);
+}
+
+// Of the caches, the rows of this step's tokens are written and nothing is read.
+OpCost QkNormRopeAppendCost(const CostContext& context) {
+  constexpr size_t kKCache = 0, kVCache = 1, kQ = 2, kK = 3, kQNorm = 7, kKNorm = 8;
+  const TensorView& k = context.operands[kK];
+  OpCost cost = StreamingCost(context, NormRopeFlops(context, context.operands[kQ], kQNorm) +
+                                           NormRopeFlops(context, k, kKNorm));
+  for (size_t i : {kKCache, kVCache}) {
+    const TensorView& cache = context.operands[i];
+    cost.bytes_read -= static_cast<double>(cache.bytes());
+    cost.bytes_written -= static_cast<double>(cache.bytes() - k.rows() * cache.row_bytes());
+  }
+  return cost;
+}
+
+OpDef QkNormRopeAppend() {
+  const std::string attrs = Captures(NormRopeAttrs());
+  return {
+      .name = "qk_norm_rope_append",
+      .family = "norm_rope",
+      .doc =
+          "All that happens between the projections and attention: qk_norm_rope, then kv_append "
+          "of the rotated keys and of the values. A slot outside the cache is an error, and then "
+          "nothing is written to the cache.",
+      .operands = {{"k_cache", kKCacheDoc},
+                   {"v_cache", kVCacheDoc},
+                   {"q", "f32[t,H,D]"},
+                   {"k", "f32[t,Hkv,D]"},
+                   {"v", "f32[t,Hkv,Dv]"},
+                   {"positions", "i32[t]"},
+                   {"slots", kSlotsDoc},
+                   {"q_norm", "f32[D]", /*optional=*/true},
+                   {"k_norm", "f32[D]", /*optional=*/true},
+                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
+      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = 2},
+                  {.name = "k_cache_out", .doc = kKCacheDoc, .aliases = 0},
+                  {.name = "v_cache_out", .doc = kVCacheDoc, .aliases = 1}},
+      .attrs = NormRopeAttrs(),
+      .infer = InferQkNormRopeAppend,
+      .cost = QkNormRopeAppendCost,
+      .expands_to = absl::StrCat(
+          "%q_out, %k_rows = qk_norm_rope(%q, %k, %positions, %q_norm?, %k_norm?, %freq_factors?) "
+          "{",
+          attrs,
+          "}\n"
+          "%k_cache_out, %v_cache_out = kv_append(%k_cache, %v_cache, %k_rows, %v, %slots)"),
+  };
+}
+
 }  // namespace
 
 absl::Status RegisterNormRopeOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {RmsNorm, Rope}) SLUICE_RETURN_IF_ERROR(registry.Register(op()));
+  for (OpDef (*op)() : {RmsNorm, AddRmsNorm, Rope, QkNormRope, QkNormRopeAppend}) {
+    SLUICE_RETURN_IF_ERROR(registry.Register(op()));
+  }
   return absl::OkStatus();
 }
 

@@ -4,11 +4,15 @@
 #include <cmath>
 #include <numbers>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/shape_check.h"
 
 namespace sluice {
 namespace {
+
+bool IsFinitePositive(double value) { return std::isfinite(value) && value > 0; }
 
 RopeParams::Scaling ScalingFromName(const std::string& name) {
   if (name == "linear") return RopeParams::Scaling::kLinear;
@@ -54,6 +58,73 @@ void InterpolateYarn(const RopeParams& params, RopeFrequencies* frequencies) {
 }
 
 }  // namespace
+
+std::vector<AttrDef> RopeAttrs() {
+  const auto number = [](std::string name, std::string doc, double value) {
+    return AttrDef{.name = std::move(name),
+                   .kind = AttrKind::kFloat,
+                   .doc = std::move(doc),
+                   .default_value = value,
+                   .choices = {}};
+  };
+  return {
+      {.name = "style",
+       .kind = AttrKind::kString,
+       .doc = "pair i is (i, i + dims/2) for neox, (2i, 2i+1) for interleaved",
+       .default_value = std::nullopt,
+       .choices = {"neox", "interleaved"}},
+      {.name = "dims",
+       .kind = AttrKind::kInt,
+       .doc = "leading dimensions of each head that are rotated; even",
+       .default_value = std::nullopt,
+       .choices = {}},
+      number("base", "pair i turns by base^(-2i/dims) per position", 10000.0),
+      {.name = "scaling",
+       .kind = AttrKind::kString,
+       .doc = "how the frequencies are adapted to a longer context",
+       .default_value = "none",
+       .choices = {"none", "linear", "yarn"}},
+      number("factor", "context extension, for linear and yarn", 1.0),
+      {.name = "original_context",
+       .kind = AttrKind::kInt,
+       .doc = "context length in training, for yarn",
+       .default_value = int64_t{0},
+       .choices = {}},
+      number("attn_factor", "scales the result, with any scaling", 1.0),
+      number("beta_fast", "yarn keeps pairs that turn more often in the original context", 32.0),
+      number("beta_slow", "yarn divides pairs that turn less often by factor", 1.0),
+      number("ext_factor", "share of yarn's own frequencies; 0 leaves linear scaling", 1.0),
+  };
+}
+
+absl::Status CheckRopeAttrs(const OpCall& call, int64_t width) {
+  const int64_t dims = call.Int("dims");
+  if (dims < 2 || dims > width || dims % 2 != 0) {
+    return AttrError(call, "dims",
+                     absl::StrCat("an even number in 2..", width, ", the size of a head"));
+  }
+  for (const char* name : {"base", "factor", "attn_factor", "beta_fast", "beta_slow"}) {
+    if (!IsFinitePositive(call.Float(name))) {
+      return AttrError(call, name, "a finite number above 0");
+    }
+  }
+  const double ext_factor = call.Float("ext_factor");
+  if (!std::isfinite(ext_factor) || ext_factor < 0) {
+    return AttrError(call, "ext_factor", "a finite number of at least 0");
+  }
+  if (call.String("scaling") != "yarn") return absl::OkStatus();
+  if (call.Int("original_context") <= 0) {
+    return AttrError(call, "original_context", "a number of tokens above 0 where scaling=yarn");
+  }
+  if (call.Float("base") <= 1) {
+    return AttrError(call, "base", "a number above 1 where scaling=yarn");
+  }
+  if (call.Float("beta_slow") > call.Float("beta_fast")) {
+    return AttrError(call, "beta_slow",
+                     absl::StrCat("at most beta_fast, which is ", call.Float("beta_fast")));
+  }
+  return absl::OkStatus();
+}
 
 RopeParams RopeParamsOf(const OpCall& rope) {
   return {.dims = rope.Int("dims"),

@@ -1,6 +1,6 @@
-// Rotation speeds of rotary position embeddings: the part of `rope` that depends on its attributes
-// alone. The reference and the backends' kernels share it, so that they can differ in rounding
-// only.
+// Rotary position embeddings: their attributes, shared by `rope` and the ops that have it inside,
+// and the rotation speeds that follow from them. The reference and the backends' kernels share
+// these, so that they can differ in rounding only.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,12 @@
 
 namespace sluice {
 
-// Attributes of `rope`, of the same names and meanings. They are as its inference accepts them.
+std::vector<AttrDef> RopeAttrs();
+
+// Checks RopeAttrs() of a call on heads of `width` elements.
+absl::Status CheckRopeAttrs(const OpCall& call, int64_t width);
+
+// RopeAttrs() in C++, of the same names and meanings. They are as CheckRopeAttrs accepts them.
 struct RopeParams {
   enum class Scaling : uint8_t { kNone, kLinear, kYarn };
 

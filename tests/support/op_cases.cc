@@ -19,6 +19,37 @@ std::string GraphText(int tokens, absl::string_view sources, absl::string_view n
   return StrCat("graph case\nsymbol tokens <= ", tokens, "\n", sources, nodes, outputs);
 }
 
+void AddQkv(std::vector<OpCase>* cases) {
+  const struct {
+    const char* name;
+    const char* formats[3];
+    const char* biases;
+  } kProjections[] = {
+      {"plain", {"q4_k", "q4_k", "q6_k"}, ""},
+      {"biases", {"f16", "q8_0", "f32"}, ", @bq, @bk, @bv"},
+      {"one_bias", {"bf16", "bf16", "bf16"}, ", _, @bk"},
+  };
+  for (const auto& p : kProjections) {
+    for (int tokens : kTokenCounts) {
+      cases->push_back(
+          {Substitute("qkv_matmul/$0/$1", p.name, tokens),
+           GraphText(tokens,
+                     Substitute("input %x : f32[tokens,256]\nweight @wq : $0[192,256]\n"
+                                "weight @wk : $1[64,256]\nweight @wv : $2[96,256]\n"
+                                "weight @bq : f32[192]\nweight @bk : f32[64]\n"
+                                "weight @bv : f32[96]\n",
+                                p.formats[0], p.formats[1], p.formats[2]),
+                     Substitute("%q, %k, %v = qkv_matmul(%x, @wq, @wk, @wv$0) "
+                                "{k_shape=[tokens,1,64], q_shape=[tokens,3,64], "
+                                "v_shape=[tokens,2,48]} : "
+                                "f32[tokens,3,64], f32[tokens,1,64], f32[tokens,2,48]\n",
+                                p.biases),
+                     "output %q\noutput %k\noutput %v\n"),
+           {}});
+    }
+  }
+}
+
 void AddLinear(std::vector<OpCase>* cases) {
   for (const DTypeInfo& info : AllDTypes()) {
     if (!CanDequantize(info.dtype)) continue;
@@ -37,6 +68,7 @@ void AddLinear(std::vector<OpCase>* cases) {
                    "%y = embedding(@w, %ids) : f32[tokens,256]\n", "output %y\n"),
          {{"ids", {0, 39}}}});
   }
+  AddQkv(cases);
   for (const char* act : {"silu", "gelu"}) {
     for (int tokens : kTokenCounts) {
       cases->push_back(
@@ -48,6 +80,38 @@ void AddLinear(std::vector<OpCase>* cases) {
                Substitute("%y = glu(%x, @gate, @up, @bg, @bu) {act=$0} : f32[tokens,80]\n", act),
                "output %y\n"),
            {}});
+    }
+  }
+}
+
+// The same without grouping. With one expert for all slots, ids repeat within a token, too.
+void AddIndexedExperts(std::vector<OpCase>* cases) {
+  const struct {
+    const char* format;
+    const char* act;
+    int64_t last_id;
+  } kVariants[] = {
+      {"f32", "silu", 7}, {"f16", "gelu", 0}, {"q8_0", "silu", 7}, {"q4_k", "silu", 7}};
+  for (const auto& v : kVariants) {
+    for (int tokens : kTokenCounts) {
+      cases->push_back(
+          {Substitute("indexed_experts/$0/$1", v.format, tokens),
+           GraphText(tokens,
+                     Substitute("input %x : f32[tokens,256]\ninput %id : i32[tokens,3]\n"
+                                "input %p : f32[tokens,3]\nweight @gate : $0[8,256,256]\n"
+                                "weight @up : q8_0[8,256,256]\nweight @down : $0[8,64,256]\n"
+                                "weight @bias : f32[8,64]\ninput %r : f32[tokens,64]\n",
+                                v.format),
+                     Substitute("%h = indexed_expert_glu(%x, @gate, @up, %id) {act=$0} : "
+                                "f32[tokens*3,256]\n"
+                                "%d = indexed_expert_matmul(%h, @down, %id, @bias) : "
+                                "f32[tokens*3,64]\n"
+                                "%e = indexed_expert_matmul(%x, @down, %id) : f32[tokens*3,64]\n"
+                                "%y = scaled_add(%d, %p, _, %r) : f32[tokens,64]\n"
+                                "%z = scaled_add(%e, %p) : f32[tokens,64]\n",
+                                v.act),
+                     "output %y\noutput %z\n"),
+           {{"id", {0, v.last_id}}}});
     }
   }
 }
@@ -91,6 +155,112 @@ void AddMoe(std::vector<OpCase>* cases) {
            {{"id", {0, 7}}}});
     }
   }
+  cases->push_back(
+      {"scaled_add/any_order",
+       GraphText(4,
+                 "input %rows : f32[tokens*3,50]\ninput %p : f32[tokens,3]\n"
+                 "input %row_of : i32[tokens,3]\n",
+                 "%y = scaled_add(%rows, %p, %row_of) : f32[tokens,50]\n", "output %y\n"),
+       {}});
+  AddIndexedExperts(cases);
+}
+
+// With and without each optional operand, and with caches of every format.
+void AddQkNormRope(std::vector<OpCase>* cases) {
+  const struct {
+    const char* name;
+    const char* options;
+  } kVariants[] = {{"no_norms", ""},
+                   {"q_norm", ", @qn"},
+                   {"k_norm", ", _, @kn"},
+                   {"freq_factors", ", _, _, @f"},
+                   {"everything", ", @qn, @kn, @f"}};
+  constexpr char kSources[] =
+      "input %q : f32[tokens,4,64]\ninput %k : f32[tokens,2,64]\ninput %pos : i32[tokens]\n"
+      "weight @qn : f32[64]\nweight @kn : f32[64]\nweight @f : f32[32]\n";
+  for (const auto& v : kVariants) {
+    cases->push_back({StrCat("qk_norm_rope/", v.name),
+                      GraphText(7, kSources,
+                                Substitute("%a, %b = qk_norm_rope(%q, %k, %pos$0) {dims=64, "
+                                           "eps=1e-05, style=neox} : "
+                                           "f32[tokens,4,64], f32[tokens,2,64]\n",
+                                           v.options),
+                                "output %a\noutput %b\n"),
+                      {{"pos", {0, 500}}}});
+    for (int tokens : kTokenCounts) {
+      cases->push_back(
+          {Substitute("qk_norm_rope_append/$0/$1", v.name, tokens),
+           GraphText(tokens,
+                     StrCat(kSources,
+                            "input %v : f32[tokens,2,48]\ninput %slot : i32[tokens]\n"
+                            "state %kc : state<f32[6,2,16,64]>\n"
+                            "state %vc : state<f16[6,2,16,48]>\n"),
+                     Substitute("%a, %kc1, %vc1 = qk_norm_rope_append(%kc, %vc, %q, %k, %v, %pos, "
+                                "%slot$0) {dims=64, eps=1e-05, style=interleaved} : "
+                                "f32[tokens,4,64], state<f32[6,2,16,64]>, "
+                                "state<f16[6,2,16,48]>\n",
+                                v.options),
+                     "output %a\n"),
+           {{"pos", {0, 500}}}});
+    }
+  }
+  // Keys that are not rotated, at position 0, are rounded to the cache's format alike everywhere.
+  for (const char* format : {"f16", "bf16"}) {
+    cases->push_back(
+        {StrCat("qk_norm_rope_append/", format),
+         GraphText(5,
+                   StrCat(kSources, "input %v : f32[tokens,2,64]\ninput %slot : i32[tokens]\n",
+                          Substitute("state %kc : state<$0[6,2,16,64]>\n"
+                                     "state %vc : state<$0[6,2,16,64]>\n",
+                                     format)),
+                   Substitute("%a, %kc1, %vc1 = qk_norm_rope_append(%kc, %vc, %q, %k, %v, %pos, "
+                              "%slot, @qn) {dims=64, style=neox} : f32[tokens,4,64], "
+                              "state<$0[6,2,16,64]>, state<$0[6,2,16,64]>\n",
+                              format),
+                   "output %a\n"),
+         {{"pos", {0, 0}}}});
+  }
+}
+
+struct RopeVariant {
+  const char* name;
+  const char* attrs;
+};
+constexpr RopeVariant kRopes[] = {
+    {"interleaved", "dims=64, style=interleaved"},
+    {"neox", "dims=64, style=neox"},
+    {"neox_partial", "dims=32, style=neox"},
+    {"interleaved_partial", "dims=32, style=interleaved"},
+    {"linear", "base=1e+06, dims=64, factor=4.0, scaling=linear, style=neox"},
+    {"yarn", "dims=64, factor=4.0, original_context=64, scaling=yarn, style=interleaved"},
+};
+
+void AddRope(std::vector<OpCase>* cases) {
+  for (const RopeVariant& rope : kRopes) {
+    cases->push_back(
+        {StrCat("rope/", rope.name),
+         GraphText(11, "input %x : f32[tokens,3,64]\ninput %pos : i32[tokens]\n",
+                   Substitute("%y = rope(%x, %pos) {$0} : f32[tokens,3,64]\n", rope.attrs),
+                   "output %y\n"),
+         {{"pos", {0, 500}}}});
+    cases->push_back(
+        {StrCat("qk_norm_rope/", rope.name),
+         GraphText(11,
+                   "input %q : f32[tokens,4,64]\ninput %k : f32[tokens,2,64]\n"
+                   "input %pos : i32[tokens]\nweight @qn : f32[64]\nweight @kn : f32[64]\n",
+                   Substitute("%a, %b = qk_norm_rope(%q, %k, %pos, @qn, @kn) {$0} : "
+                              "f32[tokens,4,64], f32[tokens,2,64]\n",
+                              rope.attrs),
+                   "output %a\noutput %b\n"),
+         {{"pos", {0, 500}}}});
+  }
+  cases->push_back(
+      {"rope/freq_factors",
+       GraphText(11, "input %x : f32[tokens,3,64]\ninput %pos : i32[tokens]\ninput %f : f32[32]\n",
+                 "%y = rope(%x, %pos, %f) {dims=64, style=neox} : f32[tokens,3,64]\n",
+                 "output %y\n"),
+       {{"pos", {0, 500}}}});
+  AddQkNormRope(cases);
 }
 
 void AddNormRope(std::vector<OpCase>* cases) {
@@ -103,33 +273,18 @@ void AddNormRope(std::vector<OpCase>* cases) {
                     GraphText(5, "input %x : f32[tokens,3,64]\n",
                               "%y = rms_norm(%x) {eps=1e-06} : f32[tokens,3,64]\n", "output %y\n"),
                     {}});
-  const struct {
-    const char* name;
-    const char* attrs;
-  } kRopes[] = {
-      {"interleaved", "dims=64, style=interleaved"},
-      {"neox", "dims=64, style=neox"},
-      {"neox_partial", "dims=32, style=neox"},
-      {"interleaved_partial", "dims=32, style=interleaved"},
-      {"linear", "base=1e+06, dims=64, factor=4.0, scaling=linear, style=neox"},
-      {"yarn", "dims=64, factor=4.0, original_context=64, scaling=yarn, style=interleaved"},
-  };
-  for (const auto& rope : kRopes) {
-    cases->push_back(
-        {StrCat("rope/", rope.name),
-         GraphText(11, "input %x : f32[tokens,3,64]\ninput %pos : i32[tokens]\n",
-                   Substitute("%y = rope(%x, %pos) {$0} : f32[tokens,3,64]\n", rope.attrs),
-                   "output %y\n"),
-         {{"pos", {0, 500}}}});
+  for (const char* weight : {"", ", @w"}) {
+    cases->push_back({StrCat("add_rms_norm/", *weight == 0 ? "plain" : "weight"),
+                      GraphText(33,
+                                "input %a : f32[tokens,130]\ninput %b : f32[tokens,130]\n"
+                                "weight @w : f32[130]\n",
+                                Substitute("%s, %y = add_rms_norm(%a, %b$0) {eps=1e-05} : "
+                                           "f32[tokens,130], f32[tokens,130]\n",
+                                           weight),
+                                "output %s\noutput %y\n"),
+                      {}});
   }
-  cases->push_back(
-      {"rope/freq_factors",
-       GraphText(11, "input %x : f32[tokens,3,64]\ninput %pos : i32[tokens]\ninput %f : f32[32]\n",
-                 "%p = softmax(%f) : f32[32]\n"  // factors are positive
-                 "%g = scale(%p) {factor=32.0} : f32[32]\n"
-                 "%y = rope(%x, %pos, %g) {dims=64, style=neox} : f32[tokens,3,64]\n",
-                 "output %y\n"),
-       {{"pos", {0, 30}}}});  // a rounding of a factor is multiplied by the position
+  AddRope(cases);
 }
 
 void AddAttention(std::vector<OpCase>* cases) {

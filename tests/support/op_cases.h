@@ -5,14 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/random_data.h"
+#include "tools/analysis/random_data.h"
 
 namespace sluice {
 
 struct OpCase {
-  std::string name;  // "matmul/q4_k/7x512x96"
-  std::string text;  // a graph in text form
-  IntRanges ranges;  // values of its i32 inputs
+  std::string name;    // "matmul/q4_k/7x512x96"
+  std::string text;    // a graph in text form
+  ValueRanges ranges;  // where they are not what its ops allow
 };
 
 // Every op of the registry is in at least one case (a test checks it).

@@ -90,7 +90,8 @@ OpRegistry MakeToyOps() {
            Op("bump_both", {{"x", "any"}, {"y", "any"}},
               {{"x", "", /*aliases=*/0}, {"y", "", /*aliases=*/1}}, {}, BothTypes),
            Op("update", {{"cache", "state"}, {"x", "any"}}, {{"cache", "", /*aliases=*/0}}), Fork(),
-           Fickle()}) {
+           Fickle(),
+           Op("over", {{"x", "any"}, {"y", "any"}}, {{"z", "", /*aliases=*/-1, /*in_place=*/0}})}) {
     status.Update(registry.Register(std::move(def)));
   }
   if (!status.ok()) std::abort();

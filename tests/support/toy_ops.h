@@ -15,6 +15,7 @@
 //   update(cache, x) -> cache      changes a state in place
 //   fork(x) -> y                   makes a state of a tensor, which no graph may have
 //   fickle(x) {i=0} -> y           fails to infer if i is not 0
+//   over(x, y) -> z                same type as x, whose place z may take
 #pragma once
 
 #include "graph/op_def.h"

@@ -4,9 +4,8 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "backends/cpu/kernels/kv_cache.h"
 #include "backends/cpu/step.h"
-#include "graph/formats/dequantize.h"
-#include "graph/formats/quantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
@@ -25,55 +24,19 @@ float Dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
-// A cache as [blocks,kv_heads,block_size,dim].
-struct Cache {
-  explicit Cache(const TensorView& view)
-      : data(view.data),
-        dtype(view.dtype),
-        blocks(view.dim(0)),
-        heads(view.dim(1)),
-        block_size(view.dim(2)),
-        dim(view.dim(3)),
-        row_bytes(view.row_bytes()),
-        decode(DequantizerFor(view.dtype)),
-        encode(QuantizerFor(view.dtype)) {}
-  std::byte* Row(int64_t block, int64_t head, int64_t offset) const {
-    return data + ((block * heads + head) * block_size + offset) * row_bytes;
-  }
-  std::byte* data;
-  DType dtype;
-  int64_t blocks, heads, block_size, dim, row_bytes;
-  DequantizeFn decode;
-  QuantizeFn encode;
-};
-
 class KvAppendStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
     const Cache k(args.results[0]), v(args.results[1]);
-    const int32_t* slots = args.operands[4].i32();
-    const int64_t tokens = args.operands[4].elements();
-    for (int64_t t = 0; t < tokens; ++t) {
-      if (slots[t] < 0 || slots[t] >= k.blocks * k.block_size) {
-        return absl::OutOfRangeError(absl::StrCat("slot ", slots[t], " of token ", t,
-                                                  " is not in 0 to ", k.blocks * k.block_size - 1));
-      }
-    }
-    args.threads.For(tokens, 16, [&](int64_t begin, int64_t end, int) {
+    const TensorView& slots = args.operands[4];
+    SLUICE_RETURN_IF_ERROR(CheckSlots(slots, k));
+    args.threads.For(slots.elements(), 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
-        AppendToken(k, args.operands[2].f32() + t * k.heads * k.dim, slots[t]);
-        AppendToken(v, args.operands[3].f32() + t * v.heads * v.dim, slots[t]);
+        k.StoreToken(slots.i32()[t], args.operands[2].f32() + t * k.heads * k.dim);
+        v.StoreToken(slots.i32()[t], args.operands[3].f32() + t * v.heads * v.dim);
       }
     });
     return absl::OkStatus();
-  }
-
- private:
-  static void AppendToken(const Cache& cache, const float* heads, int32_t slot) {
-    for (int64_t h = 0; h < cache.heads; ++h) {
-      cache.encode(heads + h * cache.dim, cache.dim,
-                   cache.Row(slot / cache.block_size, h, slot % cache.block_size));
-    }
   }
 };
 
@@ -191,16 +154,6 @@ class AttentionStep : public Step {
   int64_t row_ = 0;
 };
 
-absl::Status AcceptsCaches(const Node& node, size_t first) {
-  for (size_t i : {first, first + 1}) {
-    const DType dtype = node.operand(i)->type().dtype;
-    if (!IsPlainFloat(dtype)) {
-      return absl::UnimplementedError(absl::StrCat("the cache ", node.operand(i)->ref(), " is ",
-                                                   Name(dtype), ", expected f32, f16 or bf16"));
-    }
-  }
-  return absl::OkStatus();
-}
 absl::Status AcceptsAppend(const Node& node, const proto::DeviceCaps&) {
   return AcceptsCaches(node, 0);
 }

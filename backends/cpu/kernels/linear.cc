@@ -1,18 +1,26 @@
-// CPU kernels of the linear family: embedding, matmul, glu.
+// CPU kernels of the linear family: embedding, matmul, qkv_matmul, glu.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/activation.h"
 #include "backends/cpu/kernels/panel.h"
 #include "backends/cpu/step.h"
+#include "graph/evaluate.h"
 #include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
 
-const float* DataOrNull(absl::Span<const TensorView> operands, size_t i) {
-  return i < operands.size() ? operands[i].f32() : nullptr;
+// The weight matrix in operand `weight` with the bias in operand `bias`, if that is there.
+WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias) {
+  const TensorView& view = args.operands[weight];
+  return {view.dtype, view.data, view.dim(0), view.dim(1), args.F32OrNull(bias)};
+}
+
+PanelSplit SplitOf(const LowerContext& context, size_t weight) {
+  const Shape& shape = context.call.operands[weight]->shape;
+  return PanelSplit(shape[0].factor(), shape[1].factor(), context.caps);
 }
 
 class EmbeddingStep : public Step {
@@ -41,20 +49,16 @@ class EmbeddingStep : public Step {
 
 class MatmulStep : public Step {
  public:
-  explicit MatmulStep(const LowerContext& context) : threads_(context.caps.threads()) {
-    const Shape& weight = context.call.operands[1]->shape;
-    split_ = PanelSplit(weight[0].factor(), weight[1].factor(), context.caps);
-  }
+  explicit MatmulStep(const LowerContext& context)
+      : threads_(context.caps.threads()), split_(SplitOf(context, 1)) {}
   int64_t scratch_bytes() const override {
     return threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
   }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
-    const TensorView& weight = args.operands[1];
     const TensorView& y = args.results[0];
-    const WeightMatrix w{weight.dtype, weight.data, weight.dim(0), weight.dim(1),
-                         DataOrNull(args.operands, 2)};
+    const WeightMatrix w = Matrix(args, 1, 2);
     float* scratch = reinterpret_cast<float*>(args.scratch);
     args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
       const int64_t begin = split_.begin(panel);
@@ -69,6 +73,42 @@ class MatmulStep : public Step {
   PanelSplit split_;
 };
 
+// The panels of all three weights in one loop, so that threads wait for each other once.
+class QkvMatmulStep : public Step {
+ public:
+  explicit QkvMatmulStep(const LowerContext& context) : threads_(context.caps.threads()) {
+    for (size_t i = 0; i < 3; ++i) {
+      splits_[i] = SplitOf(context, 1 + i);
+      panels_ += splits_[i].count();
+      thread_floats_ = std::max(thread_floats_, splits_[i].scratch_floats());
+    }
+  }
+  int64_t scratch_bytes() const override {
+    return threads_ * thread_floats_ * static_cast<int64_t>(sizeof(float));
+  }
+
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& x = args.operands[0];
+    const WeightMatrix weights[3] = {Matrix(args, 1, 4), Matrix(args, 2, 5), Matrix(args, 3, 6)};
+    float* scratch = reinterpret_cast<float*>(args.scratch);
+    args.threads.ForEach(panels_, [&](int64_t panel, int thread) {
+      size_t i = 0;
+      for (; panel >= splits_[i].count(); ++i) panel -= splits_[i].count();
+      const int64_t begin = splits_[i].begin(panel);
+      MultiplyPanel(weights[i], begin, splits_[i].end(panel), x.f32(), x.rows(),
+                    args.results[i].f32() + begin, weights[i].rows,
+                    scratch + thread * thread_floats_);
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  int64_t threads_;
+  PanelSplit splits_[3];
+  int64_t panels_ = 0;
+  int64_t thread_floats_ = 0;
+};
+
 // Gate and up panels of the same output columns, one after the other, so that the activation and
 // the product happen while both are in cache.
 class GluStep : public Step {
@@ -76,10 +116,8 @@ class GluStep : public Step {
   GluStep(const LowerContext& context, int64_t max_rows)
       : threads_(context.caps.threads()),
         max_rows_(max_rows),
-        activation_(ActivationNamed(context.call.String("act"))) {
-    const Shape& weight = context.call.operands[1]->shape;
-    split_ = PanelSplit(weight[0].factor(), weight[1].factor(), context.caps);
-  }
+        activation_(ActivationNamed(context.call.String("act"))),
+        split_(SplitOf(context, 1)) {}
   int64_t scratch_bytes() const override {
     return threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
   }
@@ -103,10 +141,6 @@ class GluStep : public Step {
   }
 
  private:
-  static WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias) {
-    const TensorView& view = args.operands[weight];
-    return {view.dtype, view.data, view.dim(0), view.dim(1), DataOrNull(args.operands, bias)};
-  }
   int64_t ThreadFloats() const {
     return split_.scratch_floats() + max_rows_ * split_.rows_per_panel();
   }
@@ -123,6 +157,10 @@ absl::Status AcceptsTable(const Node& node, const proto::DeviceCaps&) {
 absl::Status AcceptsMatmul(const Node& node, const proto::DeviceCaps&) {
   return AcceptsWeight(*node.operand(1));
 }
+absl::Status AcceptsQkvMatmul(const Node& node, const proto::DeviceCaps&) {
+  for (size_t i : {1, 2, 3}) SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(i)));
+  return absl::OkStatus();
+}
 absl::Status AcceptsGlu(const Node& node, const proto::DeviceCaps&) {
   SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(1)));
   return AcceptsWeight(*node.operand(2));
@@ -134,10 +172,12 @@ absl::StatusOr<std::unique_ptr<Step>> LowerEmbedding(const LowerContext&) {
 absl::StatusOr<std::unique_ptr<Step>> LowerMatmul(const LowerContext& context) {
   return std::make_unique<MatmulStep>(context);
 }
+absl::StatusOr<std::unique_ptr<Step>> LowerQkvMatmul(const LowerContext& context) {
+  return std::make_unique<QkvMatmulStep>(context);
+}
 absl::StatusOr<std::unique_ptr<Step>> LowerGlu(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t rows,
-                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
-  return std::make_unique<GluStep>(context, rows);
+  SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*context.call.operands[0], context.bounds));
+  return std::make_unique<GluStep>(context, x.rows());
 }
 
 }  // namespace
@@ -149,6 +189,9 @@ void AddLinearKernels(std::vector<CpuKernel>* kernels) {
       {{"cpu.matmul.panel", "matmul",
         "decodes panels of the weight and multiplies them with oneDNN", AcceptsMatmul},
        LowerMatmul});
+  kernels->push_back({{"cpu.qkv_matmul.panel", "qkv_matmul",
+                       "panels of the three weights in one loop", AcceptsQkvMatmul},
+                      LowerQkvMatmul});
   kernels->push_back(
       {{"cpu.glu.panel", "glu",
         "gate and up panels with oneDNN, activation and product while in cache", AcceptsGlu},

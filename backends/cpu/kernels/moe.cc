@@ -1,5 +1,6 @@
-// CPU kernels of the mixture-of-experts family, expert-major: tokens grouped by expert, one product
-// per expert that is used.
+// CPU kernels of the mixture-of-experts family. Expert products come in two orders: expert-major,
+// one product per expert with all rows that chose it, for many tokens; and token-major, one product
+// per token and slot, for few.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -34,7 +35,7 @@ class TopkSoftmaxStep : public Step {
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& logits = args.operands[0];
-    const float* bias = args.operands.size() > 1 ? args.operands[1].f32() : nullptr;
+    const float* bias = args.F32OrNull(1);
     for (int64_t t = 0; t < logits.dim(0); ++t) {
       const float* row = logits.f32() + t * experts_;
       SLUICE_RETURN_IF_ERROR(CheckLogits(row, t));
@@ -96,6 +97,17 @@ class TopkSoftmaxStep : public Step {
   int64_t experts_;
 };
 
+absl::Status CheckExpertIds(const TensorView& ids, int64_t experts) {
+  for (int64_t slot = 0; slot < ids.elements(); ++slot) {
+    const int32_t id = ids.i32()[slot];
+    if (id < 0 || id >= experts) {
+      return absl::OutOfRangeError(absl::StrCat("expert id ", id, " of token ", slot / ids.dim(1),
+                                                " is not in 0 to ", experts - 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
 class MoeGatherStep : public Step {
  public:
   explicit MoeGatherStep(const LowerContext& context) : experts_(context.call.Int("experts")) {}
@@ -108,7 +120,8 @@ class MoeGatherStep : public Step {
     const TensorView& ids = args.operands[1];
     const TensorView& rows = args.results[0];
     int32_t* row_of = args.results[1].i32();
-    SLUICE_RETURN_IF_ERROR(CountRows(ids, args.results[2].i32()));
+    SLUICE_RETURN_IF_ERROR(CheckExpertIds(ids, experts_));
+    CountRows(ids, args.results[2].i32());
     int32_t* next = reinterpret_cast<int32_t*>(args.scratch);
     std::copy_n(args.results[2].i32(), experts_, next);
     for (int64_t slot = 0; slot < ids.elements(); ++slot) row_of[slot] = next[ids.i32()[slot]]++;
@@ -125,122 +138,178 @@ class MoeGatherStep : public Step {
 
  private:
   // offsets[e] = number of rows of the experts before e.
-  absl::Status CountRows(const TensorView& ids, int32_t* offsets) const {
+  void CountRows(const TensorView& ids, int32_t* offsets) const {
     std::fill_n(offsets, experts_ + 1, 0);
-    for (int64_t slot = 0; slot < ids.elements(); ++slot) {
-      const int32_t id = ids.i32()[slot];
-      if (id < 0 || id >= experts_) {
-        return absl::OutOfRangeError(absl::StrCat("expert id ", id, " of token ", slot / ids.dim(1),
-                                                  " is not in 0 to ", experts_ - 1));
-      }
-      ++offsets[id + 1];
-    }
+    for (int64_t slot = 0; slot < ids.elements(); ++slot) ++offsets[ids.i32()[slot] + 1];
     for (int64_t e = 0; e < experts_; ++e) offsets[e + 1] += offsets[e];
-    return absl::OkStatus();
   }
 
   int64_t experts_;
 };
 
-// What expert_matmul and expert_glu share: the split of the experts' weights into panels and the
-// list of experts that have rows.
-class ExpertStep : public Step {
- protected:
-  explicit ExpertStep(const LowerContext& context) : threads_(context.caps.threads()) {
-    const Shape& weight = context.call.operands[1]->shape;
-    experts_ = weight[0].factor();
-    split_ = PanelSplit(weight[1].factor(), weight[2].factor(), context.caps);
+// --- Expert products ------------------------------------------------------------------------
+
+// Rows first_in.. of x meet one expert and give rows first_out.. of the result.
+struct ExpertRows {
+  int64_t expert;
+  int64_t first_in;
+  int64_t first_out;
+  int64_t rows;
+};
+
+// The rows of an expert stand together: operand 2 or 3 has the experts' offsets.
+class GroupedExperts {
+ public:
+  static absl::StatusOr<GroupedExperts> Make(const LowerContext& context) {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t rows,
+                            context.bounds.Evaluate(context.call.operands[0]->shape[0]));
+    return GroupedExperts(context.call.operands[1]->shape[0].factor(), rows);
   }
 
-  int64_t ListBytes() const { return (experts_ * 4 + 63) / 64 * 64; }
+  int64_t max_rows() const { return max_rows_; }  // of one expert
+  // The list of used experts, rounded up to a cache line.
+  int64_t scratch_bytes() const { return (experts_ * 4 + 63) / 64 * 64; }
 
-  // Calls body(expert, first_row, rows, panel, thread) for every panel of every used expert.
+  // Calls body(ExpertRows, panel, thread) for each of `panels` of every used expert.
   template <typename Body>
-  absl::Status ForEachPanel(const StepArgs& args, const TensorView& offsets_view,
-                            int64_t total_rows, const Body& body) const {
+  absl::Status ForEachPanel(const StepArgs& args, const TensorView& offsets_view, int64_t panels,
+                            const Body& body) const {
     const int32_t* offsets = offsets_view.i32();
+    SLUICE_RETURN_IF_ERROR(CheckOffsets(offsets, args.operands[0].rows()));
     int32_t* used = reinterpret_cast<int32_t*>(args.scratch);
     int64_t used_count = 0;
-    if (offsets[0] != 0 || offsets[experts_] != total_rows) {
+    for (int64_t e = 0; e < experts_; ++e) {
+      if (offsets[e + 1] > offsets[e]) used[used_count++] = static_cast<int32_t>(e);
+    }
+    args.threads.ForEach(used_count * panels, [&](int64_t task, int thread) {
+      const int32_t e = used[task / panels];
+      body(ExpertRows{e, offsets[e], offsets[e], offsets[e + 1] - offsets[e]}, task % panels,
+           thread);
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  GroupedExperts(int64_t experts, int64_t max_rows) : experts_(experts), max_rows_(max_rows) {}
+
+  absl::Status CheckOffsets(const int32_t* offsets, int64_t rows) const {
+    if (offsets[0] != 0 || offsets[experts_] != rows) {
       return absl::OutOfRangeError(absl::StrCat("the experts' rows are ", offsets[0], " to ",
-                                                offsets[experts_], ", expected 0 to ", total_rows));
+                                                offsets[experts_], ", expected 0 to ", rows));
     }
     for (int64_t e = 0; e < experts_; ++e) {
       if (offsets[e + 1] < offsets[e]) {
         return absl::OutOfRangeError(absl::StrCat("the rows of expert ", e, " are ", offsets[e],
                                                   " to ", offsets[e + 1], ", expected ascending"));
       }
-      if (offsets[e + 1] > offsets[e]) used[used_count++] = static_cast<int32_t>(e);
     }
-    const int64_t panels = split_.count();
-    args.threads.ForEach(used_count * panels, [&](int64_t task, int thread) {
-      const int32_t expert = used[task / panels];
-      body(expert, offsets[expert], offsets[expert + 1] - offsets[expert], task % panels, thread);
+    return absl::OkStatus();
+  }
+
+  int64_t experts_;
+  int64_t max_rows_;
+};
+
+// Each slot of a token has its own expert: operand 2 or 3 has the ids.
+class IndexedExperts {
+ public:
+  static absl::StatusOr<IndexedExperts> Make(const LowerContext& context) {
+    return IndexedExperts(context.call.operands[1]->shape[0].factor());
+  }
+
+  int64_t max_rows() const { return 1; }
+  int64_t scratch_bytes() const { return 0; }
+
+  template <typename Body>
+  absl::Status ForEachPanel(const StepArgs& args, const TensorView& ids, int64_t panels,
+                            const Body& body) const {
+    SLUICE_RETURN_IF_ERROR(CheckExpertIds(ids, experts_));
+    const int64_t slots_per_row = args.operands[0].rows() == ids.rows() ? ids.cols() : 1;
+    args.threads.ForEach(ids.elements() * panels, [&](int64_t task, int thread) {
+      const int64_t slot = task / panels;
+      body(ExpertRows{ids.i32()[slot], slot / slots_per_row, slot, 1}, task % panels, thread);
     });
     return absl::OkStatus();
   }
 
-  WeightMatrix Matrix(const TensorView& view, int64_t expert) const {
-    return {view.dtype, view.Slice(expert), view.dim(1), view.dim(2)};
-  }
+ private:
+  explicit IndexedExperts(int64_t experts) : experts_(experts) {}
 
-  int64_t threads_;
-  int64_t experts_ = 0;
-  PanelSplit split_;
+  int64_t experts_;
 };
 
-class ExpertMatmulStep : public ExpertStep {
+PanelSplit SplitOfExpert(const LowerContext& context) {
+  const Shape& weight = context.call.operands[1]->shape;
+  return PanelSplit(weight[1].factor(), weight[2].factor(), context.caps);
+}
+
+WeightMatrix ExpertMatrix(const TensorView& view, int64_t expert) {
+  return {view.dtype, view.Slice(expert), view.dim(1), view.dim(2)};
+}
+
+template <typename Experts>
+class ExpertMatmulStep : public Step {
  public:
-  explicit ExpertMatmulStep(const LowerContext& context) : ExpertStep(context) {}
+  ExpertMatmulStep(const LowerContext& context, const Experts& experts)
+      : threads_(context.caps.threads()), experts_(experts), split_(SplitOfExpert(context)) {}
   int64_t scratch_bytes() const override {
-    return ListBytes() + threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
+    return experts_.scratch_bytes() +
+           threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
   }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    const float* bias = args.operands.size() > 3 ? args.operands[3].f32() : nullptr;
-    float* decoded = reinterpret_cast<float*>(args.scratch + ListBytes());
-    return ForEachPanel(
-        args, args.operands[2], x.rows(),
-        [&](int64_t expert, int64_t first, int64_t rows, int64_t panel, int thread) {
-          WeightMatrix w = Matrix(args.operands[1], expert);
-          if (bias != nullptr) w.bias = bias + expert * w.rows;
+    const float* bias = args.F32OrNull(3);
+    float* decoded = reinterpret_cast<float*>(args.scratch + experts_.scratch_bytes());
+    return experts_.ForEachPanel(
+        args, args.operands[2], split_.count(),
+        [&](const ExpertRows& rows, int64_t panel, int thread) {
+          WeightMatrix w = ExpertMatrix(args.operands[1], rows.expert);
+          if (bias != nullptr) w.bias = bias + rows.expert * w.rows;
           const int64_t begin = split_.begin(panel);
-          MultiplyPanel(w, begin, split_.end(panel), x.f32() + first * x.cols(), rows,
-                        y.f32() + first * y.cols() + begin, y.cols(),
+          MultiplyPanel(w, begin, split_.end(panel), x.f32() + rows.first_in * x.cols(), rows.rows,
+                        y.f32() + rows.first_out * y.cols() + begin, y.cols(),
                         decoded + thread * split_.scratch_floats());
         });
   }
+
+ private:
+  int64_t threads_;
+  Experts experts_;
+  PanelSplit split_;
 };
 
-class ExpertGluStep : public ExpertStep {
+template <typename Experts>
+class ExpertGluStep : public Step {
  public:
-  ExpertGluStep(const LowerContext& context, int64_t max_rows)
-      : ExpertStep(context),
-        max_rows_(max_rows),
+  ExpertGluStep(const LowerContext& context, const Experts& experts)
+      : threads_(context.caps.threads()),
+        experts_(experts),
+        split_(SplitOfExpert(context)),
         activation_(ActivationNamed(context.call.String("act"))) {}
   int64_t scratch_bytes() const override {
-    return ListBytes() + threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
+    return experts_.scratch_bytes() +
+           threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
   }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    return ForEachPanel(
-        args, args.operands[3], x.rows(),
-        [&](int64_t expert, int64_t first, int64_t rows, int64_t panel, int thread) {
-          float* decoded =
-              reinterpret_cast<float*>(args.scratch + ListBytes()) + thread * ThreadFloats();
+    float* scratch = reinterpret_cast<float*>(args.scratch + experts_.scratch_bytes());
+    return experts_.ForEachPanel(
+        args, args.operands[3], split_.count(),
+        [&](const ExpertRows& rows, int64_t panel, int thread) {
+          float* decoded = scratch + thread * ThreadFloats();
           float* gates = decoded + split_.scratch_floats();
           const int64_t begin = split_.begin(panel), end = split_.end(panel), width = end - begin;
-          const float* in = x.f32() + first * x.cols();
-          float* out = y.f32() + first * y.cols() + begin;
-          MultiplyPanel(Matrix(args.operands[1], expert), begin, end, in, rows, gates, width,
-                        decoded);
-          MultiplyPanel(Matrix(args.operands[2], expert), begin, end, in, rows, out, y.cols(),
-                        decoded);
-          for (int64_t i = 0; i < rows; ++i) {
+          const float* in = x.f32() + rows.first_in * x.cols();
+          float* out = y.f32() + rows.first_out * y.cols() + begin;
+          MultiplyPanel(ExpertMatrix(args.operands[1], rows.expert), begin, end, in, rows.rows,
+                        gates, width, decoded);
+          MultiplyPanel(ExpertMatrix(args.operands[2], rows.expert), begin, end, in, rows.rows, out,
+                        y.cols(), decoded);
+          for (int64_t i = 0; i < rows.rows; ++i) {
             GateInPlace(activation_, gates + i * width, out + i * y.cols(), width);
           }
         });
@@ -248,42 +317,55 @@ class ExpertGluStep : public ExpertStep {
 
  private:
   int64_t ThreadFloats() const {
-    return split_.scratch_floats() + max_rows_ * split_.rows_per_panel();
+    return split_.scratch_floats() + experts_.max_rows() * split_.rows_per_panel();
   }
-  int64_t max_rows_;
+
+  int64_t threads_;
+  Experts experts_;
+  PanelSplit split_;
   Activation activation_;
 };
+
+// --- scaled_add -----------------------------------------------------------------------------
 
 class ScaledAddStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
     const TensorView& rows = args.operands[0];
     const TensorView& weights = args.operands[1];
-    const int32_t* row_of = args.operands[2].i32();
-    const float* residual = args.operands.size() > 3 ? args.operands[3].f32() : nullptr;
+    const int32_t* row_of = args.I32OrNull(2);
+    const float* residual = args.F32OrNull(3);
     const TensorView& out = args.results[0];
     const int64_t used = weights.dim(1), width = out.cols();
-    for (int64_t slot = 0; slot < weights.elements(); ++slot) {
-      if (row_of[slot] < 0 || row_of[slot] >= rows.dim(0)) {
-        return absl::OutOfRangeError(absl::StrCat("row ", row_of[slot], " of token ", slot / used,
-                                                  " is not in 0 to ", rows.dim(0) - 1));
-      }
+    if (row_of != nullptr) {
+      SLUICE_RETURN_IF_ERROR(CheckRows(row_of, weights.elements(), used, rows.dim(0)));
     }
     args.threads.For(out.dim(0), 4, [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
         float* y = out.f32() + t * width;
-        if (residual != nullptr) {
-          std::copy_n(residual + t * width, width, y);
-        } else {
+        if (residual == nullptr) {
           std::fill_n(y, width, 0.0f);
+        } else if (residual != out.f32()) {
+          std::copy_n(residual + t * width, width, y);
         }
-        for (int64_t j = 0; j < used; ++j) {
-          const float p = weights.f32()[t * used + j];
-          const float* x = rows.f32() + row_of[t * used + j] * width;
+        for (int64_t slot = t * used; slot < (t + 1) * used; ++slot) {
+          const float p = weights.f32()[slot];
+          const float* x = rows.f32() + (row_of != nullptr ? row_of[slot] : slot) * width;
           for (int64_t i = 0; i < width; ++i) y[i] += p * x[i];
         }
       }
     });
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::Status CheckRows(const int32_t* row_of, int64_t slots, int64_t used, int64_t rows) {
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      if (row_of[slot] < 0 || row_of[slot] >= rows) {
+        return absl::OutOfRangeError(absl::StrCat("row ", row_of[slot], " of token ", slot / used,
+                                                  " is not in 0 to ", rows - 1));
+      }
+    }
     return absl::OkStatus();
   }
 };
@@ -302,13 +384,10 @@ absl::StatusOr<std::unique_ptr<Step>> LowerTopkSoftmax(const LowerContext& conte
 absl::StatusOr<std::unique_ptr<Step>> LowerMoeGather(const LowerContext& context) {
   return std::make_unique<MoeGatherStep>(context);
 }
-absl::StatusOr<std::unique_ptr<Step>> LowerExpertMatmul(const LowerContext& context) {
-  return std::make_unique<ExpertMatmulStep>(context);
-}
-absl::StatusOr<std::unique_ptr<Step>> LowerExpertGlu(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t rows,
-                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
-  return std::make_unique<ExpertGluStep>(context, rows);
+template <template <typename> typename ExpertStep, typename Experts>
+absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) {
+  SLUICE_ASSIGN_OR_RETURN(const Experts experts, Experts::Make(context));
+  return std::make_unique<ExpertStep<Experts>>(context, experts);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext&) {
   return std::make_unique<ScaledAddStep>();
@@ -323,11 +402,18 @@ void AddMoeKernels(std::vector<CpuKernel>* kernels) {
       {{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll}, LowerMoeGather});
   kernels->push_back({{"cpu.expert_matmul.panel", "expert_matmul",
                        "panels of every used expert, multiplied with oneDNN", AcceptsExpertMatmul},
-                      LowerExpertMatmul});
+                      LowerExperts<ExpertMatmulStep, GroupedExperts>});
   kernels->push_back(
       {{"cpu.expert_glu.panel", "expert_glu",
         "gate and up panels of every used expert, activation while in cache", AcceptsExpertGlu},
-       LowerExpertGlu});
+       LowerExperts<ExpertGluStep, GroupedExperts>});
+  kernels->push_back({{"cpu.indexed_expert_matmul.panel", "indexed_expert_matmul",
+                       "panels of each slot's expert, all slots in one loop", AcceptsExpertMatmul},
+                      LowerExperts<ExpertMatmulStep, IndexedExperts>});
+  kernels->push_back(
+      {{"cpu.indexed_expert_glu.panel", "indexed_expert_glu",
+        "gate and up panels of each slot's expert, all slots in one loop", AcceptsExpertGlu},
+       LowerExperts<ExpertGluStep, IndexedExperts>});
   kernels->push_back(
       {{"cpu.scaled_add", "scaled_add", "weighted sum of each token's rows", AcceptsAll},
        LowerScaledAdd});

@@ -8,6 +8,12 @@
 namespace sluice::cpu {
 
 absl::Status AcceptsWeight(const Value& weight) {
+  const Shape& shape = weight.type().shape;
+  if (!std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_constant(); })) {
+    return absl::UnimplementedError(
+        absl::StrCat("weight ", weight.ref(), " is ", weight.type().ToString(),
+                     ", expected constant dimensions, by which it is cut into panels"));
+  }
   if (CanDequantize(weight.type().dtype)) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat("weight ", weight.ref(), " has the format ",
                                                Name(weight.type().dtype),

@@ -1,0 +1,70 @@
+// A paged KV cache as kernels see it: [blocks,heads,block_size,dim], of plain floats.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "graph/formats/dequantize.h"
+#include "graph/formats/quantize.h"
+#include "graph/graph.h"
+#include "graph/tensor.h"
+
+namespace sluice::cpu {
+
+struct Cache {
+  explicit Cache(const TensorView& view)
+      : data(view.data),
+        blocks(view.dim(0)),
+        heads(view.dim(1)),
+        block_size(view.dim(2)),
+        dim(view.dim(3)),
+        row_bytes(view.row_bytes()),
+        decode(DequantizerFor(view.dtype)),
+        encode(QuantizerFor(view.dtype)) {}
+
+  std::byte* Row(int64_t block, int64_t head, int64_t offset) const {
+    return data + ((block * heads + head) * block_size + offset) * row_bytes;
+  }
+  // Stores one head's row of the token in `slot`.
+  void Store(int32_t slot, int64_t head, const float* row) const {
+    encode(row, dim, Row(slot / block_size, head, slot % block_size));
+  }
+  // Stores the rows [heads,dim] of the token in `slot`.
+  void StoreToken(int32_t slot, const float* rows) const {
+    for (int64_t h = 0; h < heads; ++h) Store(slot, h, rows + h * dim);
+  }
+
+  std::byte* data;
+  int64_t blocks, heads, block_size, dim, row_bytes;
+  DequantizeFn decode;
+  QuantizeFn encode;
+};
+
+// OutOfRange for the first of the slots that is not in the cache.
+inline absl::Status CheckSlots(const TensorView& slots, const Cache& cache) {
+  const int64_t limit = cache.blocks * cache.block_size;
+  for (int64_t t = 0; t < slots.elements(); ++t) {
+    const int32_t slot = slots.i32()[t];
+    if (slot < 0 || slot >= limit) {
+      return absl::OutOfRangeError(
+          absl::StrCat("slot ", slot, " of token ", t, " is not in 0 to ", limit - 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Whether the node's operands `first` and `first` + 1 are caches that can be used: OK, or why not.
+inline absl::Status AcceptsCaches(const Node& node, size_t first) {
+  for (size_t i : {first, first + 1}) {
+    const DType dtype = node.operand(i)->type().dtype;
+    if (!IsPlainFloat(dtype)) {
+      return absl::UnimplementedError(absl::StrCat("the cache ", node.operand(i)->ref(), " is ",
+                                                   Name(dtype), ", expected f32, f16 or bf16"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice::cpu

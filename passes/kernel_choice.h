@@ -1,0 +1,28 @@
+// Which kernels a backend has for a node, and what each says of it: the question that
+// select_kernels decides, and that tools show.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/kernel.h"
+#include "graph/graph.h"
+#include "passes/pass.h"
+
+namespace sluice {
+
+struct KernelChoice {
+  const Kernel* kernel;
+  std::string refusal;  // empty: it accepts the node
+  double seconds = 0;   // estimate at the symbols' bounds, if it accepts
+};
+
+// Every kernel for the node's op, in order of registration. Empty for a view, which needs none, and
+// without a kernel list.
+std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bounds,
+                                        const CompileContext& context);
+
+// The cheapest one that accepts, the first of equals; nullptr if all refuse.
+const KernelChoice* Cheapest(const std::vector<KernelChoice>& choices);
+
+}  // namespace sluice

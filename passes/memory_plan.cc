@@ -1,0 +1,50 @@
+#include "passes/memory_plan.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "graph/status_macros.h"
+#include "passes/storage.h"
+
+namespace sluice {
+namespace {
+
+absl::StatusOr<int64_t> TotalBytes(absl::Span<const std::unique_ptr<Value>> values,
+                                   const SymbolValues& bounds) {
+  int64_t total = 0;
+  for (const auto& value : values) {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds.EvaluateBytes(value->type()));
+    total += bytes;
+  }
+  return total;
+}
+
+// Grows the region that the span is in.
+void Cover(const std::optional<MemSpan>& span, MemoryPlan* plan) {
+  if (!span.has_value()) return;
+  int64_t& end = span->region == "const" ? plan->constants : plan->arena;
+  end = std::max(end, span->offset + span->bytes);
+}
+
+}  // namespace
+
+absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph) {
+  const SymbolValues bounds = graph.Bounds();
+  MemoryPlan plan;
+  SLUICE_ASSIGN_OR_RETURN(plan.weights, TotalBytes(graph.weights(), bounds));
+  SLUICE_ASSIGN_OR_RETURN(plan.states, TotalBytes(graph.states(), bounds));
+  std::vector<int64_t> scratch;
+  for (const auto& node : graph.nodes()) {
+    for (const auto& result : node->results()) Cover(result->mem(), &plan);
+    Cover(node->scratch(), &plan);
+    scratch.push_back(node->scratch().has_value() ? node->scratch()->bytes : 0);
+    plan.scratch = std::max(plan.scratch, scratch.back());
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Storage> activations, CollectStorage(graph, {}));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Storage> all, CollectStorage(graph, scratch));
+  plan.activations = LowerBound(activations);
+  plan.lower_bound = LowerBound(all);
+  return plan;
+}
+
+}  // namespace sluice

@@ -1,0 +1,106 @@
+#include "tools/analysis/inspect.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include "graph/status_macros.h"
+
+namespace sluice {
+namespace {
+
+int64_t Elements(absl::Span<const int64_t> shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+// All experts of a layer together: any[E,out,in].
+bool IsOfExperts(const Value& weight, int64_t experts) {
+  const Shape& shape = weight.type().shape;
+  return shape.size() == 3 && shape[0].is_constant() && shape[0].factor() == experts;
+}
+
+absl::StatusOr<Fit> CheckFit(const Model& model, const Backend& backend,
+                             const InspectOptions& options, const ModelPlan& plan,
+                             const PeakMemory& peak, const MachineMemory& machine) {
+  Fit fit{.needed = peak.total(), .available = machine.available};
+  // The peak grows in proportion to the context: the cache does, and the block tables and scores
+  // of attention. A second point gives the line.
+  InspectOptions smallest = options;
+  smallest.decoder.context = smallest.decoder.block_size;
+  SLUICE_ASSIGN_OR_RETURN(const ModelPlan low_plan, PlanModel(model, backend, smallest.decoder));
+  PeakOptions peak_options = options.peak;
+  if (peak_options.tokens == 0) peak_options.tokens = plan.context;
+  const int64_t low = PredictPeak(model, low_plan, peak_options).total();
+  const int64_t block = options.decoder.block_size;
+  const double per_token = static_cast<double>(fit.needed - low) /
+                           static_cast<double>(std::max<int64_t>(plan.context - block, 1));
+  const auto spare = static_cast<double>(fit.available - low);
+  if (spare < 0) return fit;
+  const double more = per_token > 0 ? spare / per_token : ModelLimits::kContext;
+  const auto tokens = static_cast<int64_t>(std::min<double>(more, ModelLimits::kContext)) + block;
+  fit.largest_context = std::min(tokens / block * block, model.config().context_length);
+  return fit;
+}
+
+}  // namespace
+
+std::vector<FormatUse> TensorFormats(const ModelFiles& files) {
+  std::vector<FormatUse> uses;
+  for (const auto& file : files) {
+    for (const GgufTensor& tensor : file->tensors()) {
+      auto use = std::find_if(uses.begin(), uses.end(),
+                              [&](const FormatUse& u) { return u.dtype == tensor.dtype; });
+      if (use == uses.end()) use = uses.insert(uses.end(), {.dtype = tensor.dtype});
+      ++use->tensors;
+      use->elements += Elements(tensor.shape);
+      use->bytes += tensor.bytes;
+    }
+  }
+  std::stable_sort(uses.begin(), uses.end(),
+                   [](const FormatUse& a, const FormatUse& b) { return a.bytes > b.bytes; });
+  return uses;
+}
+
+ParameterCount CountParameters(const Model& model, const Graph& graph) {
+  ParameterCount count;
+  for (const auto& file : model.files()) {
+    for (const GgufTensor& tensor : file->tensors()) count.total += Elements(tensor.shape);
+  }
+  count.active = count.total;
+  const int64_t experts = model.config().experts;
+  if (experts == 0) return count;
+  for (const auto& weight : graph.weights()) {
+    if (!IsOfExperts(*weight, experts)) continue;
+    const int64_t elements = ElementCount(weight->type().shape).value_or(0).factor();
+    count.active -= elements / experts * (experts - model.config().experts_used);
+  }
+  return count;
+}
+
+double DecodeBound(const StepCost& cost, const Ceiling& ceiling) {
+  const double bytes = cost.total.bytes_read + cost.total.bytes_written;
+  return 1 / std::max(bytes / ceiling.read_bytes_per_second,
+                      cost.total.flops / ceiling.flops_per_second);
+}
+
+absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backend,
+                                        const InspectOptions& options) {
+  Inspection result;
+  SLUICE_ASSIGN_OR_RETURN(result.plan, PlanModel(model, backend, options.decoder));
+  result.parameters = CountParameters(model, result.plan.buckets.front().graph);
+  result.formats = TensorFormats(model.files());
+  result.peak = PredictPeak(model, result.plan, options.peak);
+  SLUICE_ASSIGN_OR_RETURN(result.machine, ReadMachineMemory());
+  SLUICE_ASSIGN_OR_RETURN(
+      result.fit, CheckFit(model, backend, options, result.plan, result.peak, result.machine));
+  for (const int64_t length : {int64_t{1}, result.plan.context / 2, result.plan.context}) {
+    DecodeCost decode{.length = std::max<int64_t>(length, 1)};
+    SLUICE_ASSIGN_OR_RETURN(
+        decode.cost, CostOfStep(result.plan.buckets.front().graph, {.length = decode.length}));
+    result.decode.push_back(std::move(decode));
+  }
+  return result;
+}
+
+}  // namespace sluice

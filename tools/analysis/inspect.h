@@ -1,0 +1,71 @@
+// A model in figures, without running it: what it holds, what a step costs, what it needs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "graph/dtype.h"
+#include "models/model.h"
+#include "tools/analysis/ceilings.h"
+#include "tools/analysis/inspect_cost.h"
+#include "tools/analysis/inspect_machine.h"
+#include "tools/analysis/inspect_memory.h"
+
+namespace sluice {
+
+struct FormatUse {
+  DType dtype = DType::kF32;
+  int64_t tensors = 0, elements = 0, bytes = 0;
+};
+// The tensors of all files by format, most bytes first.
+std::vector<FormatUse> TensorFormats(const ModelFiles& files);
+
+struct ParameterCount {
+  int64_t total = 0;   // elements of all tensors
+  int64_t active = 0;  // without the experts that a token does not use
+};
+// Of the weights of the model's graph, and of tensors that it does not use.
+ParameterCount CountParameters(const Model& model, const Graph& graph);
+
+// A decode step of one sequence with so many tokens in it, its own included.
+struct DecodeCost {
+  int64_t length = 0;
+  StepCost cost;
+};
+
+// Whether the peak fits into what is available, and how far it could go.
+struct Fit {
+  int64_t needed = 0, available = 0;
+  // The longest context with which it would fit, a multiple of the block size and at most the
+  // model's own; 0: none does.
+  int64_t largest_context = 0;
+  bool fits() const { return needed <= available; }
+};
+
+struct InspectOptions {
+  DecoderOptions decoder;
+  PeakOptions peak = {};
+};
+
+struct Inspection {
+  ParameterCount parameters;
+  std::vector<FormatUse> formats;
+  ModelPlan plan;
+  PeakMemory peak;
+  MachineMemory machine;
+  Fit fit;
+  std::vector<DecodeCost> decode;  // of an empty, a half and a full context
+};
+
+// Reads metadata only, whatever the size of the model. Errors: options that do not fit the model, a
+// node that no kernel takes, a machine that does not tell its memory.
+absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backend,
+                                        const InspectOptions& options);
+
+// Tokens per second that a decode step cannot exceed: its bytes at the machine's bandwidth, or its
+// operations at its arithmetic.
+double DecodeBound(const StepCost& cost, const Ceiling& ceiling);
+
+}  // namespace sluice

@@ -1,0 +1,151 @@
+#include "tools/analysis/inspect_memory.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "graph/decoder_interface.h"
+#include "graph/status_macros.h"
+#include "models/tokenizer_keys.h"
+#include "passes/pipeline.h"
+#include "passes/specialise.h"
+
+namespace sluice {
+namespace {
+
+// A touched page of a mapped file brings those around it along, if they are in memory: 64 KiB is
+// Linux's default (fault_around_bytes).
+constexpr double kFaultAround = 64 * 1024;
+
+// Measured: see docs/performance.md, "Memory: predicted and measured".
+constexpr int64_t kBytesPerNode = 2048;  // of a graph, its executable and tables by name
+constexpr int64_t kLibraryBytes = int64_t{4} << 20;
+
+constexpr PeakField kPeakFields[] = {
+    {"weights", &PeakMemory::weights},   {"packed", &PeakMemory::packed},
+    {"cache", &PeakMemory::cache},       {"arenas", &PeakMemory::arenas},
+    {"metadata", &PeakMemory::metadata}, {"vocabulary", &PeakMemory::vocabulary},
+    {"compiled", &PeakMemory::compiled}, {"libraries", &PeakMemory::libraries},
+};
+
+absl::StatusOr<BucketPlan> PlanBucket(const Graph& shared, const Backend& backend, int64_t tokens,
+                                      int64_t max_outputs) {
+  BucketPlan bucket{.tokens = tokens, .graph = shared.Clone()};
+  PassOptions passes;
+  passes.start_at = std::string(kFirstBucketPass);
+  passes.bucket = BucketBounds(tokens, max_outputs);
+  SLUICE_RETURN_IF_ERROR(Optimize(backend, passes, &bucket.graph));
+  SLUICE_ASSIGN_OR_RETURN(bucket.memory, MemoryPlanOf(bucket.graph));
+  return bucket;
+}
+
+// Only rows of it are read: nothing but embedding uses it.
+bool IsLookupTable(const Value& weight) {
+  return std::all_of(weight.uses().begin(), weight.uses().end(),
+                     [](const Use& use) { return use.node->op().name == "embedding"; });
+}
+
+// The expected size of what `reads` reads at random places touch.
+int64_t TouchedBytes(int64_t bytes, int64_t reads) {
+  const double windows = std::ceil(static_cast<double>(bytes) / kFaultAround);
+  const double untouched = std::pow(1 - 1 / windows, static_cast<double>(reads));
+  return static_cast<int64_t>(static_cast<double>(bytes) * (1 - untouched));
+}
+
+int64_t WeightBytes(const Graph& graph, int64_t table_reads) {
+  const SymbolValues bounds = graph.Bounds();
+  int64_t total = 0;
+  for (const auto& weight : graph.weights()) {
+    const int64_t bytes = bounds.EvaluateBytes(weight->type()).value_or(0);
+    total += IsLookupTable(*weight) ? TouchedBytes(bytes, table_reads) : bytes;
+  }
+  return total;
+}
+
+int64_t MetadataBytes(const ModelFiles& files) {
+  int64_t total = 0;
+  for (const auto& file : files) {
+    int64_t head = 0;
+    for (const GgufTensor& tensor : file->tensors()) {
+      head = head == 0 ? tensor.offset : std::min(head, tensor.offset);
+    }
+    total += head;
+  }
+  return total;
+}
+
+// A flat hash table doubles when it is 7/8 full, and has a control byte per slot.
+int64_t HashTableBytes(int64_t entries, int64_t entry_bytes) {
+  const auto needed = static_cast<uint64_t>(entries + entries / 7 + 1);
+  return static_cast<int64_t>(std::bit_ceil(needed)) * (entry_bytes + 1);
+}
+
+int64_t ArraySize(const GgufFile& file, absl::string_view key) {
+  const GgufValue* value = file.Find(key);
+  return value != nullptr && value->type() == GgufType::kArray ? value->size() : 0;
+}
+
+// Texts are views into the file: what counts is the tables over them, and the lists that are there
+// only while they are filled.
+int64_t VocabularyBytes(const GgufFile& file) {
+  constexpr int64_t kView = sizeof(absl::string_view), kId = sizeof(TokenId);
+  const int64_t tokens = ArraySize(file, kTokensKey);
+  const int64_t merges = ArraySize(file, kMergesKey);
+  const int64_t lists = tokens * (kView + kId + static_cast<int64_t>(sizeof(float)));
+  return lists + HashTableBytes(tokens, kView + 8) + HashTableBytes(merges, 24) + merges * kView;
+}
+
+int64_t CompiledBytes(const ModelPlan& plan) {
+  size_t nodes = plan.buckets.back().graph.nodes().size();  // the session's own graph
+  for (const BucketPlan& bucket : plan.buckets) nodes += bucket.graph.nodes().size();
+  return static_cast<int64_t>(nodes) * kBytesPerNode;
+}
+
+}  // namespace
+
+absl::Span<const PeakField> PeakFields() { return kPeakFields; }
+
+int64_t PeakMemory::total() const {
+  int64_t sum = 0;
+  for (const PeakField& field : kPeakFields) sum += this->*field.field;
+  return sum;
+}
+
+absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
+                                    const DecoderOptions& options, int64_t max_outputs) {
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(options));
+  const SymbolValues bounds = graph.Bounds();
+  ModelPlan plan{.context = bounds.Get(decoder::kTable) * options.block_size,
+                 .sequences = options.max_seqs};
+  PassOptions shared;
+  shared.stop_before = std::string(kFirstBucketPass);
+  SLUICE_RETURN_IF_ERROR(Optimize(backend, shared, &graph));
+  for (const int64_t tokens : DefaultTokenBuckets(options.max_tokens)) {
+    SLUICE_ASSIGN_OR_RETURN(BucketPlan bucket, PlanBucket(graph, backend, tokens, max_outputs));
+    plan.buckets.push_back(std::move(bucket));
+  }
+  plan.cache_bytes = plan.buckets.back().memory.states;
+  plan.cache_bytes_per_token =
+      static_cast<double>(plan.cache_bytes) /
+      static_cast<double>(bounds.Get(decoder::kBlocks) * options.block_size);
+  return plan;
+}
+
+PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOptions& options) {
+  const BucketPlan& largest = plan.buckets.back();
+  PeakMemory peak;
+  peak.weights = WeightBytes(largest.graph, options.tokens > 0 ? options.tokens : plan.context);
+  peak.cache = plan.cache_bytes;
+  for (const BucketPlan& bucket : plan.buckets) {
+    peak.arenas += bucket.memory.arena + bucket.memory.constants;
+    peak.packed = std::max(peak.packed, bucket.memory.packed);
+  }
+  peak.metadata = MetadataBytes(model.files());
+  if (options.tokenizer) peak.vocabulary = VocabularyBytes(model.file());
+  peak.compiled = CompiledBytes(plan);
+  peak.libraries = kLibraryBytes;
+  return peak;
+}
+
+}  // namespace sluice

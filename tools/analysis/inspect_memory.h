@@ -1,0 +1,66 @@
+// What a model will take of memory on a backend: the exact plan of every executable, and the peak
+// of the process that is expected from it. Nothing is run, and no weight is read.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "backends/backend.h"
+#include "graph/graph.h"
+#include "models/model.h"
+#include "passes/memory_plan.h"
+
+namespace sluice {
+
+struct BucketPlan {
+  int64_t tokens = 0;  // of a step, at most
+  Graph graph;         // as it will run
+  MemoryPlan memory;
+};
+
+struct ModelPlan {
+  int64_t context = 0;  // tokens of a sequence, rounded up to whole cache blocks
+  int64_t sequences = 1;
+  int64_t cache_bytes = 0;  // keys and values of all layers
+  double cache_bytes_per_token = 0;
+  std::vector<BucketPlan> buckets;  // by rising number of tokens; never empty
+};
+
+// The executables that a session of these options may compile (see Session::buckets).
+absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
+                                    const DecoderOptions& options, int64_t max_outputs = 1);
+
+// Bytes that are resident when most are, by what they are for. What the program itself takes before
+// a model is opened is not among them.
+struct PeakMemory {
+  int64_t weights = 0;     // mapped pages that steps touch
+  int64_t packed = 0;      // weights in another layout
+  int64_t cache = 0;       // a full context
+  int64_t arenas = 0;      // of all executables, constants included
+  int64_t metadata = 0;    // the file's head, mapped: names, vocabulary
+  int64_t vocabulary = 0;  // the tokenizer's own tables
+  int64_t compiled = 0;    // graphs and executables
+  int64_t libraries = 0;   // of the backend: generated code, buffers, thread stacks
+
+  int64_t total() const;
+};
+
+// The fields of PeakMemory and their names, for reports.
+struct PeakField {
+  absl::string_view name;
+  int64_t PeakMemory::*field;
+};
+absl::Span<const PeakField> PeakFields();
+
+struct PeakOptions {
+  int64_t tokens = 0;     // different places of the embedding table that are read; 0: a context
+  bool tokenizer = true;  // text goes in and out, and not only token ids
+};
+
+// Assumes a context that fills up, and prompts long enough that every expert is used.
+PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOptions& options);
+
+}  // namespace sluice

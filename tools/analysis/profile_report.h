@@ -1,0 +1,28 @@
+// A profile as tables for people and as JSON for programs, beside what the machine can do at most.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/analysis/ceilings.h"
+#include "tools/analysis/profile.h"
+
+namespace sluice {
+
+struct ProfileReport {
+  std::vector<ProfileKey> keys;  // one table for each and phase
+  Ceiling ceiling;
+  size_t most_rows = 0;  // of a table, the rest in one line; 0: all
+};
+
+absl::string_view Name(ProfileKey key);  // "op", "part", "node", "kernel", "origin"
+absl::Span<const ProfileKey> AllProfileKeys();
+
+// Per row: time, its share of the phase, calls, what it reads and writes a second, what it
+// computes, both also in percent of the ceiling, and the kernels.
+std::string ProfileText(const Profile& profile, const ProfileReport& report);
+
+// One object: machine, and phases with steps, tokens, seconds and one list of rows per key.
+std::string ProfileJson(const Profile& profile, const ProfileReport& report);
+
+}  // namespace sluice

@@ -1,0 +1,243 @@
+#include "tools/analysis/verify.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "backends/ref/ref_backend.h"
+#include "graph/decoder_interface.h"
+#include "graph/status_macros.h"
+#include "passes/pipeline.h"
+#include "passes/specialise.h"
+#include "runtime/session.h"
+#include "tools/analysis/diff.h"
+#include "tools/analysis/random_data.h"
+
+namespace sluice {
+namespace {
+
+using Steps = std::vector<StepComparison>;
+
+// No pass at all: for a graph that runs as it is.
+PassOptions NoPasses() { return {.limit = 0}; }
+
+// The oracle of passes runs what was built.
+PassOptions PassesFor(const Backend& backend) {
+  return backend.kernels() == nullptr ? NoPasses() : PassOptions();
+}
+
+absl::StatusOr<Comparison> CompareOrCheck(const std::optional<Recording>& expected,
+                                          const RunStep& got, const CompareOptions& options) {
+  return expected.has_value() ? Compare(*expected, got, options) : FindNonFinite(got);
+}
+
+// A stage of compilation, with the pass that made it.
+struct Stage {
+  std::string pass;
+  Graph graph;
+};
+
+// Whether the graphs differ in what they compute, and not in how alone.
+bool ComputesOther(const Graph& before, const Graph& after) {
+  static const std::vector<std::string> kHow = {"bound",   "layout", "kernel", "memory",
+                                                "scratch", "once",   "origin"};
+  return !Diff(before, after, kHow).empty();
+}
+
+absl::StatusOr<std::vector<Stage>> StagesOf(const Graph& graph, const Backend& target,
+                                            const SymbolValues& bucket) {
+  std::vector<Stage> stages;
+  PassOptions options = {.bucket = bucket};
+  const Graph* last = &graph;
+  options.after_each = [&](absl::string_view pass, const Graph& stage) {
+    if (!ComputesOther(*last, stage)) return;
+    stages.push_back({std::string(pass), stage.Clone()});
+    last = &stages.back().graph;
+  };
+  Graph compiled = graph.Clone();
+  SLUICE_RETURN_IF_ERROR(Optimize(target, options, &compiled));
+  return stages;
+}
+
+// --- Decoders -------------------------------------------------------------------------------
+
+// One side: a session that runs the prompt, then the last token.
+class DecoderRun {
+ public:
+  static absl::StatusOr<DecoderRun> Open(const Graph& graph, const DecoderSetup& setup,
+                                         Backend& backend, const PassOptions& passes) {
+    DecoderRun run(setup);
+    SLUICE_ASSIGN_OR_RETURN(
+        run.session_, Session::Create(graph.Clone(), setup.weights, backend, {.passes = passes}));
+    run.sequence_ = run.session_->NewSequence();
+    return run;
+  }
+
+  // The prompt in one step, seen by the observer.
+  absl::Status Prompt(RunObserver* observer) {
+    return Step(tokens_.first(tokens_.size() - 1), observer);
+  }
+  // The last token; the prompt, too, if it has not been run yet, unobserved and in any pieces.
+  absl::Status LastToken(RunObserver* observer) {
+    if (sequence_->length() == 0) {
+      session_->set_observer(nullptr);
+      SLUICE_RETURN_IF_ERROR(
+          session_->Prefill(*sequence_, tokens_.first(tokens_.size() - 1)).status());
+    }
+    return Step(tokens_.last(1), observer);
+  }
+
+ private:
+  explicit DecoderRun(const DecoderSetup& setup) : tokens_(setup.tokens) {}
+
+  absl::Status Step(absl::Span<const int32_t> tokens, RunObserver* observer) {
+    std::vector<StepToken> step;
+    for (const int32_t token : tokens) step.push_back({sequence_.get(), token, false});
+    step.back().want_logits = true;
+    session_->set_observer(observer);
+    return session_->Step(step).status();
+  }
+
+  absl::Span<const int32_t> tokens_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Sequence> sequence_;
+};
+
+struct DecoderStep {
+  std::string name;
+  int64_t tokens;
+  absl::Status (DecoderRun::*run)(RunObserver* observer);
+};
+
+std::vector<DecoderStep> StepsOf(const DecoderSetup& setup) {
+  const auto prompt = static_cast<int64_t>(setup.tokens.size()) - 1;
+  return {{absl::StrCat("the prompt, ", prompt, " tokens"), prompt, &DecoderRun::Prompt},
+          {"the next token", 1, &DecoderRun::LastToken}};
+}
+
+absl::StatusOr<Graph> WithBounds(const Graph& graph, const SymbolValues& bounds) {
+  Graph result = graph.Clone();
+  for (const auto& [symbol, bound] : bounds.entries()) {
+    SLUICE_RETURN_IF_ERROR(result.SetBound(symbol, bound));
+  }
+  return result;
+}
+
+// Adds the comparison; returns whether it has a fault.
+absl::StatusOr<bool> Add(std::string name, Comparison comparison, const Graph& graph,
+                         const SymbolValues& sizes, Steps* steps) {
+  const bool is_wrong = comparison.fault.has_value();
+  steps->push_back({std::move(name), std::move(comparison), Graph()});
+  if (is_wrong) {
+    SLUICE_ASSIGN_OR_RETURN(steps->back().graph, WithBounds(graph, sizes));
+  }
+  return is_wrong;
+}
+
+}  // namespace
+
+absl::StatusOr<Steps> CompareBackends(const DecoderSetup& setup, Backend* expected, Backend& got,
+                                      const CompareOptions& options) {
+  std::optional<DecoderRun> oracle;
+  if (expected != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(oracle,
+                            DecoderRun::Open(setup.graph, setup, *expected, PassesFor(*expected)));
+  }
+  SLUICE_ASSIGN_OR_RETURN(DecoderRun run,
+                          DecoderRun::Open(setup.graph, setup, got, PassesFor(got)));
+  Steps steps;
+  for (const DecoderStep& step : StepsOf(setup)) {
+    std::optional<Recording> recording;
+    if (oracle.has_value()) {
+      SLUICE_ASSIGN_OR_RETURN(recording, Recording::Of([&](RunObserver* observer) {
+                                return ((*oracle).*step.run)(observer);
+                              }));
+    }
+    SLUICE_ASSIGN_OR_RETURN(
+        Comparison comparison,
+        CompareOrCheck(
+            recording, [&](RunObserver* observer) { return (run.*step.run)(observer); }, options));
+    SLUICE_ASSIGN_OR_RETURN(const bool is_wrong, Add(step.name, std::move(comparison), setup.graph,
+                                                     BucketBounds(step.tokens, 1), &steps));
+    if (is_wrong) break;
+  }
+  return steps;
+}
+
+absl::StatusOr<Steps> ComparePasses(const DecoderSetup& setup, const Backend& target,
+                                    const CompareOptions& options) {
+  const std::unique_ptr<Backend> ref = MakeRefBackend();
+  const auto run_on = [&](const Graph& graph, const DecoderStep& step) {
+    return [&](RunObserver* observer) -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(DecoderRun run, DecoderRun::Open(graph, setup, *ref, NoPasses()));
+      return (run.*step.run)(observer);
+    };
+  };
+  Steps steps;
+  for (const DecoderStep& step : StepsOf(setup)) {
+    const SymbolValues bucket = BucketBounds(step.tokens, 1);
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages, StagesOf(setup.graph, target, bucket));
+    SLUICE_ASSIGN_OR_RETURN(const Recording expected, Recording::Of(run_on(setup.graph, step)));
+    for (const Stage& stage : stages) {
+      SLUICE_ASSIGN_OR_RETURN(Comparison comparison,
+                              Compare(expected, run_on(stage.graph, step), options));
+      SLUICE_ASSIGN_OR_RETURN(const bool is_wrong,
+                              Add(absl::StrCat("after ", stage.pass, ", ", step.name),
+                                  std::move(comparison), setup.graph, bucket, &steps));
+      if (is_wrong) return steps;
+    }
+  }
+  return steps;
+}
+
+// --- Any graph ------------------------------------------------------------------------------
+
+absl::StatusOr<Steps> CompareBackends(const Graph& graph, uint64_t seed, Backend* expected,
+                                      Backend& got, const CompareOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, seed));
+  const auto run_on = [&](Backend& backend) {
+    return [&](RunObserver* observer) -> absl::Status {
+      Graph compiled = graph.Clone();
+      SLUICE_RETURN_IF_ERROR(Optimize(backend, PassesFor(backend), &compiled));
+      return data.Run(backend, compiled, observer).status();
+    };
+  };
+  std::optional<Recording> recording;
+  if (expected != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(recording, Recording::Of(run_on(*expected)));
+  }
+  SLUICE_ASSIGN_OR_RETURN(Comparison comparison, CompareOrCheck(recording, run_on(got), options));
+  Steps steps;
+  SLUICE_RETURN_IF_ERROR(
+      Add("random data", std::move(comparison), graph, graph.Bounds(), &steps).status());
+  return steps;
+}
+
+absl::StatusOr<Steps> ComparePasses(const Graph& graph, uint64_t seed, const Backend& target,
+                                    const CompareOptions& options) {
+  const std::unique_ptr<Backend> ref = MakeRefBackend();
+  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, seed));
+  const auto run = [&](const Graph& stage) {
+    return [&](RunObserver* observer) { return data.Run(*ref, stage, observer).status(); };
+  };
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages, StagesOf(graph, target, {}));
+  SLUICE_ASSIGN_OR_RETURN(const Recording expected, Recording::Of(run(graph)));
+  Steps steps;
+  for (const Stage& stage : stages) {
+    SLUICE_ASSIGN_OR_RETURN(Comparison comparison, Compare(expected, run(stage.graph), options));
+    SLUICE_ASSIGN_OR_RETURN(const bool is_wrong,
+                            Add(absl::StrCat("after ", stage.pass), std::move(comparison), graph,
+                                graph.Bounds(), &steps));
+    if (is_wrong) break;
+  }
+  return steps;
+}
+
+const StepComparison* FirstFault(absl::Span<const StepComparison> steps) {
+  for (const StepComparison& step : steps) {
+    if (step.comparison.fault.has_value()) return &step;
+  }
+  return nullptr;
+}
+
+}  // namespace sluice

@@ -1,0 +1,56 @@
+// Comparisons of whole models and of single graphs, node by node: what `sluice verify` does.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "backends/backend.h"
+#include "graph/graph.h"
+#include "graph/weights.h"
+#include "tools/analysis/compare.h"
+
+namespace sluice {
+
+// One step on one side, against the same step on the other.
+struct StepComparison {
+  std::string step;  // "the prompt, 8 tokens", "after fuse_qkv"
+  Comparison comparison;
+  Graph graph;  // as built, with the step's actual sizes as bounds; set where there is a fault
+};
+
+// What is run, and on what it is compared.
+struct DecoderSetup {
+  const Graph& graph;  // a decoder as built (graph/decoder_interface.h)
+  const WeightTable& weights;
+  absl::Span<const int32_t> tokens;  // at least 2
+};
+
+// Runs all tokens but the last as one step and the last as another, on both backends, and stops
+// after the first step with a fault. `expected` runs the graph as built, without any pass, if it
+// needs none; null: only NaN and Inf are looked for. Errors: what compiling or running returns.
+absl::StatusOr<std::vector<StepComparison>> CompareBackends(const DecoderSetup& setup,
+                                                            Backend* expected, Backend& got,
+                                                            const CompareOptions& options);
+
+// Runs the graph on the reference as built and after each pass of the pipeline for `target` that
+// changes what is computed: all tokens but the last as one step, then the last. Stops after the
+// first pass with a fault.
+absl::StatusOr<std::vector<StepComparison>> ComparePasses(const DecoderSetup& setup,
+                                                          const Backend& target,
+                                                          const CompareOptions& options);
+
+// The same two for any graph, at any stage of compilation, on random data with symbols at their
+// bounds: one step.
+absl::StatusOr<std::vector<StepComparison>> CompareBackends(const Graph& graph, uint64_t seed,
+                                                            Backend* expected, Backend& got,
+                                                            const CompareOptions& options);
+absl::StatusOr<std::vector<StepComparison>> ComparePasses(const Graph& graph, uint64_t seed,
+                                                          const Backend& target,
+                                                          const CompareOptions& options);
+
+// The first fault; nullptr if the two sides agree.
+const StepComparison* FirstFault(absl::Span<const StepComparison> steps);
+
+}  // namespace sluice

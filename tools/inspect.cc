@@ -1,0 +1,75 @@
+// sluice inspect: what a model holds, costs and needs, without running it or reading a weight.
+#include "tools/analysis/inspect.h"
+
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "graph/status_macros.h"
+#include "tools/analysis/ceilings.h"
+#include "tools/analysis/inspect_report.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+struct InspectCommand {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  int64_t context = 4096;
+  int64_t batch = 512;
+  int64_t sequences = 1;
+  bool measure = false;
+  std::string format = "text";
+  ReportOptions report;
+};
+
+absl::Status Inspect(InspectCommand command) {
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, command.backend.Make());
+  InspectOptions options;
+  options.decoder = {
+      .max_tokens = command.batch, .max_seqs = command.sequences, .context = command.context};
+  SLUICE_RETURN_IF_ERROR(command.cache.Apply(&options.decoder));
+  SLUICE_ASSIGN_OR_RETURN(const Inspection inspection, InspectModel(*model, *backend, options));
+  if (command.measure) {
+    const int threads = backend->caps().threads();
+    const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
+    if (!ceilings.empty()) command.report.ceiling = ceilings[0];
+  }
+  PrintWarnings(*model);
+  std::cout << (command.format == "json" ? InspectionJson(*model, inspection, command.report)
+                                         : InspectionText(*model, inspection, command.report));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddInspect(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<InspectCommand>();
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
+  options->model.Declare(command);
+  command->add_option("-c,--ctx-size", options->context, "context in tokens; 0: the model's own")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command->add_option("--parallel", options->sequences, "sequences with a context each")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command->add_flag("--all", options->report.all_metadata, "every metadata key");
+  command->add_flag("--measure", options->measure,
+                    "measure bandwidth and arithmetic (0.3 s): bounds the speed of decoding");
+  command->add_option("--format", options->format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  command->callback([options, status] { *status = Inspect(*options); });
+}
+
+}  // namespace sluice::tools

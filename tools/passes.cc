@@ -1,0 +1,79 @@
+// sluice passes: what each pass does to a model, as a table.
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_format.h"
+#include "graph/status_macros.h"
+#include "models/model.h"
+#include "models/tokenizer_keys.h"
+#include "passes/pipeline.h"
+#include "passes/specialise.h"
+#include "tools/analysis/pass_report.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+struct PassesOptions {
+  ModelOptions model;
+  BackendOptions backend;
+  int64_t tokens = 1;
+  std::string format = "text";
+  std::vector<std::string> disabled;
+};
+
+void PrintText(const std::vector<PassEffect>& effects) {
+  double total = 0;
+  for (const PassEffect& effect : effects) {
+    std::cout << absl::StreamFormat("%-18s %5d -> %5d nodes  %7.3f ms  %s\n", effect.pass,
+                                    effect.nodes_before, effect.nodes_after, effect.seconds * 1e3,
+                                    effect.changed ? effect.ops : "no change");
+    total += effect.seconds;
+  }
+  std::cout << absl::StreamFormat("%-18s %5d -> %5d nodes  %7.3f ms\n", "all",
+                                  effects.front().nodes_before, effects.back().nodes_after,
+                                  total * 1e3);
+}
+
+absl::Status Passes(const PassesOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph({}));
+  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::vector<PassEffect> effects,
+      RunAndReport(context,
+                   {.disabled = options.disabled, .bucket = BucketBounds(options.tokens, 1)},
+                   &graph));
+  PrintWarnings(*model);
+  if (options.format == "md") {
+    SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
+                            ReadKey<absl::string_view>(model->file(), "general.name",
+                                                       &GgufValue::AsString, graph.name()));
+    std::cout << PassesPage(name, effects);
+  } else {
+    PrintText(effects);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddPasses(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<PassesOptions>();
+  CLI::App* command =
+      app.add_subcommand("passes", "Show what each pass does to a model: nodes, ops and time");
+  options->model.Declare(command);
+  command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command->add_option("--disable-pass", options->disabled, "leave out a pass; may be repeated");
+  command->add_option("--format", options->format, "text, or md: the page docs/passes.md")
+      ->check(CLI::IsMember({"text", "md"}))
+      ->capture_default_str();
+  options->backend.Declare(command);
+  command->callback([options, status] { *status = Passes(*options); });
+}
+
+}  // namespace sluice::tools

@@ -1,0 +1,116 @@
+// sluice profile: where the time of prompts and of generation goes.
+#include "tools/analysis/profile.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+#include "models/gguf.h"
+#include "tools/analysis/ceilings.h"
+#include "tools/analysis/profile_report.h"
+#include "tools/analysis/trace.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+#include "tools/progress.h"
+
+namespace sluice::tools {
+namespace {
+
+struct ProfileCommand {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  ProfileOptions profile;
+  int64_t batch = 512;
+  size_t rows = 30;
+  std::vector<std::string> by = {"op", "part"};
+  std::string trace, format = "md";
+};
+
+absl::Status WriteTrace(const Profile& profile, const ProfileCommand& command) {
+  const std::string title = absl::StrCat(
+      "sluice ", command.model.path.empty() ? "embedded model" : Printable(command.model.path));
+  std::ofstream file(command.trace, std::ios::binary);
+  file << ChromeTrace(profile, title);
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot write ", command.trace));
+}
+
+std::vector<ProfileKey> KeysOf(const std::vector<std::string>& names) {
+  std::vector<ProfileKey> keys;
+  for (const std::string& name : names) {
+    for (const ProfileKey key : AllProfileKeys()) {
+      if (Name(key) == name) keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+absl::Status RunProfile(const ProfileCommand& command) {
+  ProfileOptions options = command.profile;
+  const int64_t longest = std::max(options.prompt, options.generate);
+  SLUICE_ASSIGN_OR_RETURN(
+      LoadedSession loaded,
+      OpenSession(command.model, command.backend, command.cache,
+                  {.context = options.depth + longest, .max_tokens = command.batch}));
+  const int threads = loaded.backend->caps().threads();
+  const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
+  const ProfileReport report{
+      .keys = KeysOf(command.by),
+      .ceiling = ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0],
+      .most_rows = command.rows};
+  Progress progress("profile", 2 * (options.prompt + options.generate + 2 * options.depth));
+  options.on_step = [&progress](int64_t tokens) { progress.Advance(tokens); };
+  SLUICE_ASSIGN_OR_RETURN(const Profile profile, ProfileSteps(*loaded.session, options));
+  if (!command.trace.empty()) SLUICE_RETURN_IF_ERROR(WriteTrace(profile, command));
+  std::cout << (command.format == "json" ? ProfileJson(profile, report)
+                                         : ProfileText(profile, report));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddProfile(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<ProfileCommand>();
+  CLI::App* command = app.add_subcommand(
+      "profile", "Show where the time of prompts and of generation goes, node by node");
+  options->model.Declare(command);
+  const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
+  command->add_option("-p,--n-prompt", options->profile.prompt, "prompt tokens; 0: none")
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-n,--n-gen", options->profile.generate, "tokens to generate; 0: none")
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-d,--n-depth", options->profile.depth, "tokens in the context before")
+      ->check(sizes)
+      ->capture_default_str();
+  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  std::vector<std::string> keys;
+  for (const ProfileKey key : AllProfileKeys()) keys.emplace_back(Name(key));
+  command
+      ->add_option("--by", options->by, "what the tables group by: op, part, node, kernel, origin")
+      ->delimiter(',')
+      ->check(CLI::IsMember(keys))
+      ->capture_default_str();
+  command->add_option("--rows", options->rows, "rows of a table at most; 0: all")
+      ->capture_default_str();
+  command->add_option("--trace", options->trace,
+                      "also write a trace for ui.perfetto.dev or `sluice dump --trace`");
+  command->add_option("--format", options->format, "md or json")
+      ->check(CLI::IsMember({"md", "json"}))
+      ->capture_default_str();
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  command->callback([options, status] { *status = RunProfile(*options); });
+}
+
+}  // namespace sluice::tools

@@ -1,0 +1,104 @@
+// sluice reduce: makes a graph that fails small.
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+#include "graph/text.h"
+#include "tools/analysis/failure.h"
+#include "tools/analysis/reduce.h"
+#include "tools/commands.h"
+#include "tools/graph_format.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+struct ReduceCommand {
+  BackendOptions backend;
+  std::string file, against = "ref", out;
+  double tolerance = 0;
+  uint64_t seed = 1;
+  bool status = false, pass_by_pass = false;
+};
+
+void ShowProgress(int64_t attempts, const Graph& smallest) {
+  std::cerr << "\r" << attempts << " attempts, " << smallest.nodes().size() << " nodes\033[K";
+}
+
+absl::Status Write(const Graph& graph, const std::string& path) {
+  if (path.empty()) {
+    std::cout << Print(graph);
+    return absl::OkStatus();
+  }
+  std::ofstream file(path);
+  file << Print(graph);
+  file.close();
+  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
+}
+
+absl::Status RunReduce(const ReduceCommand& command) {
+  SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(command.file));
+  SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, command.file));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, command.backend.Make());
+  const BackendOptions against = {.name = command.against, .threads = command.backend.threads};
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> expected, against.Make());
+  FailureFinder finder(*expected, *got,
+                       {.tolerance = command.tolerance,
+                        .seed = command.seed,
+                        .errors_only = command.status,
+                        .pass_by_pass = command.pass_by_pass});
+  const std::optional<Failure> failure = finder.Find(graph);
+  if (!failure.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(command.file, ": nothing fails, on random data with seed ", command.seed));
+  }
+  std::cerr << "looking for: " << failure->what << "\n";
+
+  const bool on_terminal = isatty(STDERR_FILENO) != 0;
+  ReduceOptions options{.suspect = failure->value};
+  if (on_terminal) options.progress = ShowProgress;
+  absl::StatusOr<Graph> reduced = Reduce(
+      graph,
+      [&](const Graph& smaller) {
+        const std::optional<Failure> found = finder.Find(smaller);
+        return found.has_value() && found->IsLike(*failure);
+      },
+      options);
+  if (on_terminal) std::cerr << "\r\033[K";
+  if (!reduced.ok()) return reduced.status();
+  std::cerr << graph.nodes().size() << " nodes before, " << reduced->nodes().size() << " after\n";
+  return Write(*reduced, command.out);
+}
+
+}  // namespace
+
+void AddReduce(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<ReduceCommand>();
+  CLI::App* command = app.add_subcommand("reduce", "Make a graph that fails small");
+  command->add_option("FILE", options->file, "graph in any form, at any stage; -: stdin")
+      ->required();
+  options->backend.Declare(command);
+  command->add_option("--against", options->against, "backend that is right")
+      ->check(CLI::IsMember({"ref", "cpu"}))
+      ->capture_default_str();
+  command->add_flag("--status", options->status,
+                    "look for an error of passes or backend only, not for numbers that differ");
+  command->add_flag("--pass-by-pass", options->pass_by_pass,
+                    "instead: look for a pass that changes the reference's numbers");
+  command->add_option("--tolerance", options->tolerance,
+                      "largest NMSE of a value; default: as for sluice verify");
+  command->add_option("--seed", options->seed, "of the random data")->capture_default_str();
+  command->add_option("-o,--out", options->out, "file to write; default: standard output");
+  command->footer(
+      "A smaller graph is kept if it fails in the same way: an error of the same kind at the same\n"
+      "op, or any value that differs by more than the tolerance.\n"
+      "Exit codes: 0 the graph was reduced, 1 an error is on stderr, for instance that nothing "
+      "fails.");
+  command->callback([options, status] { *status = RunReduce(*options); });
+}
+
+}  // namespace sluice::tools
