@@ -14,6 +14,17 @@
 
 namespace sluice {
 
+// An arrangement of a weight's numbers other than the file's, made once when a model is loaded. The
+// numbers are the same: a layout changes their order and their coding, not their values.
+struct WeightLayout {
+  std::string name;  // "x16"
+  std::string doc;   // one line
+  // OK, or why weights of this type do not come in it.
+  absl::Status (*accepts)(const TensorType& type);
+  // Bytes that the whole weight takes.
+  int64_t (*bytes)(const TensorType& type);
+};
+
 struct Kernel {
   std::string name;  // "cpu.matmul.panel"
   std::string op;    // the op that it implements
@@ -30,6 +41,9 @@ struct Kernel {
   std::function<absl::StatusOr<int64_t>(const Node& node, const SymbolValues& bounds,
                                         const proto::DeviceCaps& caps)>
       scratch = nullptr;
+
+  // The layout that its weights must have, as far as IsPackable; empty: as in the file.
+  std::string layout = "";
 };
 
 // The kernels of one backend. Immutable after construction.
@@ -37,12 +51,22 @@ class KernelSet {
  public:
   // All kernels of an op, in order of registration; empty if there are none.
   std::vector<const Kernel*> ForOp(absl::string_view op) const;
-  const Kernel* Find(absl::string_view name) const;  // nullptr if unknown
+  const Kernel* Find(absl::string_view name) const;              // nullptr if unknown
+  const WeightLayout* FindLayout(absl::string_view name) const;  // nullptr if unknown
   const std::vector<Kernel>& kernels() const { return kernels_; }
+  const std::vector<WeightLayout>& layouts() const { return layouts_; }
   void Add(Kernel kernel) { kernels_.push_back(std::move(kernel)); }
+  void AddLayout(WeightLayout layout) { layouts_.push_back(std::move(layout)); }
 
  private:
   std::vector<Kernel> kernels_;
+  std::vector<WeightLayout> layouts_;
 };
+
+// Whether an operand of the op is a weight that may have a layout: one of any format ("any[...]").
+bool IsPackable(const OpDef& op, size_t operand);
+
+// Empty, or which weight of the node has another layout than the kernel wants.
+std::string LayoutFault(const Node& node, const Kernel& kernel);
 
 }  // namespace sluice

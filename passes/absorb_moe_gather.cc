@@ -5,9 +5,9 @@
 //            %h = expert_glu(%rows, @gate, @up, %offsets) {act=silu}
 //            %d = expert_matmul(%h, @down, %offsets)
 //            %y = scaled_add(%d, %p, %row_of, %r)
-//   after    %h = indexed_expert_glu(%x, @gate, @up, %ids) {act=silu}
-//            %d = indexed_expert_matmul(%h, @down, %ids)
-//            %y = scaled_add(%d, %p, _, %r)
+//   after    %h.2 = indexed_expert_glu(%x, @gate, @up, %ids) {act=silu}
+//            %d.2 = indexed_expert_matmul(%h.2, @down, %ids)
+//            %y = scaled_add(%d.2, %p, _, %r)
 //
 // Token by token, an expert that several tokens chose is read several times; grouped, once. With E
 // experts, k of them used and t tokens that choose evenly, E (1 - (1 - k/E)^t) experts are read at

@@ -8,11 +8,10 @@ std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bo
   if (context.kernels == nullptr || node.op().is_view) return choices;
   for (const Kernel* kernel : context.kernels->ForOp(node.op().name)) {
     KernelChoice& choice = choices.emplace_back(KernelChoice{.kernel = kernel});
-    if (absl::Status status = kernel->accepts(node, *context.caps); !status.ok()) {
-      choice.refusal = std::string(status.message());
-    } else if (kernel->cost != nullptr) {
-      choice.seconds = kernel->cost(node, bounds, *context.caps);
-    }
+    const absl::Status status = kernel->accepts(node, *context.caps);
+    choice.refusal = status.ok() ? LayoutFault(node, *kernel) : std::string(status.message());
+    if (!choice.refusal.empty()) continue;
+    if (kernel->cost != nullptr) choice.seconds = kernel->cost(node, bounds, *context.caps);
   }
   return choices;
 }

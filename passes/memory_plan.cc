@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "passes/storage.h"
 
@@ -28,11 +29,21 @@ void Cover(const std::optional<MemSpan>& span, MemoryPlan* plan) {
 
 }  // namespace
 
-absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph) {
+absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph, const KernelSet* kernels) {
   const SymbolValues bounds = graph.Bounds();
   MemoryPlan plan;
   SLUICE_ASSIGN_OR_RETURN(plan.weights, TotalBytes(graph.weights(), bounds));
   SLUICE_ASSIGN_OR_RETURN(plan.states, TotalBytes(graph.states(), bounds));
+  for (const auto& weight : graph.weights()) {
+    if (weight->layout().empty()) continue;
+    const WeightLayout* layout =
+        kernels != nullptr ? kernels->FindLayout(weight->layout()) : nullptr;
+    if (layout == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(weight->ref(), " has the unknown layout '", weight->layout(), "'"));
+    }
+    plan.packed += layout->bytes(weight->type());
+  }
   std::vector<int64_t> scratch;
   for (const auto& node : graph.nodes()) {
     for (const auto& result : node->results()) Cover(result->mem(), &plan);

@@ -1,7 +1,9 @@
 // A pass: a function that rewrites a graph, and the record that describes it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,6 +14,13 @@
 
 namespace sluice {
 
+// Weights that prepack_weights has given a layout, for all executables of a session.
+struct PackPlan {
+  int64_t budget = 0;                          // bytes that packed weights may take
+  int64_t used = 0;                            // of those
+  std::map<std::string, std::string> layouts;  // of weights, by name
+};
+
 // What a pass may know of the world. Pointers outlive the run.
 struct CompileContext {
   const proto::DeviceCaps* caps = nullptr;  // the target; nullptr: passes for every target only
@@ -20,6 +29,9 @@ struct CompileContext {
   // Upper bounds of symbols that the executable is for; specialise applies them. Empty: those that
   // the graph has.
   SymbolValues bucket = {};
+
+  // nullptr: weights stay as they are in the file.
+  PackPlan* packs = nullptr;
 
   // Receives "<node>: <why a match was refused>" from fusions; empty: nobody asks.
   std::function<void(const std::string&)> explain = {};

@@ -56,6 +56,7 @@ absl::Status RunOne(const Pass& pass, const CompileContext& context, const PassO
   report->nodes_before = graph->nodes().size();
   CompileContext with_options = context;
   if (!options.bucket.entries().empty()) with_options.bucket = options.bucket;
+  if (options.packs != nullptr) with_options.packs = options.packs;
   if (options.explain) {
     with_options.explain = [&](const std::string& what) { options.explain(pass.name, what); };
   }

@@ -21,6 +21,8 @@ struct PassOptions {
   std::string stop_before, stop_after;  // end the pipeline at this pass; empty: run it all
   // Upper bounds of symbols that the graph is compiled for (CompileContext::bucket).
   SymbolValues bucket = {};
+  // Where prepack_weights keeps account (CompileContext::packs).
+  PackPlan* packs = nullptr;
   // Receives from each pass why it left alone what it nearly would have changed.
   std::function<void(absl::string_view pass, const std::string& what)> explain = {};
   // Sees the graph before the first pass (as "build") and after each one.

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "backends/compiled_rules.h"
+#include "graph/status_macros.h"
 #include "passes/passes.h"
 
 namespace sluice {
@@ -36,6 +38,9 @@ constexpr std::array kPipeline = {
     // After all rewriting: the choice stands for the nodes that will run.
     Pass{"select_kernels", "the cheapest kernel that accepts a node is written into it",
          SelectKernels},
+    // After select_kernels, whose choice is what a layout has to beat.
+    Pass{"prepack_weights", "weights get layouts that kernels read faster, within a budget",
+         PrepackWeights},
     // Last: needs the final nodes in their final order, and what their kernels need.
     Pass{"plan_memory", "every activation and scratch memory gets its place in the arena",
          PlanMemory},
@@ -55,7 +60,12 @@ const Pass* FindPass(absl::string_view name) {
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report) {
   const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
-  return RunPasses(kPipeline, context, options, graph, report);
+  SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, context, options, graph, report));
+  // Unless the pipeline was cut short, in which case nobody will run the graph.
+  const bool is_whole = options.stop_before.empty() && options.stop_after.empty() &&
+                        options.limit < 0 && options.disabled.empty();
+  if (!options.verify || !is_whole || context.kernels == nullptr) return absl::OkStatus();
+  return VerifyCompiled(*graph, *context.kernels, *context.caps);
 }
 
 }  // namespace sluice

@@ -205,6 +205,18 @@ class Rewriter {
     return absl::OkStatus();
   }
 
+  // The name of a new result: that of the value that it replaces, or one like it.
+  std::string TakeName(const std::string& result, Value* replaced, const Match& match) {
+    absl::string_view base = result;
+    if (absl::ConsumeSuffix(&base, "'")) return graph_.UniqueName(match.value(base)->name());
+    if (replaced == nullptr) {
+      return graph_.UniqueName(absl::StrCat(place_->name(), ".", result));
+    }
+    std::string name = replaced->name();
+    graph_.Rename(replaced, graph_.UniqueName(absl::StrCat(name, ".old")));
+    return name;
+  }
+
   absl::Status AddLine(const PatternNode& line, Match* match) {
     const OpDef& op = *graph_.registry().Find(line.op);
     NodeSpec spec{.op = op.name, .before = place_};
@@ -216,25 +228,16 @@ class Rewriter {
       const AttrValue* value = match->captures.Find(capture);
       if (value != nullptr) spec.attrs.Set(attr, *value);  // else of an absent line: the default
     }
-    std::vector<Value*> old;
+    std::vector<Value*> replaced;
     for (const std::string& result : line.results) {
-      absl::string_view name = result;
-      absl::ConsumeSuffix(&name, "'");
-      old.push_back(match->value(name));
-      spec.names.push_back(old.back() != nullptr
-                               ? old.back()->name()
-                               : graph_.UniqueName(absl::StrCat(place_->name(), ".", name)));
-      if (old.back() != nullptr) {
-        graph_.Rename(old.back(), graph_.UniqueName(absl::StrCat(old.back()->name(), ".old")));
-      }
+      replaced.push_back(match->value(result));
+      spec.names.push_back(TakeName(result, replaced.back(), *match));
     }
     SLUICE_ASSIGN_OR_RETURN(Node * node, graph_.Add(std::move(spec)));
     node->set_origin(std::string(pass_));
     node->set_once(once_);
     for (size_t i = 0; i < line.results.size(); ++i) {
-      if (old[i] != nullptr && !absl::EndsWith(line.results[i], "'")) {
-        graph_.ReplaceUses(old[i], node->result(i));
-      }
+      if (replaced[i] != nullptr) graph_.ReplaceUses(replaced[i], node->result(i));
       match->values[line.results[i]] = node->result(i);
     }
     return absl::OkStatus();

@@ -18,8 +18,9 @@ struct Rewrite {
   // Lines that must be there, too, and stay as they are: they say how the others belong together.
   std::string beside = {};
   // Its free values are values of `before`. A result that `before` also defines is the same value:
-  // its users elsewhere go on with the new one. %h' is another value than %h that takes over its
-  // name. Every other value of `before` must have no user elsewhere and be no output.
+  // its users elsewhere go on with the new one. %h' is another value than %h, named after it
+  // (l0.h.2), so that a name means one value at every stage. Every other value of `before` must
+  // have no user elsewhere and be no output.
   std::string after;
   // What else must hold: empty, or why the match is refused.
   std::string (*refuse)(const Match& match, const Graph& graph,

@@ -38,6 +38,8 @@ absl::Status CheckOverride(const Node& node, const CompileContext& context) {
                      context.caps->backend(), " has no such kernel for '", node.op().name, "'"));
   }
   absl::Status status = kernel->accepts(node, *context.caps);
+  const std::string layout_fault = LayoutFault(node, *kernel);
+  if (status.ok() && !layout_fault.empty()) status = absl::InvalidArgumentError(layout_fault);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat("%", node.name(), " asks for the kernel '",
                                                  node.kernel(),

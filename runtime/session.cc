@@ -58,6 +58,7 @@ absl::Status Session::Initialise() {
   max_context_ = std::min(table, blocks) * block_size_;
   pool_ = BlockPool(blocks);
   options_.max_outputs = std::clamp<int64_t>(options_.max_outputs, 1, max_tokens_);
+  packs_.budget = options_.prepack_bytes;
   SLUICE_RETURN_IF_ERROR(MakeBuckets());
   SLUICE_RETURN_IF_ERROR(AllocateStates());
   PassOptions shared = options_.passes;
@@ -110,6 +111,7 @@ absl::StatusOr<Executable*> Session::ExecutableFor(int64_t tokens) {
     Graph graph = graph_.Clone();
     PassOptions passes = options_.passes;
     passes.start_at = std::string(kFirstBucketPass);
+    passes.packs = &packs_;
     passes.bucket = BucketBounds(bucket->tokens, options_.max_outputs);
     SLUICE_RETURN_IF_ERROR(Optimize(backend_, passes, &graph));
     SLUICE_ASSIGN_OR_RETURN(bucket->executable, backend_.Compile(std::move(graph), weights_));

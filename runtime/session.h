@@ -20,6 +20,7 @@ namespace sluice {
 struct SessionOptions {
   int64_t max_outputs = 1;       // rows of logits that one step may ask for
   std::vector<int64_t> buckets;  // rising numbers of tokens; empty: DefaultTokenBuckets
+  int64_t prepack_bytes = 0;     // that weights in layouts of their own may take
   PassOptions passes;
 };
 
@@ -99,6 +100,7 @@ class Session {
   int64_t max_tokens_ = 0, max_context_ = 0, max_seqs_ = 0, vocabulary_ = 0, block_size_ = 0;
   BlockPool pool_{0};
   std::vector<Bucket> buckets_;  // by rising bound
+  PackPlan packs_;               // shared by all of them
   std::vector<std::unique_ptr<Buffer>> states_;
   std::vector<Buffer*> state_pointers_;
   Inputs in_;

@@ -24,6 +24,7 @@ struct BenchOptions {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
+  CompileOptions compile;
   std::vector<int64_t> prompts = {512};
   std::vector<int64_t> generations = {128};
   int64_t depth = 0;
@@ -175,10 +176,11 @@ absl::Status Bench(const BenchOptions& options) {
   const int64_t longest =
       std::max(*std::max_element(options.prompts.begin(), options.prompts.end()),
                *std::max_element(options.generations.begin(), options.generations.end()));
-  SLUICE_ASSIGN_OR_RETURN(
-      LoadedSession loaded,
-      OpenSession(options.model, options.backend, options.cache,
-                  {.context = options.depth + longest, .max_tokens = options.batch}));
+  SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
+                          OpenSession(options.model, options.backend, options.cache,
+                                      {.compile = options.compile,
+                                       .context = options.depth + longest,
+                                       .max_tokens = options.batch}));
   if (loaded.session->max_context() < options.depth + longest) {
     return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",
                                                    options.depth + longest, ", the model has ",
@@ -224,6 +226,7 @@ void AddBench(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->compile.Declare(command);
   command->callback([options, status] { *status = Bench(*options); });
 }
 

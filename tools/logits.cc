@@ -17,6 +17,7 @@ struct LogitsOptions {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
+  CompileOptions compile;
   std::string ids, out;
   int64_t chunk = 0;
 };
@@ -43,10 +44,12 @@ absl::Status Logits(const LogitsOptions& options) {
   // One piece unless asked otherwise, up to a size whose logits still fit in memory.
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t chunk = std::min<int64_t>(options.chunk > 0 ? options.chunk : 2048, count);
-  SLUICE_ASSIGN_OR_RETURN(
-      LoadedSession loaded,
-      OpenSession(options.model, options.backend, options.cache,
-                  {.context = count, .max_tokens = chunk, .max_outputs = chunk}));
+  SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
+                          OpenSession(options.model, options.backend, options.cache,
+                                      {.compile = options.compile,
+                                       .context = count,
+                                       .max_tokens = chunk,
+                                       .max_outputs = chunk}));
   std::ofstream file(options.out, std::ios::binary);
   int64_t non_finite = 0;
   if (file) {
@@ -78,6 +81,7 @@ void AddLogits(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->compile.Declare(command);
   command->callback([options, status] { *status = Logits(*options); });
 }
 

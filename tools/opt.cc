@@ -88,8 +88,10 @@ void AddOpt(CLI::App& app, absl::Status* status) {
   command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
       ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
       ->capture_default_str();
-  command->add_option("--bound", options->bounds,
-                      "tokens=1: the bucket that specialise makes the graph for; may be repeated");
+  command
+      ->add_option("--bound", options->bounds,
+                   "tokens=1: the bucket that specialise makes the graph for; may be repeated")
+      ->allow_extra_args(false);
   DeclareExplain(command, &options->explained);
   command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
   options->backend.Declare(command);

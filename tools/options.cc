@@ -13,7 +13,9 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
+#include "passes/memory_plan.h"
 #include "passes/pipeline.h"
+#include "tools/analysis/inspect_machine.h"
 
 namespace sluice::tools {
 
@@ -59,6 +61,34 @@ absl::Status CacheOptions::Apply(DecoderOptions* options) const {
   return absl::OkStatus();
 }
 
+void CompileOptions::Declare(CLI::App* command) {
+  DeclareDisable(command, &disabled);
+  DeclareExplain(command, &explained);
+  command->add_option("--buckets", buckets, "sizes of step to compile for, rising: 1,4,16,512")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  command
+      ->add_option("--prepack-memory", prepack_mib,
+                   "MiB for weights in a layout that is read faster; -1: half of what is free")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
+      ->capture_default_str();
+}
+
+absl::StatusOr<PassOptions> CompileOptions::Passes() const {
+  PassOptions passes{.disabled = disabled};
+  SLUICE_ASSIGN_OR_RETURN(passes.explain, ExplainTo(std::cerr, explained));
+  return passes;
+}
+
+absl::StatusOr<int64_t> CompileOptions::PrepackBytes(const Graph& graph) const {
+  if (prepack_mib >= 0) return prepack_mib << 20;
+  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, MemoryPlanOf(graph));
+  const absl::StatusOr<MachineMemory> machine = ReadMachineMemory();
+  if (!machine.ok()) return 0;  // an unusual system: nothing that can be spared is known
+  return std::max<int64_t>(0, (machine->available - plan.weights - plan.states) / 2);
+}
+
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup) {
   LoadedSession loaded;
@@ -69,18 +99,29 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   options.context = setup.context;
   options.max_tokens = setup.max_tokens;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
-  SLUICE_ASSIGN_OR_RETURN(
-      loaded.session, Session::Create(std::move(graph), loaded.model->weights(), *loaded.backend,
-                                      {.max_outputs = setup.max_outputs}));
+  SessionOptions session{.max_outputs = setup.max_outputs, .buckets = setup.compile.buckets};
+  SLUICE_ASSIGN_OR_RETURN(session.prepack_bytes, setup.compile.PrepackBytes(graph));
+  SLUICE_ASSIGN_OR_RETURN(session.passes, setup.compile.Passes());
+  SLUICE_ASSIGN_OR_RETURN(loaded.session, Session::Create(std::move(graph), loaded.model->weights(),
+                                                          *loaded.backend, session));
   // Compiling now finds what no kernel can run before anything is printed or written.
   SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1).status());
   PrintWarnings(*loaded.model);
   return loaded;
 }
 
+void DeclareDisable(CLI::App* command, std::vector<std::string>* passes) {
+  command->add_option("--disable-pass", *passes, "leave out a pass; may be repeated")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
 void DeclareExplain(CLI::App* command, std::vector<std::string>* passes) {
-  command->add_option("--explain", *passes,
-                      "say on stderr what this pass nearly did and why not; all: every pass");
+  command
+      ->add_option("--explain", *passes,
+                   "say on stderr what this pass nearly did and why not; all: every pass")
+      ->delimiter(',')
+      ->allow_extra_args(false);
 }
 
 absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(

@@ -35,6 +35,21 @@ struct CacheOptions {
   absl::Status Apply(DecoderOptions* options) const;
 };
 
+// What the compiler decides, overridden.
+struct CompileOptions {
+  std::vector<std::string> disabled;   // passes to leave out
+  std::vector<std::string> explained;  // passes that say on stderr what they nearly did
+  std::vector<int64_t> buckets;        // of tokens; empty: the usual ones
+  int64_t prepack_mib = -1;  // for weights in layouts of their own; -1: what can be spared
+
+  void Declare(CLI::App* command);
+  // All but the memory. Errors: an unknown pass.
+  absl::StatusOr<PassOptions> Passes() const;
+  // Bytes for packed weights beside those of `graph` and its states. With -1, half of what would
+  // be free.
+  absl::StatusOr<int64_t> PrepackBytes(const Graph& graph) const;
+};
+
 // A model on a backend, ready to run steps. Members outlive each other in this order.
 struct LoadedSession {
   std::unique_ptr<Model> model;
@@ -42,6 +57,7 @@ struct LoadedSession {
   std::unique_ptr<Session> session;
 };
 struct SessionSetup {
+  CompileOptions compile = {};
   int64_t context = 0;       // 0: the model's own
   int64_t max_tokens = 512;  // of a step
   int64_t max_outputs = 1;
@@ -49,7 +65,8 @@ struct SessionSetup {
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);
 
-// --explain PASS, which may be repeated; "all" for every pass.
+// --disable-pass and --explain, which may be repeated; "all" explains every pass.
+void DeclareDisable(CLI::App* command, std::vector<std::string>* passes);
 void DeclareExplain(CLI::App* command, std::vector<std::string>* passes);
 // For PassOptions::explain: prints what those passes explain. Errors: an unknown pass.
 absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(

@@ -19,6 +19,7 @@ struct RunOptions {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
+  CompileOptions compile;
   std::string prompt, prompt_file;
   int64_t context = 4096;
   int64_t batch = 512;
@@ -69,9 +70,11 @@ absl::Status Run(RunOptions options) {
   SamplerOptions& sampling = options.generate.sampling;
   sampling.seed = options.seed >= 0 ? static_cast<uint64_t>(options.seed) : std::random_device()();
   SLUICE_RETURN_IF_ERROR(sampling.Check());
-  SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
-                          OpenSession(options.model, options.backend, options.cache,
-                                      {.context = options.context, .max_tokens = options.batch}));
+  SLUICE_ASSIGN_OR_RETURN(
+      LoadedSession loaded,
+      OpenSession(
+          options.model, options.backend, options.cache,
+          {.compile = options.compile, .context = options.context, .max_tokens = options.batch}));
   SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, loaded.model->tokenizer());
   const std::vector<TokenId> ids = tokenizer->Encode(prompt, {.parse_special = options.special});
 
@@ -115,6 +118,7 @@ void AddRun(CLI::App& app, absl::Status* status) {
                     "read control tokens like <|im_start|> in the prompt");
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->compile.Declare(command);
   DeclareSampling(command, options.get());
   command->callback([command, options, status] {
     if (command->count("--temp") == 0 && options->model.path.empty()) {

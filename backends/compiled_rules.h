@@ -1,0 +1,25 @@
+// The rules that a graph obeys once kernels are chosen and memory is planned, on top of those of
+// graph/verifier.h. Backends check them before they run a graph, which may come from a file that
+// somebody has edited.
+#pragma once
+
+#include "absl/status/status.h"
+#include "backends/kernel.h"
+#include "graph/graph.h"
+#include "proto/device.pb.h"
+
+namespace sluice {
+
+// InvalidArgument with the rule, the node or value, and what was expected:
+//
+//   C1  Every node but a view names a kernel of this target for its op, and the kernel accepts it.
+//   C2  A weight's layout is one of the target's, accepts the weight's type, and is the one that
+//       each kernel that multiplies with the weight wants.
+//   C3  Every tensor that a node makes has a place: in "const" if the node runs once, otherwise in
+//       "act". A view of an input or a weight needs none.
+//   C4  Places begin at multiples of 64 bytes.
+//   C5  A node whose kernel needs scratch memory has it in "act", and enough.
+absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,
+                            const proto::DeviceCaps& caps);
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+// Each rule of backends/compiled_rules.h, broken once in a graph that was compiled for the CPU.
+#include "backends/compiled_rules.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/cpu_backend.h"
+#include "graph/text.h"
+#include "passes/pipeline.h"
+
+namespace sluice {
+namespace {
+
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+
+constexpr char kBuilt[] =
+    "graph g\nsymbol t <= 4\ninput %x : f32[t,64]\nweight @gain : f32[64]\nweight @w : "
+    "q8_0[32,64]\n"
+    "%v = reshape(%x) {shape=[t,8,8]} : f32[t,8,8]\n"
+    "%a = silu(%v) : f32[t,8,8]\n"
+    "%f = reshape(%a) {shape=[t,64]} : f32[t,64]\n"
+    "%g = mul(@gain, @gain) : f32[64]\n"
+    "%n = rms_norm(%f, %g) {eps=1e-06} : f32[t,64]\n"
+    "%y = matmul(%n, @w) : f32[t,32]\noutput %y\n";
+
+class CompiledRules : public testing::Test {
+ protected:
+  CompiledRules() {
+    absl::StatusOr<Graph> graph = Parse(kBuilt);
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    const absl::Status status = Optimize(*cpu_, {}, &*graph);
+    EXPECT_TRUE(status.ok()) << status;
+    graph_ = *std::move(graph);
+  }
+  Node* NodeOf(absl::string_view ref) { return graph_.Find(ref)->producer(); }
+  std::string Error() const {
+    return std::string(VerifyCompiled(graph_, *cpu_->kernels(), cpu_->caps()).message());
+  }
+
+  std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.threads = 1});
+  Graph graph_;
+};
+
+TEST_F(CompiledRules, HoldAfterThePipeline) { EXPECT_EQ(Error(), ""); }
+
+TEST_F(CompiledRules, C1KernelsAreKnownAndAccept) {
+  NodeOf("%a")->set_kernel("");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("rule C1 (kernels fit): %a = silu"),
+                             EndsWith("has no kernel; run select_kernels")));
+  NodeOf("%a")->set_kernel("cpu.gelu");
+  EXPECT_THAT(Error(), HasSubstr("has the kernel 'cpu.gelu', but cpu has none of that name for "
+                                 "'silu'"));
+}
+
+TEST_F(CompiledRules, C2LayoutsAreKnownAndWanted) {
+  graph_.Find("@w")->set_layout("spiral");
+  EXPECT_EQ(Error(), "rule C2 (layouts fit): @w has the layout 'spiral', which cpu does not have");
+}
+
+TEST_F(CompiledRules, C3ResultsHavePlaces) {
+  EXPECT_FALSE(graph_.Find("%v")->mem().has_value());  // the input's own
+  const std::optional<MemSpan> place = graph_.Find("%n")->mem();
+  graph_.Find("%n")->set_mem({});
+  EXPECT_THAT(Error(), EndsWith("%n has no place in memory; run plan_memory"));
+  graph_.Find("%n")->set_mem(MemSpan{"const", place->offset, place->bytes});
+  EXPECT_THAT(Error(), EndsWith("%n is placed in 'const', expected act"));
+  graph_.Find("%n")->set_mem(place);
+  graph_.Find("%g")->set_mem(MemSpan{"act", 0, 256});
+  EXPECT_THAT(Error(), EndsWith("%g is placed in 'act', expected const"));
+}
+
+TEST_F(CompiledRules, C4PlacesAreAligned) {
+  MemSpan place = *graph_.Find("%n")->mem();
+  place.offset += 4;
+  graph_.Find("%n")->set_mem(place);
+  EXPECT_THAT(Error(), HasSubstr("rule C4 (places are aligned): %n = "));
+}
+
+TEST_F(CompiledRules, C5ScratchMemorySuffices) {
+  const MemSpan scratch = NodeOf("%y")->scratch().value();
+  NodeOf("%y")->set_scratch(MemSpan{scratch.region, scratch.offset, scratch.bytes - 1});
+  EXPECT_THAT(Error(), EndsWith(absl::StrCat("its kernel needs ", scratch.bytes,
+                                             " bytes of scratch memory, the plan has ",
+                                             scratch.bytes - 1, "; run plan_memory")));
+  NodeOf("%y")->set_scratch(MemSpan{"const", scratch.offset, scratch.bytes});
+  EXPECT_THAT(Error(), EndsWith("its scratch memory is in 'const', expected act"));
+}
+
+}  // namespace
+}  // namespace sluice
