@@ -246,7 +246,14 @@ class Placement {
     const auto place = [](const MemSpan& span) {
       return absl::StrCat(span.bytes, " bytes at ", span.region, "+0x", absl::Hex(span.offset));
     };
-    return BrokenValue(*newer.value, "has ", place(newer.span), ", where ", older.value->ref(),
+    const auto name = [](const Storage& storage) {
+      return absl::StrCat(storage.is_scratch ? "the scratch memory of " : "", storage.value->ref());
+    };
+    if (newer.is_scratch) {
+      return BrokenNode(*newer.value->producer(), name(newer), " has ", place(newer.span),
+                        ", where ", name(older), " still has ", place(older.span));
+    }
+    return BrokenValue(*newer.value, "has ", place(newer.span), ", where ", name(older),
                        " still has ", place(older.span));
   }
 
