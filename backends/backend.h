@@ -44,7 +44,8 @@ struct RunArgs {
 
 // Bytes by class, as planned when compiled.
 struct MemoryUse {
-  int64_t weights = 0;    // used in place, where the model file is mapped
+  int64_t weights = 0;  // used in place, where the model file is mapped
+  int64_t packed = 0;   // weights in a layout of their own, shared by the executables of a backend
   int64_t constants = 0;  // results of nodes that run once
   int64_t arena = 0;      // activations and the kernels' working memory
 };

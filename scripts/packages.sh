@@ -11,22 +11,35 @@ build_packages=(
 )
 
 # On top of those, to build and run every test: GoogleTest and Google Benchmark, Clang with
-# libFuzzer and an OpenMP runtime for the fuzzers, and the formatter.
+# libFuzzer and an OpenMP runtime for the fuzzers, and the formatter. Names with a question mark are
+# installed where the distribution has them (Ubuntu has no Chromium package); without them the tests
+# of pictures are skipped. Graphviz is also what `sluice dump --format svg` runs.
 # shellcheck disable=SC2034
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   clang libclang-rt-dev libomp-dev
   clang-format
+  'graphviz?' 'chromium?'
 )
 
+# known_packages PACKAGE...: those that apt-get could install.
+known_packages() {
+  local name
+  for name in "$@"; do
+    if apt-cache show --no-all-versions "$name" &>/dev/null; then printf '%s\n' "$name"; fi
+  done
+}
+
 missing_packages() {
+  (($#)) || return 0
   local installed
   installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
     sed -n 's/^installed //p' || true)
   printf '%s\n' "$@" | grep -vxF "$installed" || true
 }
 
-# install_packages PACKAGE...: asks apt-get for those that are missing, if any.
+# install_packages PACKAGE...: asks apt-get for those that are missing, if any. PACKAGE? stands for
+# one that may stay missing.
 install_packages() {
   if ! command -v apt-get >/dev/null; then
     # Not Debian: nothing can be checked. A tree that was configured once has what it needs.
@@ -35,19 +48,28 @@ install_packages() {
     return
   fi
 
-  local missing=() apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
-  mapfile -t missing < <(missing_packages "$@")
-  ((${#missing[@]})) || return 0
+  local name required=() optional=()
+  for name in "$@"; do
+    if [[ $name == *'?' ]]; then optional+=("${name%'?'}"); else required+=("$name"); fi
+  done
+  mapfile -t required < <(missing_packages "${required[@]}")
+  mapfile -t optional < <(missing_packages "${optional[@]}")
+  ((${#required[@]})) || [[ -n $(known_packages "${optional[@]}") ]] || return 0
+
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
   if ((EUID != 0)); then
-    command -v sudo >/dev/null ||
-      fail "these packages are missing, and there is no sudo to install them: ${missing[*]}"
+    if ! command -v sudo >/dev/null; then
+      ((${#required[@]})) || return 0
+      fail "these packages are missing, and there is no sudo to install them: ${required[*]}"
+    fi
     apt=(sudo "${apt[@]}")
   fi
 
-  say "Installing ${missing[*]}"
+  say "Installing ${required[*]} ${optional[*]}"
   # An old package list may still do.
   log_step "$root/build/apt-update.log" "${apt[@]}" update || true
+  mapfile -t optional < <(known_packages "${optional[@]}")
   log_step "$root/build/apt-install.log" \
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" ||
-    fail "could not install ${missing[*]}"
+    "${apt[@]}" install -y --no-install-recommends "${required[@]}" "${optional[@]}" ||
+    fail "could not install ${required[*]} ${optional[*]}"
 }

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -186,6 +190,23 @@ TEST(Diff, ColoursOnlyOnRequestAndEscapesStrings) {
   const std::string plain = Print(diff, false);
   EXPECT_THAT(plain, Not(HasSubstr("\x1b")));
   EXPECT_THAT(plain, HasSubstr("kernel     cpu.silu -> \"\\x1b[2J\"\n"));
+}
+
+// The exit code of `sluice diff` for two texts, as diff(1) has it.
+int ExitCode(absl::string_view before, absl::string_view after) {
+  const std::string folder = testing::TempDir();
+  std::ofstream(folder + "/before.ir") << before;
+  std::ofstream(folder + "/after.ir") << after;
+  const std::string command = absl::StrCat(SLUICE_BINARY " diff '", folder, "/before.ir' - < '",
+                                           folder, "/after.ir' > /dev/null 2>&1");
+  const int status = std::system(command.c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(DiffCommand, EndsWith1WhereGraphsDiffer) {
+  EXPECT_EQ(ExitCode(kBase, kBase), 0);
+  EXPECT_EQ(ExitCode(kBase, absl::StrReplaceAll(kBase, {{"2.0", "3.0"}})), 1);
+  EXPECT_EQ(ExitCode(kBase, "no graph"), 1);
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kPromptTokens = 512, kContext = 4096;
+constexpr int64_t kPrepackBytes = int64_t{4} << 30;  // not enough for the two big ones
 
 // Fixed, so that the outcome does not depend on the machine.
 proto::DeviceCaps FixedCaps() {
@@ -38,6 +39,8 @@ proto::DeviceCaps FixedCaps() {
   caps.set_threads(2);
   caps.set_l2_bytes(1 << 20);
   caps.set_memory_bytes(int64_t{16} << 30);
+  caps.add_features("avx2");
+  caps.add_features("fma");
   return caps;
 }
 
@@ -93,19 +96,23 @@ TEST_P(GoldenModel, CompilesAsBefore) {
   ASSERT_TRUE(graph.ok()) << graph.status();
   const std::unique_ptr<Backend> cpu = MakeCpuBackend();
   const proto::DeviceCaps caps = FixedCaps();
-  const absl::Status status = RunPasses(Pipeline(), {.caps = &caps, .kernels = cpu->kernels()},
-                                        {.bucket = BucketBounds(GetParam().tokens, 1)}, &*graph);
+  PackPlan packs{.budget = kPrepackBytes};
+  const absl::Status status =
+      RunPasses(Pipeline(), {.caps = &caps, .kernels = cpu->kernels()},
+                {.bucket = BucketBounds(GetParam().tokens, 1), .packs = &packs}, &*graph);
   ASSERT_TRUE(status.ok()) << status;
   Compare(
       fs::path(SLUICE_SOURCE_DIR) / "tests/golden" /
           absl::StrCat(GetParam().model, GetParam().tokens == 1 ? ".decode" : ".prefill", ".ir"),
       Print(*graph));
 
-  const absl::StatusOr<MemoryPlan> plan = MemoryPlanOf(*graph);
+  const absl::StatusOr<MemoryPlan> plan = MemoryPlanOf(*graph, cpu->kernels());
   ASSERT_TRUE(plan.ok()) << plan.status();
   // What the planner may waste: greedy placement is not optimal, and places are aligned.
   EXPECT_LE(static_cast<double>(plan->arena), 1.1 * static_cast<double>(plan->lower_bound));
   EXPECT_GE(plan->arena, plan->lower_bound);
+  EXPECT_EQ(plan->packed, packs.used);
+  EXPECT_LE(plan->packed, kPrepackBytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
 #include "graph/text.h"
@@ -17,8 +18,6 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
-using testing::Contains;
-using testing::ElementsAre;
 using testing::Gt;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -125,9 +124,8 @@ TEST_F(Html, RebuildsTheStages) {
   const Compilation compilation = Compile();
   Open(compilation.page);
   const json stages = Value(
-      "allStages(JSON.parse(byId('data').textContent))"
-      ".stages ?? allStages(JSON.parse(byId('data').textContent).stages)"
-      ".map((s) => s.order.map((name) => [name, s.nodes.get(name).op]))");
+      "allStages(JSON.parse(byId('data').textContent).stages)"
+      ".map((stage) => stage.order.map((name) => [name, stage.nodes.get(name).op]))");
   ASSERT_EQ(stages.size(), Pipeline().size() + 1);
   const auto ops = [](const Graph& graph) {
     json list = json::array();

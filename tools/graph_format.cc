@@ -4,6 +4,9 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -77,21 +80,21 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
   proto::Graph message;
   if (absl::StartsWith(start, "{")) {
     const auto status = google::protobuf::util::JsonStringToMessage(content, &message);
-    if (!status.ok()) return NotA(source, "JSON", std::string(status.message()));
-    return FromProto(message);
+    if (!status.ok()) return JsonError(content, source, std::string(status.message()));
+    return FromMessage(message, source);
   }
   if (absl::StartsWith(start, "name:")) {
     google::protobuf::TextFormat::Parser parser;
     FirstError error;
     parser.RecordErrorsTo(&error);
     if (!parser.ParseFromString(content, &message)) return NotA(source, "text proto", error.text());
-    return FromProto(message);
+    return FromMessage(message, source);
   }
   if (!message.ParseFromString(content)) {
     return NotA(source, "text, proto or JSON",
                 "expected a line 'graph NAME' or a serialised graph");
   }
-  return FromProto(message);
+  return FromMessage(message, source);
 }
 
 }  // namespace sluice::tools

@@ -18,9 +18,7 @@ struct InspectCommand {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
-  int64_t context = 4096;
-  int64_t batch = 512;
-  int64_t sequences = 1;
+  SessionSetup setup = {.context = 4096};
   bool measure = false;
   std::string format = "text";
   ReportOptions report;
@@ -29,11 +27,9 @@ struct InspectCommand {
 absl::Status Inspect(InspectCommand command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, command.backend.Make());
-  InspectOptions options;
-  options.decoder = {
-      .max_tokens = command.batch, .max_seqs = command.sequences, .context = command.context};
-  SLUICE_RETURN_IF_ERROR(command.cache.Apply(&options.decoder));
-  SLUICE_ASSIGN_OR_RETURN(const Inspection inspection, InspectModel(*model, *backend, options));
+  SLUICE_ASSIGN_OR_RETURN(PlanOptions plan, PlanOf(*model, command.cache, command.setup));
+  SLUICE_ASSIGN_OR_RETURN(const Inspection inspection,
+                          InspectModel(*model, *backend, {.plan = std::move(plan)}));
   if (command.measure) {
     const int threads = backend->caps().threads();
     const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
@@ -52,13 +48,13 @@ void AddInspect(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
   options->model.Declare(command);
-  command->add_option("-c,--ctx-size", options->context, "context in tokens; 0: the model's own")
+  command
+      ->add_option("-c,--ctx-size", options->setup.context, "context in tokens; 0: the model's own")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
-      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
-      ->capture_default_str();
-  command->add_option("--parallel", options->sequences, "sequences with a context each")
+  command
+      ->add_option("-b,--batch-size,--ubatch-size", options->setup.max_tokens,
+                   "prompt tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
   command->add_flag("--all", options->report.all_metadata, "every metadata key");
@@ -69,6 +65,7 @@ void AddInspect(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->setup.compile.Declare(command);
   command->callback([options, status] { *status = Inspect(*options); });
 }
 

@@ -110,6 +110,18 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   return loaded;
 }
 
+absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache,
+                                   const SessionSetup& setup) {
+  PlanOptions plan = {.decoder = {.max_tokens = setup.max_tokens, .context = setup.context},
+                      .max_outputs = setup.max_outputs,
+                      .buckets = setup.compile.buckets};
+  SLUICE_RETURN_IF_ERROR(cache.Apply(&plan.decoder));
+  SLUICE_ASSIGN_OR_RETURN(const Graph graph, model.BuildGraph(plan.decoder));
+  SLUICE_ASSIGN_OR_RETURN(plan.prepack_bytes, setup.compile.PrepackBytes(graph));
+  SLUICE_ASSIGN_OR_RETURN(plan.passes, setup.compile.Passes());
+  return plan;
+}
+
 void DeclareDisable(CLI::App* command, std::vector<std::string>* passes) {
   command->add_option("--disable-pass", *passes, "leave out a pass; may be repeated")
       ->delimiter(',')

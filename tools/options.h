@@ -13,6 +13,7 @@
 #include "backends/backend.h"
 #include "models/model.h"
 #include "runtime/session.h"
+#include "tools/analysis/inspect_memory.h"
 
 namespace sluice::tools {
 
@@ -64,6 +65,10 @@ struct SessionSetup {
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);
+
+// What the plan of such a session depends on, without opening it.
+absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache,
+                                   const SessionSetup& setup);
 
 // --disable-pass and --explain, which may be repeated; "all" explains every pass.
 void DeclareDisable(CLI::App* command, std::vector<std::string>* passes);

@@ -12,6 +12,8 @@
 #include "graph/status_macros.h"
 #include "models/gguf.h"
 #include "tools/analysis/ceilings.h"
+#include "tools/analysis/inspect_machine.h"
+#include "tools/analysis/inspect_memory.h"
 #include "tools/analysis/profile_report.h"
 #include "tools/analysis/trace.h"
 #include "tools/commands.h"
@@ -25,12 +27,21 @@ struct ProfileCommand {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
+  SessionSetup setup;
   ProfileOptions profile;
-  int64_t batch = 512;
   size_t rows = 30;
   std::vector<std::string> by = {"op", "part"};
   std::string trace, format = "md";
 };
+
+// Of all steps, warm-up included.
+int64_t TokensOf(const ProfileOptions& options) {
+  int64_t tokens = 0;
+  for (const int64_t phase : {options.prompt, options.generate}) {
+    if (phase > 0) tokens += 2 * (options.depth + phase);
+  }
+  return tokens;
+}
 
 absl::Status WriteTrace(const Profile& profile, const ProfileCommand& command) {
   const std::string title = absl::StrCat(
@@ -52,22 +63,39 @@ std::vector<ProfileKey> KeysOf(const std::vector<std::string>& names) {
   return keys;
 }
 
+// What `inspect` would say of this run.
+absl::StatusOr<int64_t> PredictedPeak(const ProfileCommand& command, const LoadedSession& loaded,
+                                      const SessionSetup& setup) {
+  SLUICE_ASSIGN_OR_RETURN(const PlanOptions options, PlanOf(*loaded.model, command.cache, setup));
+  SLUICE_ASSIGN_OR_RETURN(const ModelPlan plan, PlanModel(*loaded.model, *loaded.backend, options));
+  return PredictPeak(*loaded.model, plan, {.tokens = TokensOf(command.profile), .tokenizer = false})
+      .total();
+}
+
 absl::Status RunProfile(const ProfileCommand& command) {
+  SLUICE_ASSIGN_OR_RETURN(const ProcessMemory before, ReadProcessMemory());
   ProfileOptions options = command.profile;
-  const int64_t longest = std::max(options.prompt, options.generate);
-  SLUICE_ASSIGN_OR_RETURN(
-      LoadedSession loaded,
-      OpenSession(command.model, command.backend, command.cache,
-                  {.context = options.depth + longest, .max_tokens = command.batch}));
+  SessionSetup setup = command.setup;
+  setup.context = options.depth + std::max(options.prompt, options.generate);
+  SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
+                          OpenSession(command.model, command.backend, command.cache, setup));
+  Profile profile;
+  {
+    Progress progress("profile", TokensOf(options));
+    options.on_step = [&progress](int64_t tokens) { progress.Advance(tokens); };
+    SLUICE_ASSIGN_OR_RETURN(profile, ProfileSteps(*loaded.session, options));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const ProcessMemory after, ReadProcessMemory());
+  SLUICE_ASSIGN_OR_RETURN(const int64_t predicted, PredictedPeak(command, loaded, setup));
+  // Only now, because this takes memory, too.
   const int threads = loaded.backend->caps().threads();
   const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
   const ProfileReport report{
       .keys = KeysOf(command.by),
       .ceiling = ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0],
-      .most_rows = command.rows};
-  Progress progress("profile", 2 * (options.prompt + options.generate + 2 * options.depth));
-  options.on_step = [&progress](int64_t tokens) { progress.Advance(tokens); };
-  SLUICE_ASSIGN_OR_RETURN(const Profile profile, ProfileSteps(*loaded.session, options));
+      .most_rows = command.rows,
+      .peak_growth = after.peak - before.resident,
+      .peak_predicted = predicted};
   if (!command.trace.empty()) SLUICE_RETURN_IF_ERROR(WriteTrace(profile, command));
   std::cout << (command.format == "json" ? ProfileJson(profile, report)
                                          : ProfileText(profile, report));
@@ -91,7 +119,9 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   command->add_option("-d,--n-depth", options->profile.depth, "tokens in the context before")
       ->check(sizes)
       ->capture_default_str();
-  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
+  command
+      ->add_option("-b,--batch-size,--ubatch-size", options->setup.max_tokens,
+                   "prompt tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
   std::vector<std::string> keys;
@@ -110,6 +140,7 @@ void AddProfile(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->setup.compile.Declare(command);
   command->callback([options, status] { *status = RunProfile(*options); });
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "backends/cpu/layouts.h"
 #include "backends/cpu/step.h"
 #include "backends/host_buffer.h"
 #include "graph/evaluate.h"
@@ -18,7 +19,9 @@ namespace sluice {
 namespace {
 
 using cpu::CpuKernel;
+using cpu::CpuLayout;
 using cpu::LowerContext;
+using cpu::PackedWeights;
 using cpu::Step;
 using cpu::StepArgs;
 using cpu::Threads;
@@ -32,18 +35,25 @@ struct Instruction {
   std::byte* scratch = nullptr;
 };
 
+// What the backend has for all of its executables.
+struct Shared {
+  std::vector<CpuKernel> kernels;
+  std::vector<CpuLayout> layouts;
+  proto::DeviceCaps caps;
+  PackedWeights packed;
+};
+
 class CpuExecutable : public Executable {
  public:
   CpuExecutable(Graph graph, int threads) : graph_(std::move(graph)), threads_(threads) {}
 
-  absl::Status Prepare(const WeightTable& weights, const std::vector<CpuKernel>& kernels,
-                       const proto::DeviceCaps& caps) {
-    SLUICE_RETURN_IF_ERROR(BindWeights(weights));
+  absl::Status Prepare(const WeightTable& weights, Shared* shared) {
+    SLUICE_RETURN_IF_ERROR(BindWeights(weights, shared));
     for (const auto& value : graph_.inputs()) AddView(value.get());
     for (const auto& value : graph_.states()) AddView(value.get());
     const SymbolValues bounds = graph_.Bounds();
     for (const auto& node : graph_.nodes()) {
-      SLUICE_RETURN_IF_ERROR(Lower(*node, bounds, kernels, caps));
+      SLUICE_RETURN_IF_ERROR(Lower(*node, bounds, shared->kernels, shared->caps));
     }
     SLUICE_RETURN_IF_ERROR(AllocateArena());
     return RunConstants();
@@ -81,14 +91,44 @@ class CpuExecutable : public Executable {
     return index;
   }
 
-  absl::Status BindWeights(const WeightTable& weights) {
+  absl::Status BindWeights(const WeightTable& weights, Shared* shared) {
     slices_.resize(graph_.weights().size());
     for (size_t i = 0; i < slices_.size(); ++i) {
       const Value* weight = graph_.weights()[i].get();
       SLUICE_ASSIGN_OR_RETURN(TensorView view, BindWeight(*weight, weights, &slices_[i]));
-      memory_.weights += view.bytes();
-      views_[AddView(weight)] = view;
+      const size_t index = AddView(weight);
+      views_[index] = view;
+      if (weight->layout().empty()) {
+        memory_.weights += view.bytes();
+      } else {
+        SLUICE_RETURN_IF_ERROR(BindPacked(*weight, index, shared));
+      }
     }
+    return absl::OkStatus();
+  }
+
+  // Puts the weight in its layout in the place of the one as in the file.
+  absl::Status BindPacked(const Value& weight, size_t index, Shared* shared) {
+    const auto layout =
+        std::find_if(shared->layouts.begin(), shared->layouts.end(),
+                     [&](const CpuLayout& l) { return l.record.name == weight.layout(); });
+    if (layout == shared->layouts.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("weight ", weight.ref(), " has the layout '",
+                                                     weight.layout(),
+                                                     "', which the cpu backend does not know"));
+    }
+    if (absl::Status status = layout->record.accepts(weight.type()); !status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("weight ", weight.ref(), ": ", status.message()));
+    }
+    TensorView& view = views_[index];
+    SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<HostBuffer> buffer,
+                            shared->packed.Get(*layout, weight.type(), view, threads_));
+    file_views_.emplace(static_cast<int>(index), view);
+    view.data = buffer->host();
+    view.slices = {};
+    memory_.packed += buffer->bytes();
+    packed_.push_back(std::move(buffer));
     return absl::OkStatus();
   }
 
@@ -215,9 +255,18 @@ class CpuExecutable : public Executable {
     }
     if (observer != nullptr) {
       const std::chrono::duration<double> elapsed = Clock::now() - start;
+      ShowWeightsAsInFile(instruction);
       observer->OnNode(*instruction.node, operands_, results_, elapsed.count());
     }
     return absl::OkStatus();
+  }
+
+  // Observers know dtypes, not layouts.
+  void ShowWeightsAsInFile(const Instruction& instruction) {
+    for (size_t i = 0; i < instruction.operands.size(); ++i) {
+      const auto view = file_views_.find(instruction.operands[i]);
+      if (view != file_views_.end()) operands_[i] = view->second;
+    }
   }
 
   using Clock = std::chrono::steady_clock;
@@ -231,6 +280,8 @@ class CpuExecutable : public Executable {
   std::vector<const Value*> values_;
   std::vector<TensorView> views_;
   std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
+  std::vector<std::shared_ptr<HostBuffer>> packed_;
+  absl::flat_hash_map<int, TensorView> file_views_;  // of weights that are in packed_
   std::unique_ptr<HostBuffer> arena_, constants_;
   SymbolValues sizes_;
   std::vector<TensorView> operands_, results_;  // of the running step
@@ -257,18 +308,38 @@ std::vector<CpuKernel> AllKernels() {
   return kernels;
 }
 
+// Those that kernels ask for, by the names of Linux's /proc/cpuinfo except for its underscore.
+void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* caps) {
+  const auto add = [&](const char* name, bool is_there) {
+    const bool is_wanted = std::find(without.begin(), without.end(), name) == without.end();
+    if (is_there && is_wanted) caps->add_features(name);
+  };
+#if defined(__x86_64__)
+  add("avx2", __builtin_cpu_supports("avx2"));
+  add("fma", __builtin_cpu_supports("fma"));
+  add("avx512f", __builtin_cpu_supports("avx512f"));
+  add("avx512bw", __builtin_cpu_supports("avx512bw"));
+  add("avx512vnni", __builtin_cpu_supports("avx512vnni"));
+#endif
+}
+
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(const CpuOptions& options) : kernels_(AllKernels()) {
-    for (const CpuKernel& kernel : kernels_) records_.Add(kernel.record);
-    caps_.set_backend("cpu");
-    caps_.set_threads(options.threads > 0 ? options.threads : omp_get_num_procs());
-    caps_.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+  explicit CpuBackend(const CpuOptions& options) {
+    shared_.kernels = AllKernels();
+    for (const CpuKernel& kernel : shared_.kernels) records_.Add(kernel.record);
+    cpu::AddLayouts(&shared_.layouts);
+    for (const CpuLayout& layout : shared_.layouts) records_.AddLayout(layout.record);
+    proto::DeviceCaps& caps = shared_.caps;
+    caps.set_backend("cpu");
+    AddFeatures(options.without_features, &caps);
+    caps.set_threads(options.threads > 0 ? options.threads : omp_get_num_procs());
+    caps.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    caps_.set_l2_bytes(l2 > 0 ? l2 : 256 * 1024);
+    caps.set_l2_bytes(l2 > 0 ? l2 : 256 * 1024);
   }
   absl::string_view name() const override { return "cpu"; }
-  const proto::DeviceCaps& caps() const override { return caps_; }
+  const proto::DeviceCaps& caps() const override { return shared_.caps; }
   const KernelSet* kernels() const override { return &records_; }
 
   absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) override {
@@ -277,15 +348,14 @@ class CpuBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
                                                       const WeightTable& weights) override {
-    auto executable = std::make_unique<CpuExecutable>(std::move(graph), caps_.threads());
-    SLUICE_RETURN_IF_ERROR(executable->Prepare(weights, kernels_, caps_));
+    auto executable = std::make_unique<CpuExecutable>(std::move(graph), shared_.caps.threads());
+    SLUICE_RETURN_IF_ERROR(executable->Prepare(weights, &shared_));
     return executable;
   }
 
  private:
-  std::vector<CpuKernel> kernels_;
+  Shared shared_;
   KernelSet records_;
-  proto::DeviceCaps caps_;
 };
 
 }  // namespace

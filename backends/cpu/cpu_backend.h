@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "backends/backend.h"
 
@@ -10,6 +12,8 @@ namespace sluice {
 
 struct CpuOptions {
   int threads = 0;  // 0: one per core that this process may use
+  // Instruction sets of DeviceCaps::features to do without, e.g. to compare them.
+  std::vector<std::string> without_features;
 };
 
 std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options = {});

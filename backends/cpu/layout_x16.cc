@@ -154,9 +154,9 @@ int64_t Bytes(const TensorType& type) {
 }  // namespace
 
 void AddLayouts(std::vector<CpuLayout>* layouts) {
-  layouts->push_back({{"x16", "16 rows side by side, for products with few rows of activations",
-                       Accepts, Bytes},
-                      Pack});
+  layouts->push_back(
+      {{"x16", "16 rows side by side, for products with few rows of activations", Accepts, Bytes},
+       Pack});
 }
 
 }  // namespace sluice::cpu

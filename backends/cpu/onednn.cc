@@ -28,4 +28,11 @@ bool MultiplyTransposed(int64_t m, int64_t n, int64_t k, const float* a, int64_t
          dnnl_success;
 }
 
+bool Multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
+              int64_t b_stride, float* c, int64_t c_stride) {
+  const OneThread one_thread;
+  return dnnl_sgemm('N', 'N', m, n, k, 1.0f, a, a_stride, b, b_stride, 0.0f, c, c_stride) ==
+         dnnl_success;
+}
+
 }  // namespace sluice::cpu

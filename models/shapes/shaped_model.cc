@@ -19,6 +19,7 @@
 namespace sluice {
 namespace {
 
+constexpr absl::string_view kTokenTable = "token_embd.weight";
 constexpr absl::string_view kRopeFactors = "rope_freqs.weight";
 constexpr uint32_t kQuantizationVersion = 2;  // of the block formats, as every current file has it
 
@@ -29,7 +30,7 @@ class TensorList {
       : shape_(shape), mix_(mix), layers_(layers) {}
 
   std::vector<ShapedTensor> Make() {
-    Add("token_embd.weight", TensorRole::kEmbedding, {shape_.vocabulary, shape_.hidden});
+    Add(kTokenTable, TensorRole::kEmbedding, {shape_.vocabulary, shape_.hidden});
     if (shape_.rope_factors) Add(kRopeFactors, TensorRole::kVector, {shape_.head_length / 2});
     for (layer_ = 0; layer_ < layers_; ++layer_) {
       prefix_ = absl::StrCat("blk.", layer_, ".");
@@ -143,10 +144,17 @@ void FillRopeFactors(const ModelShape& shape, absl::Span<std::byte> data) {
   }
 }
 
-absl::Status FillMatrix(const ShapedTensor& tensor, uint64_t seed,
+// Products with a matrix keep the size of what goes in. A table of embeddings is no product: with
+// small rows, the first attention, which is much the same for all tokens, would drown them, and
+// all tokens would take the same experts. As the output it is a product, too.
+double DeviationOf(const ModelShape& shape, const ShapedTensor& tensor) {
+  if (tensor.name == kTokenTable && !shape.tied_output) return 1;
+  return 1 / std::sqrt(static_cast<double>(tensor.shape.back()));
+}
+
+absl::Status FillMatrix(const ShapedTensor& tensor, double deviation, uint64_t seed,
                         const std::function<void(int64_t)>& on_written,
                         absl::Span<std::byte> data) {
-  const double deviation = 1 / std::sqrt(static_cast<double>(tensor.shape.back()));
   const auto block = static_cast<size_t>(Info(tensor.dtype).bytes_per_block);
   const size_t piece = (size_t{16} << 20) / block * block;
   for (size_t at = 0; at < data.size(); at += piece) {
@@ -165,7 +173,7 @@ GgufWriter::FillFn FillOf(const ModelShape& shape, const ShapedModelOptions& opt
     if (tensor.shape.size() > 1) {
       // Pieces of a tensor add their place to the seed; tensors are far enough apart.
       const uint64_t seed = options.seed * 0x9E3779B97F4A7C15 + (uint64_t{index} << 40);
-      return FillMatrix(tensor, seed, options.on_written, data);
+      return FillMatrix(tensor, DeviationOf(shape, tensor), seed, options.on_written, data);
     }
     tensor.name == kRopeFactors ? FillRopeFactors(shape, data) : FillWith(1, data);
     if (options.on_written) options.on_written(tensor.bytes());

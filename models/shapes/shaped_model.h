@@ -34,8 +34,9 @@ struct ShapedModelOptions {
   std::function<void(int64_t bytes)> on_written = {};  // called as tensor data is made
 };
 
-// Writes the file. Norms are ones and matrices random with mean 0 and a deviation of
-// 1 / sqrt(inputs), so that activations keep their size through any number of layers.
+// Writes the file. Norms are ones, matrices random with mean 0 and a deviation of 1 / sqrt(inputs),
+// so that products keep their size; the rows of an embedding table that is not the output, too,
+// have deviation 1, so that tokens differ and routers spread them over the experts.
 // ResourceExhausted, before anything is written, if the disk has not enough room; otherwise the
 // errors of GgufWriter::Write.
 absl::Status WriteShapedModel(const ModelShape& shape, const ShapedModelOptions& options,

@@ -175,7 +175,6 @@ class NodeMaker {
     if (!is_any && std::find(names.begin(), names.end(), Name(type.dtype)) == names.end()) {
       return false;
     }
-    if (is_any && IsSymbolic(type.shape)) return false;
     const bool has_leading = doc.dims[0] == "..." || doc.dims[0] == "*";
     const size_t named = doc.dims.size() - (has_leading ? 1 : 0);
     if (type.shape.size() < named || (type.shape.size() > named && !has_leading)) return false;
@@ -249,6 +248,9 @@ class NodeMaker {
   bool Fits(const std::vector<Choice>& choices) const {
     std::vector<const TensorType*> types;
     for (const Choice& choice : choices) {
+      // Kernels take weights of constant size only.
+      const bool is_weight = OperandDoc(choice.operand->doc).dtypes[0] == "any";
+      if (is_weight && choice.type.has_value() && IsSymbolic(choice.type->shape)) return false;
       types.push_back(choice.type.has_value() ? &*choice.type : nullptr);
     }
     return InferResults({op_, types, attrs_}).ok() && !IsUnstable(choices[0].value);

@@ -20,28 +20,7 @@ bool IsOfExperts(const Value& weight, int64_t experts) {
   return shape.size() == 3 && shape[0].is_constant() && shape[0].factor() == experts;
 }
 
-absl::StatusOr<Fit> CheckFit(const Model& model, const Backend& backend,
-                             const InspectOptions& options, const ModelPlan& plan,
-                             const PeakMemory& peak, const MachineMemory& machine) {
-  Fit fit{.needed = peak.total(), .available = machine.available};
-  // The peak grows in proportion to the context: the cache does, and the block tables and scores
-  // of attention. A second point gives the line.
-  InspectOptions smallest = options;
-  smallest.decoder.context = smallest.decoder.block_size;
-  SLUICE_ASSIGN_OR_RETURN(const ModelPlan low_plan, PlanModel(model, backend, smallest.decoder));
-  PeakOptions peak_options = options.peak;
-  if (peak_options.tokens == 0) peak_options.tokens = plan.context;
-  const int64_t low = PredictPeak(model, low_plan, peak_options).total();
-  const int64_t block = options.decoder.block_size;
-  const double per_token = static_cast<double>(fit.needed - low) /
-                           static_cast<double>(std::max<int64_t>(plan.context - block, 1));
-  const auto spare = static_cast<double>(fit.available - low);
-  if (spare < 0) return fit;
-  const double more = per_token > 0 ? spare / per_token : ModelLimits::kContext;
-  const auto tokens = static_cast<int64_t>(std::min<double>(more, ModelLimits::kContext)) + block;
-  fit.largest_context = std::min(tokens / block * block, model.config().context_length);
-  return fit;
-}
+int64_t Needed(const PeakMemory& peak) { return peak.total() - peak.packed; }
 
 }  // namespace
 
@@ -78,6 +57,26 @@ ParameterCount CountParameters(const Model& model, const Graph& graph) {
   return count;
 }
 
+absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const InspectOptions& options,
+                          const ModelPlan& plan, int64_t available) {
+  PeakOptions peak = options.peak;
+  if (peak.tokens == 0) peak.tokens = plan.context;
+  Fit fit{.needed = Needed(PredictPeak(model, plan, peak)), .available = available};
+  // The peak grows in proportion to the context: the cache does, and the block tables and scores of
+  // attention. A second point gives the line.
+  PlanOptions smallest = options.plan;
+  const int64_t block = smallest.decoder.block_size;
+  smallest.decoder.context = block;
+  SLUICE_ASSIGN_OR_RETURN(const ModelPlan low_plan, PlanModel(model, backend, smallest));
+  const int64_t low = Needed(PredictPeak(model, low_plan, peak));
+  const int64_t steps = std::max<int64_t>(plan.context / block - 1, 1);
+  const int64_t per_block = std::max<int64_t>((fit.needed - low + steps - 1) / steps, 1);
+  if (available < low) return fit;
+  const int64_t blocks = 1 + std::min((available - low) / per_block, ModelLimits::kContext / block);
+  fit.largest_context = std::min(blocks * block, model.config().context_length);
+  return fit;
+}
+
 double DecodeBound(const StepCost& cost, const Ceiling& ceiling) {
   const double bytes = cost.total.bytes_read + cost.total.bytes_written;
   return 1 / std::max(bytes / ceiling.read_bytes_per_second,
@@ -87,13 +86,13 @@ double DecodeBound(const StepCost& cost, const Ceiling& ceiling) {
 absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backend,
                                         const InspectOptions& options) {
   Inspection result;
-  SLUICE_ASSIGN_OR_RETURN(result.plan, PlanModel(model, backend, options.decoder));
+  SLUICE_ASSIGN_OR_RETURN(result.plan, PlanModel(model, backend, options.plan));
   result.parameters = CountParameters(model, result.plan.buckets.front().graph);
   result.formats = TensorFormats(model.files());
   result.peak = PredictPeak(model, result.plan, options.peak);
   SLUICE_ASSIGN_OR_RETURN(result.machine, ReadMachineMemory());
-  SLUICE_ASSIGN_OR_RETURN(
-      result.fit, CheckFit(model, backend, options, result.plan, result.peak, result.machine));
+  SLUICE_ASSIGN_OR_RETURN(result.fit,
+                          FitOf(model, backend, options, result.plan, result.machine.available));
   for (const int64_t length : {int64_t{1}, result.plan.context / 2, result.plan.context}) {
     DecodeCost decode{.length = std::max<int64_t>(length, 1)};
     SLUICE_ASSIGN_OR_RETURN(

@@ -35,7 +35,8 @@ struct DecodeCost {
   StepCost cost;
 };
 
-// Whether the peak fits into what is available, and how far it could go.
+// Whether the peak fits into what is available, and how far it could go. Packed weights do not
+// count: they only take what nothing else needs.
 struct Fit {
   int64_t needed = 0, available = 0;
   // The longest context with which it would fit, a multiple of the block size and at most the
@@ -45,9 +46,13 @@ struct Fit {
 };
 
 struct InspectOptions {
-  DecoderOptions decoder;
+  PlanOptions plan;
   PeakOptions peak = {};
 };
+
+// `plan` is that of `options`. Errors: those of PlanModel.
+absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const InspectOptions& options,
+                          const ModelPlan& plan, int64_t available);
 
 struct Inspection {
   ParameterCount parameters;

@@ -41,6 +41,7 @@ Json MemoryJson(const ModelPlan& plan) {
                        {"lower_bound", bucket.memory.lower_bound}});
   }
   return {{"context", plan.context},
+          {"packed", plan.packed_bytes},
           {"cache", plan.cache_bytes},
           {"cache_per_token", plan.cache_bytes_per_token},
           {"buckets", std::move(buckets)}};

@@ -30,13 +30,14 @@ constexpr PeakField kPeakFields[] = {
 };
 
 absl::StatusOr<BucketPlan> PlanBucket(const Graph& shared, const Backend& backend, int64_t tokens,
-                                      int64_t max_outputs) {
+                                      const PlanOptions& options, PackPlan* packs) {
   BucketPlan bucket{.tokens = tokens, .graph = shared.Clone()};
-  PassOptions passes;
+  PassOptions passes = options.passes;
   passes.start_at = std::string(kFirstBucketPass);
-  passes.bucket = BucketBounds(tokens, max_outputs);
+  passes.bucket = BucketBounds(tokens, options.max_outputs);
+  passes.packs = packs;
   SLUICE_RETURN_IF_ERROR(Optimize(backend, passes, &bucket.graph));
-  SLUICE_ASSIGN_OR_RETURN(bucket.memory, MemoryPlanOf(bucket.graph));
+  SLUICE_ASSIGN_OR_RETURN(bucket.memory, MemoryPlanOf(bucket.graph, backend.kernels()));
   return bucket;
 }
 
@@ -113,22 +114,28 @@ int64_t PeakMemory::total() const {
 }
 
 absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
-                                    const DecoderOptions& options, int64_t max_outputs) {
-  SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(options));
+                                    const PlanOptions& options) {
+  const DecoderOptions& decoder = options.decoder;
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(decoder));
   const SymbolValues bounds = graph.Bounds();
-  ModelPlan plan{.context = bounds.Get(decoder::kTable) * options.block_size,
-                 .sequences = options.max_seqs};
-  PassOptions shared;
+  ModelPlan plan{.context = bounds.Get(decoder::kTable) * decoder.block_size,
+                 .sequences = decoder.max_seqs};
+  PassOptions shared = options.passes;
   shared.stop_before = std::string(kFirstBucketPass);
   SLUICE_RETURN_IF_ERROR(Optimize(backend, shared, &graph));
-  for (const int64_t tokens : DefaultTokenBuckets(options.max_tokens)) {
-    SLUICE_ASSIGN_OR_RETURN(BucketPlan bucket, PlanBucket(graph, backend, tokens, max_outputs));
+  PackPlan packs{.budget = options.prepack_bytes};
+  std::vector<int64_t> buckets =
+      options.buckets.empty() ? DefaultTokenBuckets(decoder.max_tokens) : options.buckets;
+  if (buckets.back() < decoder.max_tokens) buckets.push_back(decoder.max_tokens);
+  for (const int64_t tokens : buckets) {
+    SLUICE_ASSIGN_OR_RETURN(BucketPlan bucket, PlanBucket(graph, backend, tokens, options, &packs));
     plan.buckets.push_back(std::move(bucket));
   }
+  plan.packed_bytes = packs.used;
   plan.cache_bytes = plan.buckets.back().memory.states;
   plan.cache_bytes_per_token =
       static_cast<double>(plan.cache_bytes) /
-      static_cast<double>(bounds.Get(decoder::kBlocks) * options.block_size);
+      static_cast<double>(bounds.Get(decoder::kBlocks) * decoder.block_size);
   return plan;
 }
 
@@ -139,8 +146,8 @@ PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOpti
   peak.cache = plan.cache_bytes;
   for (const BucketPlan& bucket : plan.buckets) {
     peak.arenas += bucket.memory.arena + bucket.memory.constants;
-    peak.packed = std::max(peak.packed, bucket.memory.packed);
   }
+  peak.packed = plan.packed_bytes;
   peak.metadata = MetadataBytes(model.files());
   if (options.tokenizer) peak.vocabulary = VocabularyBytes(model.file());
   peak.compiled = CompiledBytes(plan);

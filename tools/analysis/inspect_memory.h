@@ -12,6 +12,7 @@
 #include "graph/graph.h"
 #include "models/model.h"
 #include "passes/memory_plan.h"
+#include "passes/pass_manager.h"
 
 namespace sluice {
 
@@ -21,23 +22,32 @@ struct BucketPlan {
   MemoryPlan memory;
 };
 
+struct PlanOptions {
+  DecoderOptions decoder = {};
+  int64_t max_outputs = 1;  // as in SessionOptions, and the following
+  std::vector<int64_t> buckets = {};
+  int64_t prepack_bytes = 0;
+  PassOptions passes = {};
+};
+
 struct ModelPlan {
   int64_t context = 0;  // tokens of a sequence, rounded up to whole cache blocks
   int64_t sequences = 1;
   int64_t cache_bytes = 0;  // keys and values of all layers
   double cache_bytes_per_token = 0;
+  int64_t packed_bytes = 0;         // weights in other layouts, of all executables together
   std::vector<BucketPlan> buckets;  // by rising number of tokens; never empty
 };
 
-// The executables that a session of these options may compile (see Session::buckets).
+// The executables that a session with these options may compile.
 absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
-                                    const DecoderOptions& options, int64_t max_outputs = 1);
+                                    const PlanOptions& options);
 
 // Bytes that are resident when most are, by what they are for. What the program itself takes before
 // a model is opened is not among them.
 struct PeakMemory {
   int64_t weights = 0;     // mapped pages that steps touch
-  int64_t packed = 0;      // weights in another layout
+  int64_t packed = 0;      // weights in another layout, beside the pages they were made from
   int64_t cache = 0;       // a full context
   int64_t arenas = 0;      // of all executables, constants included
   int64_t metadata = 0;    // the file's head, mapped: names, vocabulary

@@ -57,7 +57,7 @@ void AppendPlan(const ModelPlan& plan, std::string* text) {
   const MemoryPlan& memory = plan.buckets.back().memory;
   absl::StrAppend(text, "\nMemory for a context of ", plan.context, " tokens\n\n");
   AppendLine(text, "weights", absl::StrCat(Bytes(memory.weights), ", mapped"));
-  if (memory.packed > 0) AppendLine(text, "packed weights", Bytes(memory.packed));
+  if (plan.packed_bytes > 0) AppendLine(text, "packed weights", Bytes(plan.packed_bytes));
   AppendLine(text, "KV cache",
              absl::StrCat(Bytes(plan.cache_bytes), ", ", BytesText(plan.cache_bytes_per_token),
                           " a token"));

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "tools/analysis/inspect_units.h"
 #include "tools/analysis/profile_table.h"
 
 namespace sluice {
@@ -130,6 +131,8 @@ std::string ProfileText(const Profile& profile, const ProfileReport& report) {
       "At most, measured on %d thread%s: reading %.1f GB/s, f32 multiply-add %.1f GFLOP/s\n",
       report.ceiling.threads, report.ceiling.threads == 1 ? "" : "s",
       report.ceiling.read_bytes_per_second / 1e9, report.ceiling.flops_per_second / 1e9);
+  absl::StrAppend(&text, "Memory grew by ", BytesText(static_cast<double>(report.peak_growth)),
+                  ", predicted ", BytesText(static_cast<double>(report.peak_predicted)), "\n");
   for (const Phase phase : kPhases) {
     const PhaseTotal total = TotalOf(profile, phase);
     if (total.steps == 0) continue;
@@ -149,6 +152,7 @@ std::string ProfileJson(const Profile& profile, const ProfileReport& report) {
   json["machine"] = {{"threads", report.ceiling.threads},
                      {"read_bytes_per_second", report.ceiling.read_bytes_per_second},
                      {"flops_per_second", report.ceiling.flops_per_second}};
+  json["memory"] = {{"peak_growth", report.peak_growth}, {"peak_predicted", report.peak_predicted}};
   json["phases"] = Json::array();
   for (const Phase phase : kPhases) {
     if (TotalOf(profile, phase).steps > 0) {

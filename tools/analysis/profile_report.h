@@ -12,7 +12,9 @@ namespace sluice {
 struct ProfileReport {
   std::vector<ProfileKey> keys;  // one table for each and phase
   Ceiling ceiling;
-  size_t most_rows = 0;  // of a table, the rest in one line; 0: all
+  size_t most_rows = 0;        // of a table, the rest in one line; 0: all
+  int64_t peak_growth = 0;     // bytes by which the process grew at most, from before the model
+  int64_t peak_predicted = 0;  // the same as inspect_memory.h predicts it
 };
 
 absl::string_view Name(ProfileKey key);  // "op", "part", "node", "kernel", "origin"
@@ -22,7 +24,7 @@ absl::Span<const ProfileKey> AllProfileKeys();
 // computes, both also in percent of the ceiling, and the kernels.
 std::string ProfileText(const Profile& profile, const ProfileReport& report);
 
-// One object: machine, and phases with steps, tokens, seconds and one list of rows per key.
+// One object: machine, memory, and phases with steps, tokens, seconds and one list of rows per key.
 std::string ProfileJson(const Profile& profile, const ProfileReport& report);
 
 }  // namespace sluice

@@ -66,8 +66,20 @@ class Builder {
     return Resolve(node.operand(i));
   }
 
+  // A node of whose results nothing is left is not wanted for its effect either.
+  bool IsGone(const Node& node) const {
+    const auto results = node.results();
+    const auto removed = [&](const auto& r) {
+      return IsCut(r.get()) || edit_.replaced.contains(r.get());
+    };
+    return std::any_of(results.begin(), results.end(), removed) &&
+           std::all_of(results.begin(), results.end(), [&](const auto& r) {
+             return removed(r) || (r->uses().empty() && !from_.IsOutput(r.get()));
+           });
+  }
+
   bool IsWanted(const Node& node) const {
-    if (edit_.last != nullptr) return edit_.last == &node;
+    if (edit_.last != nullptr) return false;
     if (node.op().UpdatesState()) return true;
     const auto results = node.results();
     return std::any_of(results.begin(), results.end(),
@@ -85,12 +97,7 @@ class Builder {
     const auto nodes = from_.nodes();
     for (auto it = nodes.rbegin(); it != nodes.rend(); ++it) {
       const Node& node = **it;
-      // A node whose results are all cut is wanted no more: it is what the cut is to remove.
-      const auto results = node.results();
-      const bool gone = std::all_of(results.begin(), results.end(), [&](const auto& r) {
-        return IsCut(r.get()) || edit_.replaced.contains(r.get());
-      });
-      if (IsWanted(node) && !gone) wanted_.insert(&node);
+      if (edit_.last == &node || (IsWanted(node) && !IsGone(node))) wanted_.insert(&node);
       if (!IsNeeded(node)) continue;
       for (size_t i = 0; i < node.operands().size(); ++i) {
         if (const Value* operand = Operand(node, i)) needed_.insert(operand);
@@ -209,6 +216,17 @@ class Builder {
   absl::flat_hash_map<const Value*, Value*> new_;
 };
 
+// What reduction brings down: nodes, operands and bounds.
+int64_t SizeOf(const Graph& graph) {
+  auto size = static_cast<int64_t>(graph.nodes().size());
+  for (const auto& node : graph.nodes()) {
+    size += std::count_if(node->operands().begin(), node->operands().end(),
+                          [](const Value* operand) { return operand != nullptr; });
+  }
+  for (const SymbolDef& symbol : graph.symbols()) size += symbol.bound;
+  return size;
+}
+
 class Reducer {
  public:
   Reducer(Graph graph, const FailsOn& fails, const ReduceOptions& options)
@@ -226,11 +244,13 @@ class Reducer {
   }
 
  private:
-  // Keeps what the edit leaves if that is a valid graph, has a node, and fails.
+  // Keeps what the edit leaves if that is a valid graph, has a node, is smaller, and fails.
   bool Try(const Edit& edit) {
     if (attempts_ >= options_.max_attempts) return false;
     absl::StatusOr<Graph> smaller = Builder(graph_, edit).Build();
-    if (!smaller.ok() || smaller->nodes().empty()) return false;
+    if (!smaller.ok() || smaller->nodes().empty() || SizeOf(*smaller) >= SizeOf(graph_)) {
+      return false;
+    }
     ++attempts_;
     const bool keep = fails_(*smaller);
     if (keep) graph_ = *std::move(smaller);
@@ -244,22 +264,26 @@ class Reducer {
     return Try(edit);
   }
 
-  // The suspect if there is one, else the first node that fails alone with what it needs: found by
-  // halving, because what needs it mostly fails, too.
+  // The suspect if there is one; else a node found by halving, because what needs a node that fails
+  // mostly fails, too; else any.
   void FindEnd() {
     const Value* suspect = options_.suspect.empty() ? nullptr : graph_.Find(options_.suspect);
     if (suspect != nullptr && suspect->producer() != nullptr && TryAsLast(*suspect->producer())) {
       return;
     }
-    size_t begin = 0, end = graph_.nodes().size();
-    while (begin < end) {
+    bool found = false;
+    for (size_t begin = 0, end = graph_.nodes().size(); begin < end;) {
       const size_t middle = begin + (end - begin) / 2;
       if (TryAsLast(*graph_.nodes()[middle])) {
+        found = true;
         begin = 0;  // in the smaller graph, whose last node is this one
         end = graph_.nodes().size() - 1;
       } else {
         begin = middle + 1;
       }
+    }
+    for (size_t i = 0; !found && i < graph_.nodes().size(); ++i) {
+      found = TryAsLast(*graph_.nodes()[i]);
     }
   }
 

@@ -4,27 +4,36 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/activation.h"
 #include "backends/cpu/kernels/panel.h"
+#include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
 #include "graph/evaluate.h"
-#include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
 
 // The weight matrix in operand `weight` with the bias in operand `bias`, if that is there.
-WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias) {
-  const TensorView& view = args.operands[weight];
-  return {view.dtype, view.data, view.dim(0), view.dim(1), args.F32OrNull(bias)};
+WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const X16Isa* x16) {
+  WeightMatrix matrix = MatrixOf(args.operands[weight], x16);
+  matrix.bias = args.F32OrNull(bias);
+  return matrix;
 }
 
-PanelSplit SplitOf(const LowerContext& context, size_t weight) {
+PanelSplit SplitOf(const LowerContext& context, size_t weight, Layout layout) {
   const Shape& shape = context.call.operands[weight]->shape;
-  return PanelSplit(shape[0].factor(), shape[1].factor(), context.caps);
+  return PanelSplit(shape[0].factor(), shape[1].factor(), layout, context.caps);
 }
 
 class EmbeddingStep : public Step {
  public:
+  EmbeddingStep(const LowerContext& context, Layout layout)
+      : threads_(context.caps.threads()),
+        x16_(IsaFor(layout, context.caps)),
+        row_floats_(RowScratchFloats(layout, context.call.operands[0]->shape[1].factor())) {}
+  int64_t scratch_bytes() const override {
+    return threads_ * row_floats_ * static_cast<int64_t>(sizeof(float));
+  }
+
   absl::Status Run(const StepArgs& args) override {
     const TensorView& table = args.operands[0];
     const TensorView& ids = args.operands[1];
@@ -36,21 +45,28 @@ class EmbeddingStep : public Step {
             absl::StrCat("id ", id, " at position ", i, " is not in 0 to ", table.dim(0) - 1));
       }
     }
-    const DequantizeFn decode = DequantizerFor(table.dtype);
-    args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int) {
+    const WeightMatrix rows = MatrixOf(table, x16_);
+    args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int thread) {
+      float* scratch = reinterpret_cast<float*>(args.scratch) + thread * row_floats_;
       for (int64_t i = begin; i < end; ++i) {
-        decode(table.data + ids.i32()[i] * table.row_bytes(), table.cols(),
-               out.f32() + i * table.cols());
+        DecodeRow(rows, ids.i32()[i], out.f32() + i * table.cols(), scratch);
       }
     });
     return absl::OkStatus();
   }
+
+ private:
+  int64_t threads_;
+  const X16Isa* x16_;
+  int64_t row_floats_;
 };
 
 class MatmulStep : public Step {
  public:
-  explicit MatmulStep(const LowerContext& context)
-      : threads_(context.caps.threads()), split_(SplitOf(context, 1)) {}
+  MatmulStep(const LowerContext& context, Layout layout)
+      : threads_(context.caps.threads()),
+        x16_(IsaFor(layout, context.caps)),
+        split_(SplitOf(context, 1, layout)) {}
   int64_t scratch_bytes() const override {
     return threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
   }
@@ -58,7 +74,7 @@ class MatmulStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    const WeightMatrix w = Matrix(args, 1, 2);
+    const WeightMatrix w = Matrix(args, 1, 2, x16_);
     float* scratch = reinterpret_cast<float*>(args.scratch);
     args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
       const int64_t begin = split_.begin(panel);
@@ -70,15 +86,17 @@ class MatmulStep : public Step {
 
  private:
   int64_t threads_;
+  const X16Isa* x16_;
   PanelSplit split_;
 };
 
 // The panels of all three weights in one loop, so that threads wait for each other once.
 class QkvMatmulStep : public Step {
  public:
-  explicit QkvMatmulStep(const LowerContext& context) : threads_(context.caps.threads()) {
+  QkvMatmulStep(const LowerContext& context, Layout layout)
+      : threads_(context.caps.threads()), x16_(IsaFor(layout, context.caps)) {
     for (size_t i = 0; i < 3; ++i) {
-      splits_[i] = SplitOf(context, 1 + i);
+      splits_[i] = SplitOf(context, 1 + i, layout);
       panels_ += splits_[i].count();
       thread_floats_ = std::max(thread_floats_, splits_[i].scratch_floats());
     }
@@ -89,7 +107,8 @@ class QkvMatmulStep : public Step {
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
-    const WeightMatrix weights[3] = {Matrix(args, 1, 4), Matrix(args, 2, 5), Matrix(args, 3, 6)};
+    const WeightMatrix weights[3] = {Matrix(args, 1, 4, x16_), Matrix(args, 2, 5, x16_),
+                                     Matrix(args, 3, 6, x16_)};
     float* scratch = reinterpret_cast<float*>(args.scratch);
     args.threads.ForEach(panels_, [&](int64_t panel, int thread) {
       size_t i = 0;
@@ -104,6 +123,7 @@ class QkvMatmulStep : public Step {
 
  private:
   int64_t threads_;
+  const X16Isa* x16_;
   PanelSplit splits_[3];
   int64_t panels_ = 0;
   int64_t thread_floats_ = 0;
@@ -113,11 +133,12 @@ class QkvMatmulStep : public Step {
 // the product happen while both are in cache.
 class GluStep : public Step {
  public:
-  GluStep(const LowerContext& context, int64_t max_rows)
+  GluStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
+        x16_(IsaFor(layout, context.caps)),
         max_rows_(max_rows),
         activation_(ActivationNamed(context.call.String("act"))),
-        split_(SplitOf(context, 1)) {}
+        split_(SplitOf(context, 1, layout)) {}
   int64_t scratch_bytes() const override {
     return threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
   }
@@ -125,8 +146,8 @@ class GluStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    const WeightMatrix gate = Matrix(args, 1, 3);
-    const WeightMatrix up = Matrix(args, 2, 4);
+    const WeightMatrix gate = Matrix(args, 1, 3, x16_);
+    const WeightMatrix up = Matrix(args, 2, 4, x16_);
     args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
       float* decoded = reinterpret_cast<float*>(args.scratch) + thread * ThreadFloats();
       float* gates = decoded + split_.scratch_floats();
@@ -146,56 +167,55 @@ class GluStep : public Step {
   }
 
   int64_t threads_;
+  const X16Isa* x16_;
   int64_t max_rows_;
   Activation activation_;
   PanelSplit split_;
 };
 
-absl::Status AcceptsTable(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsWeight(*node.operand(0));
+template <typename LinearStep, Layout kLayout>
+absl::StatusOr<std::unique_ptr<Step>> Lower(const LowerContext& context) {
+  return std::make_unique<LinearStep>(context, kLayout);
 }
-absl::Status AcceptsMatmul(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsWeight(*node.operand(1));
-}
-absl::Status AcceptsQkvMatmul(const Node& node, const proto::DeviceCaps&) {
-  for (size_t i : {1, 2, 3}) SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(i)));
-  return absl::OkStatus();
-}
-absl::Status AcceptsGlu(const Node& node, const proto::DeviceCaps&) {
-  SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(1)));
-  return AcceptsWeight(*node.operand(2));
-}
-
-absl::StatusOr<std::unique_ptr<Step>> LowerEmbedding(const LowerContext&) {
-  return std::make_unique<EmbeddingStep>();
-}
-absl::StatusOr<std::unique_ptr<Step>> LowerMatmul(const LowerContext& context) {
-  return std::make_unique<MatmulStep>(context);
-}
-absl::StatusOr<std::unique_ptr<Step>> LowerQkvMatmul(const LowerContext& context) {
-  return std::make_unique<QkvMatmulStep>(context);
-}
+template <Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerGlu(const LowerContext& context) {
   SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*context.call.operands[0], context.bounds));
-  return std::make_unique<GluStep>(context, x.rows());
+  return std::make_unique<GluStep>(context, x.rows(), kLayout);
+}
+
+template <Layout kLayout>
+void AddKernels(std::vector<CpuKernel>* kernels) {
+  const auto add = [&](const char* op, const char* doc, auto lower) {
+    kernels->push_back({{.name = absl::StrCat("cpu.", op, ".", KernelSuffix(kLayout)),
+                         .op = op,
+                         .doc = doc,
+                         .accepts = AcceptsWeights<kLayout>,
+                         .cost = LinearCost<kLayout>,
+                         .layout = LayoutName(kLayout)},
+                        lower});
+  };
+  add("matmul", "panels of the weight, one after the other", Lower<MatmulStep, kLayout>);
+  add("qkv_matmul", "panels of the three weights in one loop", Lower<QkvMatmulStep, kLayout>);
+  add("glu", "gate and up panels, activation and product while in cache", LowerGlu<kLayout>);
+}
+
+template <Layout kLayout>
+CpuKernel EmbeddingKernel(const char* name) {
+  return {{.name = name,
+           .op = "embedding",
+           .doc = "decodes the chosen rows",
+           .accepts = AcceptsWeights<kLayout>,
+           .layout = LayoutName(kLayout)},
+          Lower<EmbeddingStep, kLayout>};
 }
 
 }  // namespace
 
 void AddLinearKernels(std::vector<CpuKernel>* kernels) {
-  kernels->push_back(
-      {{"cpu.embedding", "embedding", "decodes the chosen rows", AcceptsTable}, LowerEmbedding});
-  kernels->push_back(
-      {{"cpu.matmul.panel", "matmul",
-        "decodes panels of the weight and multiplies them with oneDNN", AcceptsMatmul},
-       LowerMatmul});
-  kernels->push_back({{"cpu.qkv_matmul.panel", "qkv_matmul",
-                       "panels of the three weights in one loop", AcceptsQkvMatmul},
-                      LowerQkvMatmul});
-  kernels->push_back(
-      {{"cpu.glu.panel", "glu",
-        "gate and up panels with oneDNN, activation and product while in cache", AcceptsGlu},
-       LowerGlu});
+  kernels->push_back(EmbeddingKernel<Layout::kFile>("cpu.embedding"));
+  kernels->push_back(EmbeddingKernel<Layout::kX16>("cpu.embedding.x16"));
+  AddKernels<Layout::kFile>(kernels);
+  AddKernels<Layout::kX16>(kernels);
 }
 
 }  // namespace sluice::cpu

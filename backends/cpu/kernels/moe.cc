@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/activation.h"
 #include "backends/cpu/kernels/panel.h"
+#include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
 #include "graph/status_macros.h"
 
@@ -238,20 +239,19 @@ class IndexedExperts {
   int64_t experts_;
 };
 
-PanelSplit SplitOfExpert(const LowerContext& context) {
+PanelSplit SplitOfExpert(const LowerContext& context, Layout layout) {
   const Shape& weight = context.call.operands[1]->shape;
-  return PanelSplit(weight[1].factor(), weight[2].factor(), context.caps);
-}
-
-WeightMatrix ExpertMatrix(const TensorView& view, int64_t expert) {
-  return {view.dtype, view.Slice(expert), view.dim(1), view.dim(2)};
+  return PanelSplit(weight[1].factor(), weight[2].factor(), layout, context.caps);
 }
 
 template <typename Experts>
 class ExpertMatmulStep : public Step {
  public:
-  ExpertMatmulStep(const LowerContext& context, const Experts& experts)
-      : threads_(context.caps.threads()), experts_(experts), split_(SplitOfExpert(context)) {}
+  ExpertMatmulStep(const LowerContext& context, const Experts& experts, Layout layout)
+      : threads_(context.caps.threads()),
+        experts_(experts),
+        x16_(IsaFor(layout, context.caps)),
+        split_(SplitOfExpert(context, layout)) {}
   int64_t scratch_bytes() const override {
     return experts_.scratch_bytes() +
            threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
@@ -265,7 +265,7 @@ class ExpertMatmulStep : public Step {
     return experts_.ForEachPanel(
         args, args.operands[2], split_.count(),
         [&](const ExpertRows& rows, int64_t panel, int thread) {
-          WeightMatrix w = ExpertMatrix(args.operands[1], rows.expert);
+          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, x16_);
           if (bias != nullptr) w.bias = bias + rows.expert * w.rows;
           const int64_t begin = split_.begin(panel);
           MultiplyPanel(w, begin, split_.end(panel), x.f32() + rows.first_in * x.cols(), rows.rows,
@@ -277,16 +277,18 @@ class ExpertMatmulStep : public Step {
  private:
   int64_t threads_;
   Experts experts_;
+  const X16Isa* x16_;
   PanelSplit split_;
 };
 
 template <typename Experts>
 class ExpertGluStep : public Step {
  public:
-  ExpertGluStep(const LowerContext& context, const Experts& experts)
+  ExpertGluStep(const LowerContext& context, const Experts& experts, Layout layout)
       : threads_(context.caps.threads()),
         experts_(experts),
-        split_(SplitOfExpert(context)),
+        x16_(IsaFor(layout, context.caps)),
+        split_(SplitOfExpert(context, layout)),
         activation_(ActivationNamed(context.call.String("act"))) {}
   int64_t scratch_bytes() const override {
     return experts_.scratch_bytes() +
@@ -305,10 +307,10 @@ class ExpertGluStep : public Step {
           const int64_t begin = split_.begin(panel), end = split_.end(panel), width = end - begin;
           const float* in = x.f32() + rows.first_in * x.cols();
           float* out = y.f32() + rows.first_out * y.cols() + begin;
-          MultiplyPanel(ExpertMatrix(args.operands[1], rows.expert), begin, end, in, rows.rows,
-                        gates, width, decoded);
-          MultiplyPanel(ExpertMatrix(args.operands[2], rows.expert), begin, end, in, rows.rows, out,
-                        y.cols(), decoded);
+          MultiplyPanel(ExpertMatrixOf(args.operands[1], rows.expert, x16_), begin, end, in,
+                        rows.rows, gates, width, decoded);
+          MultiplyPanel(ExpertMatrixOf(args.operands[2], rows.expert, x16_), begin, end, in,
+                        rows.rows, out, y.cols(), decoded);
           for (int64_t i = 0; i < rows.rows; ++i) {
             GateInPlace(activation_, gates + i * width, out + i * y.cols(), width);
           }
@@ -322,6 +324,7 @@ class ExpertGluStep : public Step {
 
   int64_t threads_;
   Experts experts_;
+  const X16Isa* x16_;
   PanelSplit split_;
   Activation activation_;
 };
@@ -370,27 +373,40 @@ class ScaledAddStep : public Step {
   }
 };
 
-absl::Status AcceptsExpertMatmul(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsWeight(*node.operand(1));
-}
-absl::Status AcceptsExpertGlu(const Node& node, const proto::DeviceCaps&) {
-  SLUICE_RETURN_IF_ERROR(AcceptsWeight(*node.operand(1)));
-  return AcceptsWeight(*node.operand(2));
-}
-
 absl::StatusOr<std::unique_ptr<Step>> LowerTopkSoftmax(const LowerContext& context) {
   return std::make_unique<TopkSoftmaxStep>(context);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerMoeGather(const LowerContext& context) {
   return std::make_unique<MoeGatherStep>(context);
 }
-template <template <typename> typename ExpertStep, typename Experts>
+template <template <typename> typename ExpertStep, typename Experts, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) {
   SLUICE_ASSIGN_OR_RETURN(const Experts experts, Experts::Make(context));
-  return std::make_unique<ExpertStep<Experts>>(context, experts);
+  return std::make_unique<ExpertStep<Experts>>(context, experts, kLayout);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext&) {
   return std::make_unique<ScaledAddStep>();
+}
+
+template <Layout kLayout>
+void AddExpertKernels(std::vector<CpuKernel>* kernels) {
+  const auto add = [&](const char* op, const char* doc, auto cost, auto lower) {
+    kernels->push_back({{.name = absl::StrCat("cpu.", op, ".", KernelSuffix(kLayout)),
+                         .op = op,
+                         .doc = doc,
+                         .accepts = AcceptsWeights<kLayout>,
+                         .cost = cost,
+                         .layout = LayoutName(kLayout)},
+                        lower});
+  };
+  add("expert_matmul", "panels of every used expert", GroupedCost<kLayout>,
+      LowerExperts<ExpertMatmulStep, GroupedExperts, kLayout>);
+  add("expert_glu", "gate and up panels of every used expert, activation while in cache",
+      GroupedCost<kLayout>, LowerExperts<ExpertGluStep, GroupedExperts, kLayout>);
+  add("indexed_expert_matmul", "panels of each slot's expert, all slots in one loop",
+      IndexedCost<kLayout>, LowerExperts<ExpertMatmulStep, IndexedExperts, kLayout>);
+  add("indexed_expert_glu", "gate and up panels of each slot's expert, all slots in one loop",
+      IndexedCost<kLayout>, LowerExperts<ExpertGluStep, IndexedExperts, kLayout>);
 }
 
 }  // namespace
@@ -400,20 +416,8 @@ void AddMoeKernels(std::vector<CpuKernel>* kernels) {
                       LowerTopkSoftmax});
   kernels->push_back(
       {{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll}, LowerMoeGather});
-  kernels->push_back({{"cpu.expert_matmul.panel", "expert_matmul",
-                       "panels of every used expert, multiplied with oneDNN", AcceptsExpertMatmul},
-                      LowerExperts<ExpertMatmulStep, GroupedExperts>});
-  kernels->push_back(
-      {{"cpu.expert_glu.panel", "expert_glu",
-        "gate and up panels of every used expert, activation while in cache", AcceptsExpertGlu},
-       LowerExperts<ExpertGluStep, GroupedExperts>});
-  kernels->push_back({{"cpu.indexed_expert_matmul.panel", "indexed_expert_matmul",
-                       "panels of each slot's expert, all slots in one loop", AcceptsExpertMatmul},
-                      LowerExperts<ExpertMatmulStep, IndexedExperts>});
-  kernels->push_back(
-      {{"cpu.indexed_expert_glu.panel", "indexed_expert_glu",
-        "gate and up panels of each slot's expert, all slots in one loop", AcceptsExpertGlu},
-       LowerExperts<ExpertGluStep, IndexedExperts>});
+  AddExpertKernels<Layout::kFile>(kernels);
+  AddExpertKernels<Layout::kX16>(kernels);
   kernels->push_back(
       {{"cpu.scaled_add", "scaled_add", "weighted sum of each token's rows", AcceptsAll},
        LowerScaledAdd});

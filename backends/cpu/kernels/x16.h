@@ -13,9 +13,9 @@
 //                                 bits 4c .. 4c+3 of words[r]
 //     of 8 bits, -128 .. 127:     for every column int8_t codes[16]
 //
-// A value is scale * code - min, where scale = d * scales and min = dmin * mins, or d and dmin alone
-// with one group to a block: the products and the difference that the decoder of the file's format
-// takes, so that values are bit-equal to its.
+// A value is scale * code - min, where scale = d * scales and min = dmin * mins, or d and dmin
+// alone with one group to a block: the products and the difference that the decoder of the file's
+// format takes, so that values are equal to its.
 //
 // Everything here is compiled for several instruction sets: no function that a linker could share.
 #pragma once
@@ -72,7 +72,8 @@ struct X16Kernel {
 
 struct X16Isa {
   const char* name;
-  const char* needs[2];  // features of DeviceCaps; null: none
+  const char* needs[2];                // features of DeviceCaps; null: none
+  int max_rows;                        // of x, up to which `multiply` beats decoding and oneDNN
   X16Kernel kernels[kX16FormatCount];  // as kX16Formats
 };
 

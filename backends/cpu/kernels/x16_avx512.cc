@@ -9,6 +9,7 @@ namespace sluice::cpu {
 namespace {
 
 struct Avx512 {
+  static constexpr int kLanes = 16;
   using Floats = __m512;
   using Words = __m512i;
 
@@ -22,8 +23,7 @@ struct Avx512 {
   static Words LoadWords(const std::byte* p) { return _mm512_loadu_si512(p); }
   // A permutation looks at the low four bits of each word only: it masks and converts in one.
   static Floats LowNibbles(Words a) {
-    const Floats numbers =
-        _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const Floats numbers = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return _mm512_permutexvar_ps(a, numbers);
   }
   static Words NextNibbles(Words a) { return _mm512_srli_epi32(a, 4); }
@@ -33,7 +33,7 @@ struct Avx512 {
   }
 };
 
-constexpr X16Isa kIsa = X16IsaOf<Avx512>("avx512", "avx512f", nullptr);
+constexpr X16Isa kIsa = X16IsaOf<Avx512>("avx512", "avx512f", nullptr, 32);
 
 }  // namespace
 

@@ -7,15 +7,11 @@
 namespace sluice::cpu {
 namespace {
 
-// From how many rows of activations on decoded panels are faster: see docs/performance.md.
-constexpr int64_t kMaxDirectRows = 16;
-// The sums of all rows' groups, of 16 columns at least, fit into the floats of one decoded strip.
-static_assert(kMaxDirectRows <= kX16Rows * 16);
-
 bool Has(const proto::DeviceCaps& caps, const X16Isa& isa) {
   return std::all_of(std::begin(isa.needs), std::end(isa.needs), [&](const char* feature) {
     const auto& features = caps.features();
-    return feature == nullptr || std::find(features.begin(), features.end(), feature) != features.end();
+    return feature == nullptr ||
+           std::find(features.begin(), features.end(), feature) != features.end();
   });
 }
 
@@ -34,23 +30,24 @@ void SumGroups(const float* x, int64_t n, int64_t cols, int group, float* sums) 
   }
 }
 
+// The sums of x take less of `scratch` than one decoded strip would: up to 32 rows, a sum for every
+// 16 columns at least, against 16 rows.
 void MultiplyDirectly(const X16Matrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
                       float* y, int64_t y_stride, float* scratch) {
-  const int64_t groups = w.cols / w.format->group;
-  for (int64_t i = 0; w.format->has_mins && i < m; i += kX16MaxPass) {
-    SumGroups(x + i * w.cols, std::min<int64_t>(kX16MaxPass, m - i), w.cols, w.format->group,
+  const int64_t groups = w.cols / w.group();
+  for (int64_t i = 0; w.has_mins() && i < m; i += kX16MaxPass) {
+    SumGroups(x + i * w.cols, std::min<int64_t>(kX16MaxPass, m - i), w.cols, w.group(),
               scratch + i * groups);
   }
-  const int64_t strip_bytes = X16StripBytes(*w.format, w.cols);
   for (int64_t row = begin; row < end; row += kX16Rows) {
-    const std::byte* strip = w.data + row / kX16Rows * strip_bytes;
+    const std::byte* strip = w.StripOf(row);
     const int64_t width = std::min<int64_t>(kX16Rows, end - row);
     // All rows of x while the strip is in cache.
     for (int64_t i = 0; i < m; i += kX16MaxPass) {
       const int64_t n = std::min<int64_t>(kX16MaxPass, m - i);
       float products[kX16MaxPass * kX16Rows];
-      w.kernel->multiply[n - 1](strip, w.cols, x + i * w.cols, w.cols, scratch + i * groups,
-                                products);
+      w.kernel().multiply[n - 1](strip, w.cols, x + i * w.cols, w.cols, scratch + i * groups,
+                                 products);
       for (int64_t j = 0; j < n; ++j) {
         std::copy_n(products + j * kX16Rows, width, y + (i + j) * y_stride + row - begin);
       }
@@ -61,10 +58,9 @@ void MultiplyDirectly(const X16Matrix& w, int64_t begin, int64_t end, const floa
 // Decoded strips stand side by side, as the columns of a [cols, rows] matrix.
 void MultiplyDecoded(const X16Matrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
                      float* y, int64_t y_stride, float* scratch) {
-  const int64_t strip_bytes = X16StripBytes(*w.format, w.cols);
   const int64_t stride = (end - begin + kX16Rows - 1) / kX16Rows * kX16Rows;
   for (int64_t row = begin; row < end; row += kX16Rows) {
-    w.kernel->decode(w.data + row / kX16Rows * strip_bytes, w.cols, scratch + row - begin, stride);
+    w.kernel().decode(w.StripOf(row), w.cols, scratch + row - begin, stride);
   }
   Multiply(m, end - begin, w.cols, x, w.cols, scratch, stride, y, y_stride);
 }
@@ -85,6 +81,10 @@ int64_t X16MatrixBytes(const X16Format& format, int64_t rows, int64_t cols) {
   return (rows + kX16Rows - 1) / kX16Rows * X16StripBytes(format, cols);
 }
 
+const std::byte* X16Matrix::StripOf(int64_t row) const {
+  return data + row / kX16Rows * X16StripBytes(kX16Formats[format], cols);
+}
+
 const X16Isa& X16IsaFor(const proto::DeviceCaps& caps) {
   for (const X16Isa* isa : {kX16Avx512, kX16Avx2}) {
     if (isa != nullptr && Has(caps, *isa)) return *isa;
@@ -94,7 +94,7 @@ const X16Isa& X16IsaFor(const proto::DeviceCaps& caps) {
 
 void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
                  float* y, int64_t y_stride, float* scratch) {
-  const auto multiply = m <= kMaxDirectRows ? MultiplyDirectly : MultiplyDecoded;
+  const auto multiply = m <= w.isa->max_rows ? MultiplyDirectly : MultiplyDecoded;
   multiply(w, begin, end, x, m, y, y_stride, scratch);
 }
 

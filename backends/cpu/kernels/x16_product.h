@@ -21,18 +21,20 @@ int64_t X16MatrixBytes(const X16Format& format, int64_t rows, int64_t cols);
 const X16Isa& X16IsaFor(const proto::DeviceCaps& caps);
 
 struct X16Matrix {
-  const X16Format* format;
-  const X16Kernel* kernel;
+  int format;  // its place in kX16Formats
+  const X16Isa* isa;
   const std::byte* data;
   int64_t cols;
+
+  const X16Kernel& kernel() const { return isa->kernels[format]; }
+  int group() const { return kX16Formats[format].group; }
+  bool has_mins() const { return kX16Formats[format].has_mins; }
+  const std::byte* StripOf(int64_t row) const;
 };
 
 // As MultiplyPanel, without a bias; `begin` is a multiple of 16. `scratch` holds
 // (end - begin) * cols floats, with end - begin rounded up to a multiple of 16.
 void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
                  float* y, int64_t y_stride, float* scratch);
-
-// The values of one row.
-void DecodeX16Row(const X16Matrix& w, int64_t row, float* out);
 
 }  // namespace sluice::cpu

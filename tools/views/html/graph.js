@@ -35,7 +35,12 @@ class GraphView {
     const open = this.isOpen(section);
     const element = el('section', { class: open ? 'open' : 'closed', data: { id: section.id } },
                        this.header(section, open));
-    if (open) element.append(this.drawing(section));
+    if (open) {
+      const drawing = this.drawing(section);
+      element.append(drawing);
+      // What the browser takes for its size while it is out of sight and not laid out.
+      element.style.containIntrinsicSize = `auto ${drawing.style.width} auto ${drawing.style.height}`;
+    }
     return element;
   }
 
@@ -114,6 +119,7 @@ class GraphView {
     const classes = ['node', `family-${family}`, statusOf(stage, name)];
     if (view) classes.push('view');
     if (record.origin) classes.push('made');
+    if (record.once) classes.push('once');
     const time = times.get(name)?.[0];
     const element = el('button', {
       class: classes.join(' '), data: { name }, title: name,
@@ -122,7 +128,7 @@ class GraphView {
     el('span', { class: 'line' }, el('b', {}, record.op), el('span', { class: 'name' }, name)),
     this.sourceLine(record, section, box.far),
     el('span', { class: 'line type' }, record.types.join(', ')),
-    record.kernel ? el('span', { class: 'line kernel' }, record.kernel,
+    record.kernel ? el('span', { class: 'line kernel' }, el('span', {}, record.kernel),
                        time ? el('span', { class: 'time' }, secondsText(time / 1e6)) : null) : null);
     if (time) element.style.setProperty('--share', time / this.app.longest);
     element.onpointerenter = () => this.light(name, true);

@@ -13,7 +13,8 @@ class Search {
     this.at = -1;
     this.input.oninput = () => this.update(true);
     this.input.onkeydown = (event) => this.key(event);
-    this.input.onblur = () => setTimeout(() => (this.list.hidden = true), 150);
+    this.input.onblur = () => (this.list.hidden = true);
+    this.list.onmousedown = (event) => event.preventDefault();  // keeps the focus
     this.input.onfocus = () => (this.list.hidden = this.found.length === 0);
   }
 

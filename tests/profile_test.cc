@@ -1,0 +1,231 @@
+// profile: which nodes are seen, what they are said to cost, and the trace. No test looks at a time
+// but for its sign and order.
+#include "tools/analysis/profile.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/cpu_backend.h"
+#include "models/model.h"
+#include "models/shapes/shaped_model.h"
+#include "passes/pipeline.h"
+#include "tools/analysis/profile_report.h"
+#include "tools/analysis/trace.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// The embedded model, a prompt of 20 tokens in steps of 8, and 3 decode steps.
+class EmbeddedProfile : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto model = Model::LoadEmbedded();
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    auto graph = model_->BuildGraph({.max_tokens = 8, .context = 64});
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    auto session = Session::Create(*std::move(graph), model_->weights(), *backend_, {});
+    ASSERT_TRUE(session.ok()) << session.status();
+    session_ = *std::move(session);
+    auto profile = ProfileSteps(*session_, options_);
+    ASSERT_TRUE(profile.ok()) << profile.status();
+    profile_ = *std::move(profile);
+  }
+
+  const Graph& GraphOf(const ProfiledStep& step) {
+    auto executable = session_->ExecutableFor(step.size.tokens);
+    EXPECT_TRUE(executable.ok()) << executable.status();
+    return (*executable)->graph();
+  }
+
+  const ProfileOptions options_ = {.prompt = 20, .generate = 3, .depth = 5};
+  const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.threads = 1});
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Session> session_;
+  Profile profile_;
+};
+
+TEST_F(EmbeddedProfile, StepsAreThoseThatWereAskedFor) {
+  std::vector<std::string> steps;
+  for (const ProfiledStep& step : profile_.steps) {
+    steps.push_back(
+        absl::StrCat(Name(step.phase), " ", step.size.tokens, " to ", step.size.length));
+    EXPECT_GE(step.seconds, 0);
+  }
+  EXPECT_THAT(steps, ElementsAre("prefill 8 to 13", "prefill 8 to 21", "prefill 4 to 25",
+                                 "decode 1 to 6", "decode 1 to 7", "decode 1 to 8"));
+}
+
+TEST_F(EmbeddedProfile, EveryNodeOfAStepIsSeenOnceAndInOrder) {
+  size_t run = 0;
+  double end = 0;
+  for (size_t s = 0; s < profile_.steps.size(); ++s) {
+    for (const auto& node : GraphOf(profile_.steps[s]).nodes()) {
+      if (node->once()) continue;
+      ASSERT_LT(run, profile_.runs.size());
+      const NodeRun& seen = profile_.runs[run++];
+      const ProfiledNode& facts = profile_.nodes[seen.node];
+      ASSERT_EQ(facts.name, node->name());
+      EXPECT_EQ(seen.step, s);
+      EXPECT_EQ(facts.op, node->op().name);
+      EXPECT_EQ(facts.kernel, node->kernel());
+      EXPECT_EQ(facts.origin, node->origin());
+      EXPECT_GE(seen.seconds, 0);
+      EXPECT_GE(seen.start, end - 1e-9) << "the clock's resolution, and rounding";
+      end = seen.start + seen.seconds;
+    }
+  }
+  EXPECT_EQ(run, profile_.runs.size());
+}
+
+TEST_F(EmbeddedProfile, CostsAddUpToThoseOfTheStep) {
+  for (size_t s = 0; s < profile_.steps.size(); ++s) {
+    OpCost sum;
+    for (const NodeRun& run : profile_.runs) {
+      if (run.step == s) sum = sum + run.cost;
+    }
+    const ProfiledStep& step = profile_.steps[s];
+    const auto cost = CostOfStep(GraphOf(step), step.size);
+    ASSERT_TRUE(cost.ok()) << cost.status();
+    EXPECT_GT(sum.flops, 0);
+    // Sums of whole numbers below 2^53: exact in any order.
+    EXPECT_EQ(sum.flops, cost->total.flops);
+    EXPECT_EQ(sum.bytes_read, cost->total.bytes_read);
+    EXPECT_EQ(sum.bytes_written, cost->total.bytes_written);
+  }
+}
+
+TEST_F(EmbeddedProfile, EveryGroupingHoldsAllRuns) {
+  const PhaseTotal total = TotalOf(profile_, Phase::kDecode);
+  EXPECT_EQ(total.steps, 3);
+  EXPECT_EQ(total.tokens, 3);
+  EXPECT_LE(total.node_seconds, total.seconds);
+  for (const ProfileKey key : AllProfileKeys()) {
+    SCOPED_TRACE(Name(key));
+    int64_t calls = 0;
+    double seconds = 0, bytes = 0;
+    for (const ProfileRow& row : GroupRuns(profile_, Phase::kDecode, key)) {
+      calls += row.calls;
+      seconds += row.seconds;
+      bytes += row.cost.bytes_read;
+    }
+    const auto runs = std::count_if(profile_.runs.begin(), profile_.runs.end(), [&](auto& run) {
+      return profile_.steps[run.step].phase == Phase::kDecode;
+    });
+    EXPECT_EQ(calls, runs);
+    EXPECT_EQ(bytes, total.cost.bytes_read);
+    EXPECT_NEAR(seconds, total.node_seconds, 1e-9 * static_cast<double>(runs));  // rounding
+  }
+}
+
+TEST_F(EmbeddedProfile, ContextThatIsTooSmallIsAnError) {
+  const auto profile = ProfileSteps(*session_, {.prompt = 60, .generate = 1, .depth = 10});
+  EXPECT_EQ(profile.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(profile.status().message()),
+              HasSubstr("need a context of 70 tokens, expected at most 64"));
+}
+
+TEST_F(EmbeddedProfile, TracesHoldEveryRunWithItsFacts) {
+  const auto trace = nlohmann::json::parse(ChromeTrace(profile_, "title \xff"));
+  ASSERT_TRUE(trace["traceEvents"].is_array());
+  std::map<std::string, int> phases;
+  size_t nodes = 0;
+  double bytes = 0, expected_bytes = 0;
+  std::set<std::pair<std::string, int>> seen;
+  for (const auto& event : trace["traceEvents"]) {
+    ++phases[event["ph"]];
+    ASSERT_TRUE(event["name"].is_string());
+    ASSERT_TRUE(event["pid"].is_number() && event["tid"].is_number());
+    if (event["ph"] != "X") continue;
+    EXPECT_GE(event["ts"].get<double>(), 0);
+    EXPECT_GE(event["dur"].get<double>(), 0);
+    if (event["tid"] != 1) continue;
+    ++nodes;
+    EXPECT_EQ(event["cat"], event["args"]["op"]);
+    for (const char* key : {"kernel", "origin", "tokens", "flops"}) {
+      EXPECT_TRUE(event["args"].contains(key)) << key;
+    }
+    EXPECT_TRUE(seen.insert({event["name"], event["args"]["step"]}).second) << event["name"];
+    bytes += event["args"]["bytes"].get<double>();
+  }
+  for (const NodeRun& run : profile_.runs) {
+    expected_bytes += run.cost.bytes_read + run.cost.bytes_written;
+  }
+  EXPECT_EQ(nodes, profile_.runs.size());
+  EXPECT_EQ(bytes, expected_bytes);
+  EXPECT_EQ(phases["M"], 3);
+  EXPECT_EQ(phases["X"], static_cast<int>(profile_.runs.size() + profile_.steps.size()));
+}
+
+TEST_F(EmbeddedProfile, ReportsHaveTheTablesThatWereAskedFor) {
+  const ProfileReport report = {
+      .keys = {ProfileKey::kPart, ProfileKey::kOrigin},
+      .ceiling = {.threads = 1, .read_bytes_per_second = 1e10, .flops_per_second = 1e11},
+      .most_rows = 2};
+  const auto json = nlohmann::json::parse(ProfileJson(profile_, report));
+  ASSERT_EQ(json["phases"].size(), 2u);
+  const auto& decode = json["phases"][1];
+  EXPECT_EQ(decode["phase"], "decode");
+  EXPECT_EQ(decode["tokens"], 3);
+  EXPECT_TRUE(decode.contains("by_part") && decode.contains("by_origin"));
+  EXPECT_FALSE(decode.contains("by_op"));
+  std::set<std::string> origins;
+  for (const auto& row : decode["by_origin"]) origins.insert(row["key"]);
+  EXPECT_THAT(origins, testing::Contains("builder"));
+  const std::string text = ProfileText(profile_, report);
+  EXPECT_THAT(text, HasSubstr("prefill: 20 tokens in 3 steps"));
+  EXPECT_THAT(text, HasSubstr("decode: 3 tokens in 3 steps"));
+  EXPECT_THAT(text, HasSubstr("between nodes"));
+  EXPECT_THAT(text, HasSubstr(" more"));
+}
+
+// Every node that does something belongs to a part, as built and after all passes, for decode steps
+// and for prompts.
+TEST(Parts, CoverAllNodesOfEveryShape) {
+  const std::unique_ptr<Backend> backend = MakeCpuBackend({.threads = 1});
+  const std::string path = absl::StrCat(testing::TempDir(), "sluice.parts.", getpid(), ".gguf");
+  for (const ModelShape& shape : ModelShapes()) {
+    ASSERT_TRUE(
+        WriteShapedModel(
+            shape, {.mix = FindQuantisationMix("F16"), .layers = 2, .metadata_only = true}, path)
+            .ok());
+    const auto model = Model::Load(path);
+    std::filesystem::remove(path);
+    ASSERT_TRUE(model.ok()) << model.status();
+    for (const int64_t tokens : {1, 64}) {
+      auto graph = (*model)->BuildGraph({.max_tokens = tokens, .context = 64});
+      ASSERT_TRUE(graph.ok()) << graph.status();
+      for (const bool optimised : {false, true}) {
+        if (optimised) {
+          ASSERT_TRUE(Optimize(*backend, {}, &*graph).ok());
+        }
+        std::set<Part> parts;
+        for (const auto& node : graph->nodes()) {
+          if (node->op().is_view || node->once()) continue;
+          parts.insert(PartOf(*node));
+          EXPECT_NE(PartOf(*node), Part::kOther) << shape.name << " " << node->name();
+        }
+        for (const Part part :
+             {Part::kEmbedding, Part::kQkv, Part::kAttention, Part::kAttentionOutput, Part::kGateUp,
+              Part::kDown, Part::kOutput}) {
+          EXPECT_TRUE(parts.contains(part)) << shape.name << " " << Name(part);
+        }
+        EXPECT_EQ(parts.contains(Part::kRouter), shape.experts > 0) << shape.name;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,357 @@
+// Weights in the layout x16: packing loses nothing, products agree with the reference on every
+// instruction set that the machine has, and executables share what is packed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/substitute.h"
+#include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/kernels/product_cost.h"
+#include "backends/cpu/kernels/x16_product.h"
+#include "backends/cpu/layouts.h"
+#include "backends/ref/ref_backend.h"
+#include "graph/formats/quantize.h"
+#include "graph/text.h"
+#include "passes/pipeline.h"
+#include "tests/support/op_cases.h"
+
+namespace sluice {
+namespace {
+
+using cpu::CpuLayout;
+using cpu::X16Format;
+using cpu::X16Isa;
+using testing::HasSubstr;
+
+// Options that lead to each instruction set in turn; on a small machine to one of them repeatedly.
+std::vector<CpuOptions> OptionsForAllIsas(int threads) {
+  return {{.threads = threads},
+          {.threads = threads, .without_features = {"avx512f"}},
+          {.threads = threads, .without_features = {"avx512f", "avx2"}}};
+}
+
+std::vector<const X16Isa*> AllIsas() {
+  std::vector<const X16Isa*> isas;
+  for (const CpuOptions& options : OptionsForAllIsas(1)) {
+    isas.push_back(&cpu::X16IsaFor(MakeCpuBackend(options)->caps()));
+  }
+  return isas;
+}
+
+CpuLayout X16() {
+  std::vector<CpuLayout> layouts;
+  cpu::AddLayouts(&layouts);
+  return layouts.at(0);
+}
+
+std::vector<std::byte> RandomWeight(const TensorType& type) {
+  int64_t elements = 1;
+  for (const Dim& dim : type.shape) elements *= dim.factor();
+  std::vector<std::byte> bytes(static_cast<size_t>(*ByteSize(type.dtype, elements)));
+  EXPECT_TRUE(FillRandomBlocks(type.dtype, 7, 0.05F, absl::MakeSpan(bytes)).ok());
+  return bytes;
+}
+
+std::unique_ptr<HostBuffer> Pack(const TensorType& type, const TensorView& view) {
+  const CpuLayout x16 = X16();
+  auto buffer = HostBuffer::Create(x16.record.bytes(type));
+  EXPECT_TRUE(buffer.ok()) << buffer.status();
+  x16.pack(view, (*buffer)->host(), cpu::Threads(2));
+  return *std::move(buffer);
+}
+
+TEST(X16, ChoosesTheInstructionSetByTheFeatures) {
+  proto::DeviceCaps caps;
+  EXPECT_STREQ(cpu::X16IsaFor(caps).name, "portable");
+#if defined(__x86_64__)
+  caps.add_features("avx2");
+  EXPECT_STREQ(cpu::X16IsaFor(caps).name, "portable") << "without FMA";
+  caps.add_features("fma");
+  EXPECT_STREQ(cpu::X16IsaFor(caps).name, "avx2");
+  caps.add_features("avx512f");
+  EXPECT_STREQ(cpu::X16IsaFor(caps).name, "avx512");
+#endif
+}
+
+class X16Formats : public testing::TestWithParam<X16Format> {};
+
+// 37 rows: the last strip has five.
+TEST_P(X16Formats, DecodesToTheValuesOfTheFile) {
+  constexpr int64_t kRows = 37, kCols = 512, kPadded = 48;
+  const TensorType type{.dtype = GetParam().dtype, .shape = {Dim(kRows), Dim(kCols)}};
+  std::vector<std::byte> weight = RandomWeight(type);
+  std::vector<float> expected(kRows * kCols);
+  DequantizerFor(type.dtype)(weight.data(), kRows * kCols, expected.data());
+  const auto packed = Pack(type, {type.dtype, {kRows, kCols}, weight.data(), {}});
+  for (const X16Isa* isa : AllIsas()) {
+    SCOPED_TRACE(isa->name);
+    const cpu::X16Matrix matrix{cpu::X16FormatIndex(type.dtype), isa, packed->host(), kCols};
+    std::vector<float> columns(kCols * kPadded);
+    for (int64_t row = 0; row < kRows; row += cpu::kX16Rows) {
+      matrix.kernel().decode(matrix.StripOf(row), kCols, columns.data() + row, kPadded);
+    }
+    int64_t different = 0;  // but for the sign of zero, by which q4_0's d * (8 - 8) may differ
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (int64_t col = 0; col < kCols; ++col) {
+        different += columns[static_cast<size_t>(col * kPadded + row)] !=
+                     expected[static_cast<size_t>(row * kCols + col)];
+      }
+    }
+    EXPECT_EQ(different, 0);
+  }
+}
+
+TEST_P(X16Formats, PiecesPackLikeTheWhole) {
+  constexpr int64_t kExperts = 3, kRows = 20, kCols = 256;
+  const TensorType type{.dtype = GetParam().dtype,
+                        .shape = {Dim(kExperts), Dim(kRows), Dim(kCols)}};
+  std::vector<std::byte> weight = RandomWeight(type);
+  const TensorView whole{type.dtype, {kExperts, kRows, kCols}, weight.data(), {}};
+  std::vector<std::vector<std::byte>> pieces;
+  std::vector<const std::byte*> slices;
+  for (int64_t e = 0; e < kExperts; ++e) {
+    const std::byte* begin = whole.Slice(e);
+    pieces.emplace_back(begin, begin + whole.bytes() / kExperts);
+    slices.push_back(pieces.back().data());
+  }
+  TensorView parts = whole;
+  parts.data = nullptr;
+  parts.slices = slices;
+  const auto expected = Pack(type, whole), got = Pack(type, parts);
+  EXPECT_TRUE(std::equal(got->host(), got->host() + got->bytes(), expected->host()));
+}
+
+// What prepack_weights goes by. The portable code gains too little to be sure of it.
+TEST_P(X16Formats, FewRowsAreEstimatedToBeFaster) {
+  for (const CpuOptions& options : OptionsForAllIsas(2)) {
+    const auto caps = MakeCpuBackend(options)->caps();
+    if (&cpu::X16IsaFor(caps) == cpu::kX16Portable) continue;
+    for (int64_t rows : {1, 2, 4, 8}) {
+      const auto seconds = [&](cpu::Layout layout) {
+        return cpu::ProductSeconds(layout, GetParam().dtype, 4096, 1024, rows, caps);
+      };
+      EXPECT_LT(seconds(cpu::Layout::kX16), seconds(cpu::Layout::kFile)) << rows;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, X16Formats, testing::ValuesIn(cpu::kX16Formats),
+                         [](const auto& test) { return std::string(Name(test.param.dtype)); });
+
+TEST(X16, RefusesOtherFormats) {
+  const absl::Status status =
+      X16().record.accepts({.dtype = DType::kF16, .shape = {Dim(32), Dim(32)}});
+  EXPECT_THAT(std::string(status.message()), HasSubstr("f16"));
+}
+
+// --- Products -------------------------------------------------------------------------------
+
+// Gives every weight that may have a layout x16; false if one of them cannot have it.
+bool SetLayouts(Graph* graph) {
+  const CpuLayout x16 = X16();
+  bool any = false;
+  for (const auto& node : graph->nodes()) {
+    for (size_t i = 0; i < node->operands().size(); ++i) {
+      if (!IsPackable(node->op(), i)) continue;
+      if (!x16.record.accepts(node->operand(i)->type()).ok()) return false;
+      node->operand(i)->set_layout("x16");
+      any = true;
+    }
+  }
+  return any;
+}
+
+absl::Status CompileFor(const Backend& backend, Graph* graph) {
+  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
+}
+
+// All formats and numbers of rows on both sides of what a pass over a strip takes and of where
+// decoding begins, with output rows that are no multiple of 16 and some that are fewer.
+std::vector<OpCase> CasesOfAllSizes() {
+  std::vector<OpCase> cases;
+  for (const X16Format& format : cpu::kX16Formats) {
+    for (int tokens : {1, 2, 3, 4, 5, 8, 18, 40}) {
+      const absl::string_view name = Name(format.dtype);
+      cases.push_back(
+          {absl::Substitute("sizes/$0/$1", name, tokens),
+           absl::Substitute("graph case\nsymbol tokens <= $1\ninput %x : f32[tokens,512]\n"
+                            "input %id : i32[tokens,2]\nweight @w : $0[100,512]\n"
+                            "weight @b : f32[100]\nweight @few : $0[7,512]\n"
+                            "weight @experts : $0[4,37,512]\n"
+                            "%y = matmul(%x, @w, @b) : f32[tokens,100]\n"
+                            "%z = matmul(%x, @few) : f32[tokens,7]\n"
+                            "%e = indexed_expert_matmul(%x, @experts, %id) : f32[tokens*2,37]\n"
+                            "output %y\noutput %z\noutput %e\n",
+                            name, tokens),
+           {{"id", {0, 3}}}});
+    }
+  }
+  return cases;
+}
+
+std::vector<OpCase> PackableCases() {
+  std::vector<OpCase> cases = AllOpCases();
+  std::erase_if(cases, [](const OpCase& test) {
+    absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+    return !graph.ok() || !SetLayouts(&*graph);
+  });
+  for (OpCase& test : CasesOfAllSizes()) cases.push_back(std::move(test));
+  return cases;
+}
+
+class X16Parity : public testing::TestWithParam<OpCase> {};
+
+TEST_P(X16Parity, AgreesWithReference) {
+  const OpCase& test = GetParam();
+  absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  auto data = RandomData::Make(*graph, 1, test.ranges);
+  ASSERT_TRUE(data.ok()) << data.status();
+  const auto expected = data->Run(*MakeRefBackend(), *graph);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  for (const CpuOptions& options : OptionsForAllIsas(3)) {
+    const std::unique_ptr<Backend> cpu = MakeCpuBackend(options);
+    SCOPED_TRACE(cpu::X16IsaFor(cpu->caps()).name);
+    Graph compiled = graph->Clone();
+    ASSERT_TRUE(SetLayouts(&compiled));
+    const absl::Status status = CompileFor(*cpu, &compiled);
+    ASSERT_TRUE(status.ok()) << status;
+    const auto got = data->Run(*cpu, compiled);
+    ASSERT_TRUE(got.ok()) << got.status();
+    // As in backend_parity_test: roundings of float32 sums, squared, are about 2e-12.
+    EXPECT_LT(Nmse(*expected, *got), 1e-11);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, X16Parity, testing::ValuesIn(PackableCases()),
+                         [](const testing::TestParamInfo<OpCase>& test) {
+                           return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
+                         });
+
+TEST(X16, EveryKernelForItIsInSomeCase) {
+  const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 1});
+  std::set<std::string> covered;
+  for (const OpCase& test : PackableCases()) {
+    absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    SetLayouts(&*graph);
+    ASSERT_TRUE(CompileFor(*cpu, &*graph).ok());
+    for (const auto& node : graph->nodes()) covered.insert(node->kernel());
+  }
+  for (const Kernel& kernel : cpu->kernels()->kernels()) {
+    if (kernel.layout != "x16" || covered.contains(kernel.name)) continue;
+    ADD_FAILURE() << kernel.name << " is in no case";
+  }
+}
+
+// --- The store ------------------------------------------------------------------------------
+
+TEST(PackedWeights, ArePackedOnceWhileSomebodyUsesThem) {
+  static int packings;
+  packings = 0;
+  const CpuLayout counting{
+      {.name = "counting", .bytes = [](const TensorType&) -> int64_t { return 64; }},
+      [](const TensorView&, std::byte*, const cpu::Threads&) { ++packings; }};
+  const TensorType type{.dtype = DType::kQ8_0, .shape = {Dim(16), Dim(32)}};
+  const TensorType reshaped{.dtype = DType::kQ8_0, .shape = {Dim(8), Dim(64)}};
+  std::vector<std::byte> weight = RandomWeight(type);
+  const TensorView view{type.dtype, {16, 32}, weight.data(), {}};
+  const cpu::Threads threads(1);
+  cpu::PackedWeights store;
+  {
+    const auto first = store.Get(counting, type, view, threads);
+    const auto second = store.Get(counting, type, view, threads);
+    ASSERT_TRUE(first.ok() && second.ok());
+    EXPECT_EQ(first->get(), second->get());
+    EXPECT_EQ(packings, 1);
+    ASSERT_TRUE(store.Get(counting, reshaped, view, threads).ok());
+    EXPECT_EQ(packings, 2) << "the same bytes as another weight";
+  }
+  ASSERT_TRUE(store.Get(counting, type, view, threads).ok());
+  EXPECT_EQ(packings, 3) << "nobody had it any more";
+}
+
+class X16Executables : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto graph = Parse(
+        "graph g\nsymbol tokens <= 2\ninput %x : f32[tokens,256]\nweight @w : q4_k[20,256]\n"
+        "%y = matmul(%x, @w) : f32[tokens,20]\noutput %y\n");
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    graph_ = *std::move(graph);
+    auto data = RandomData::Make(graph_, 1);
+    ASSERT_TRUE(data.ok()) << data.status();
+    weights_ = data->weights();
+    data_.push_back(*std::move(data));
+    SetLayouts(&graph_);
+    ASSERT_TRUE(CompileFor(*cpu_, &graph_).ok());
+  }
+
+  std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.threads = 1});
+  Graph graph_;
+  std::vector<RandomData> data_;  // owns what weights_ refers to
+  WeightTable weights_;
+};
+
+// Shows that packing happened once by changing the file's bytes in between.
+TEST_F(X16Executables, OfOneBackendShareWeights) {
+  const auto first = cpu_->Compile(graph_.Clone(), weights_);
+  ASSERT_TRUE(first.ok()) << first.status();
+  // 2 strips of a block of 16 x 256: two float32 and 8 + 8 bytes a row, 4 bits a weight.
+  EXPECT_EQ((*first)->memory().packed, 2 * (16 * (8 + 16) + 16 * 256 / 2));
+  EXPECT_EQ((*first)->memory().weights, 0);
+  const auto bytes = weights_.at("w")[0];
+  std::fill_n(const_cast<std::byte*>(bytes.data()), bytes.size(), std::byte{0});
+  const auto second = cpu_->Compile(graph_.Clone(), weights_);
+  ASSERT_TRUE(second.ok()) << second.status();
+
+  std::vector<float> x(256, 1.0F);
+  const TensorView input{DType::kF32, {1, 256}, reinterpret_cast<std::byte*>(x.data()), {}};
+  RunArgs args{.inputs = {&input, 1}};
+  args.symbols.Set("tokens", 1);
+  ASSERT_TRUE((*first)->Run(args).ok());
+  ASSERT_TRUE((*second)->Run(args).ok());
+  const float* y = (*first)->output(0).f32();
+  EXPECT_NE(y[0], 0);
+  EXPECT_TRUE(std::equal(y, y + 20, (*second)->output(0).f32()));
+}
+
+class OperandReader : public RunObserver {
+ public:
+  void OnNode(const Node&, absl::Span<const TensorView> operands, absl::Span<const TensorView>,
+              double) override {
+    data = operands[1].data;
+  }
+  const std::byte* data = nullptr;
+};
+
+TEST_F(X16Executables, ShowObserversTheWeightsOfTheFile) {
+  const auto executable = cpu_->Compile(graph_.Clone(), weights_);
+  ASSERT_TRUE(executable.ok()) << executable.status();
+  std::vector<float> x(256, 1.0F);
+  const TensorView input{DType::kF32, {1, 256}, reinterpret_cast<std::byte*>(x.data()), {}};
+  OperandReader reader;
+  RunArgs args{.inputs = {&input, 1}, .observer = &reader};
+  args.symbols.Set("tokens", 1);
+  ASSERT_TRUE((*executable)->Run(args).ok());
+  EXPECT_EQ(reader.data, weights_.at("w")[0].data());
+}
+
+TEST_F(X16Executables, UnknownLayoutsAreErrors) {
+  graph_.weights()[0]->set_layout("x17");
+  const absl::Status status = cpu_->Compile(graph_.Clone(), weights_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("@w"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("x17"));
+}
+
+}  // namespace
+}  // namespace sluice
