@@ -19,6 +19,13 @@ class Checker {
   Checker(const Graph& graph, const KernelSet& kernels, const proto::DeviceCaps& caps)
       : kernels_(kernels), caps_(caps), bounds_(graph.Bounds()) {}
 
+  static absl::Status CheckSource(const Value& source) {
+    if (!source.mem().has_value()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("rule C3 (results have places): ", source.ref(),
+                                                   " is placed in '", source.mem()->region,
+                                                   "', expected none: it has memory of its own"));
+  }
+
   absl::Status CheckWeight(const Value& weight) const {
     if (weight.layout().empty()) return absl::OkStatus();
     const auto broken = [&](absl::string_view what) {
@@ -116,6 +123,9 @@ class Checker {
 absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,
                             const proto::DeviceCaps& caps) {
   const Checker checker(graph, kernels, caps);
+  for (const auto sources : {graph.inputs(), graph.weights(), graph.states()}) {
+    for (const auto& source : sources) SLUICE_RETURN_IF_ERROR(Checker::CheckSource(*source));
+  }
   for (const auto& weight : graph.weights()) SLUICE_RETURN_IF_ERROR(checker.CheckWeight(*weight));
   for (const auto& node : graph.nodes()) SLUICE_RETURN_IF_ERROR(checker.CheckNode(*node));
   return absl::OkStatus();

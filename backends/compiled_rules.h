@@ -16,7 +16,8 @@ namespace sluice {
 //   C2  A weight's layout is one of the target's, accepts the weight's type, and is the one that
 //       each kernel that multiplies with the weight wants.
 //   C3  Every tensor that a node makes has a place: in "const" if the node runs once, otherwise in
-//       "act". A view of an input or a weight needs none.
+//       "act". A view of an input or a weight needs none. Inputs, weights and states have memory of
+//       their own and no place.
 //   C4  Places begin at multiples of 64 bytes.
 //   C5  A node whose kernel needs scratch memory has it in "act", and enough.
 absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,

@@ -70,6 +70,10 @@ TEST_F(CompiledRules, C3ResultsHavePlaces) {
   graph_.Find("%n")->set_mem(place);
   graph_.Find("%g")->set_mem(MemSpan{"act", 0, 256});
   EXPECT_THAT(Error(), EndsWith("%g is placed in 'act', expected const"));
+  graph_.Find("@w")->set_mem(MemSpan{"act", 1 << 20, 4096});
+  EXPECT_EQ(Error(),
+            "rule C3 (results have places): @w is placed in 'act', expected none: it has memory of "
+            "its own");
 }
 
 TEST_F(CompiledRules, C4PlacesAreAligned) {

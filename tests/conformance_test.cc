@@ -79,7 +79,11 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend
   DecoderOptions options{.max_tokens = tokens, .max_seqs = seqs, .k_type = cache, .v_type = cache};
   absl::StatusOr<Graph> graph = model.BuildGraph(options);
   if (!graph.ok()) return graph.status();
-  return Session::Create(*std::move(graph), model.weights(), backend, {.max_outputs = tokens});
+  // With a cache of 16 bits everything is as `sluice run` does it, weights in their layouts
+  // included.
+  const int64_t prepack_bytes = cache == DType::kF16 ? int64_t{1} << 40 : 0;
+  return Session::Create(*std::move(graph), model.weights(), backend,
+                         {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
 }
 
 // Logits of all positions, evaluated `chunk` tokens at a time.

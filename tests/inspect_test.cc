@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
 #include "models/shapes/shaped_model.h"
+#include "passes/specialise.h"
 #include "tests/support/model_file.h"
 #include "tools/analysis/inspect_metadata.h"
 #include "tools/analysis/inspect_report.h"

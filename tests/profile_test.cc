@@ -156,7 +156,8 @@ TEST_F(EmbeddedProfile, TracesHoldEveryRunWithItsFacts) {
     for (const char* key : {"kernel", "origin", "tokens", "flops"}) {
       EXPECT_TRUE(event["args"].contains(key)) << key;
     }
-    EXPECT_TRUE(seen.insert({event["name"], event["args"]["step"]}).second) << event["name"];
+    const auto name = event["name"].get<std::string>();
+    EXPECT_TRUE(seen.emplace(name, event["args"]["step"].get<int>()).second) << name;
     bytes += event["args"]["bytes"].get<double>();
   }
   for (const NodeRun& run : profile_.runs) {

@@ -6,8 +6,8 @@
 
 #include "graph/status_macros.h"
 #include "tools/analysis/diff.h"
+#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
-#include "tools/graph_format.h"
 #include "tools/options.h"
 
 namespace sluice::tools {

@@ -18,7 +18,4 @@ std::vector<std::string> FormatNames();
 // Graphviz for "svg".
 absl::StatusOr<std::string> Format(const Graph& graph, const std::string& format);
 
-// Reads text, text proto, JSON or binary proto, told apart by content. `source` is for messages.
-absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& source);
-
 }  // namespace sluice::tools

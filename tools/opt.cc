@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
+#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"

@@ -10,8 +10,8 @@
 #include "graph/text.h"
 #include "tools/analysis/failure.h"
 #include "tools/analysis/reduce.h"
+#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
-#include "tools/graph_format.h"
 #include "tools/options.h"
 
 namespace sluice::tools {

@@ -11,8 +11,8 @@
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "tools/analysis/verify.h"
+#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
-#include "tools/graph_format.h"
 #include "tools/options.h"
 
 namespace sluice::tools {

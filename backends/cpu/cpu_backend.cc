@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "backends/compiled_rules.h"
 #include "backends/cpu/layouts.h"
 #include "backends/cpu/step.h"
 #include "backends/host_buffer.h"
@@ -112,15 +113,6 @@ class CpuExecutable : public Executable {
     const auto layout =
         std::find_if(shared->layouts.begin(), shared->layouts.end(),
                      [&](const CpuLayout& l) { return l.record.name == weight.layout(); });
-    if (layout == shared->layouts.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("weight ", weight.ref(), " has the layout '",
-                                                     weight.layout(),
-                                                     "', which the cpu backend does not know"));
-    }
-    if (absl::Status status = layout->record.accepts(weight.type()); !status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("weight ", weight.ref(), ": ", status.message()));
-    }
     TensorView& view = views_[index];
     SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<HostBuffer> buffer,
                             shared->packed.Get(*layout, weight.type(), view, threads_));
@@ -147,60 +139,38 @@ class CpuExecutable : public Executable {
       auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const CpuKernel& k) {
         return k.record.name == node.kernel();
       });
-      if (kernel == kernels.end()) {
-        return AtNode(node, absl::InvalidArgumentError(absl::StrCat(
-                                "has the kernel '", node.kernel(),
-                                "', which the cpu backend does not know; run select_kernels")));
-      }
       absl::StatusOr<std::unique_ptr<Step>> step = kernel->lower(context);
       if (!step.ok()) return AtNode(node, step.status());
       instruction.step = *std::move(step);
-      const int64_t planned = node.scratch().has_value() ? node.scratch()->bytes : 0;
-      if (instruction.step->scratch_bytes() > planned) {
-        return AtNode(
-            node, absl::InvalidArgumentError(absl::StrCat(
-                      "its kernel needs ", instruction.step->scratch_bytes(),
-                      " bytes of scratch memory, the plan has ", planned, "; run plan_memory")));
-      }
     }
     program_.push_back(std::move(instruction));
     return absl::OkStatus();
   }
 
   absl::Status AllocateArena() {
-    for (const Value* value : values_) {
-      const bool is_view = value->producer() != nullptr && value->producer()->op().is_view;
-      if (value->kind() != Value::Kind::kResult || value->type().is_state) continue;
-      if (!value->mem().has_value() && !is_view) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(value->ref(), " has no place in memory; run plan_memory"));
-      }
-      SLUICE_RETURN_IF_ERROR(Reserve(*value, value->mem()));
-    }
     for (const auto& node : graph_.nodes()) {
-      SLUICE_RETURN_IF_ERROR(Reserve(*node->result(), node->scratch()));
+      Reserve(node->scratch());
+      for (const auto& result : node->results()) {
+        if (!result->type().is_state) Reserve(result->mem());
+      }
     }
     SLUICE_ASSIGN_OR_RETURN(arena_, HostBuffer::Create(memory_.arena));
     SLUICE_ASSIGN_OR_RETURN(constants_, HostBuffer::Create(memory_.constants));
-    for (size_t i = 0; i < values_.size(); ++i)
-      views_[i].data = Place(values_[i]->mem(), views_[i].data);
     for (Instruction& instruction : program_) {
       instruction.scratch = Place(instruction.node->scratch(), nullptr);
+      for (const int index : instruction.results) {
+        const auto i = static_cast<size_t>(index);
+        if (!values_[i]->type().is_state) views_[i].data = Place(values_[i]->mem(), nullptr);
+      }
     }
     return absl::OkStatus();
   }
 
   // Makes the span's region large enough.
-  absl::Status Reserve(const Value& value, const std::optional<MemSpan>& span) {
-    if (!span.has_value()) return absl::OkStatus();
-    if (span->region != "act" && span->region != "const") {
-      return absl::InvalidArgumentError(
-          absl::StrCat(value.ref(), " is placed in '", span->region,
-                       "', which the cpu backend does not have; expected act or const"));
-    }
+  void Reserve(const std::optional<MemSpan>& span) {
+    if (!span.has_value()) return;
     int64_t& end = span->region == "act" ? memory_.arena : memory_.constants;
     end = std::max(end, span->offset + span->bytes);
-    return absl::OkStatus();
   }
 
   std::byte* Place(const std::optional<MemSpan>& span, std::byte* otherwise) const {
@@ -348,6 +318,7 @@ class CpuBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
                                                       const WeightTable& weights) override {
+    SLUICE_RETURN_IF_ERROR(VerifyCompiled(graph, *kernels(), caps()));  // what follows relies on it
     auto executable = std::make_unique<CpuExecutable>(std::move(graph), shared_.caps.threads());
     SLUICE_RETURN_IF_ERROR(executable->Prepare(weights, &shared_));
     return executable;

@@ -20,6 +20,33 @@ bool IsOfExperts(const Value& weight, int64_t experts) {
   return shape.size() == 3 && shape[0].is_constant() && shape[0].factor() == experts;
 }
 
+// The largest argument from 1 to `most` at which `needed` is at most `available`; 0 if there is
+// none. What is needed grows in proportion to the context (the cache, block tables, scores of
+// attention), and faster where another kernel's scratch memory becomes the largest: it is convex.
+// So a chord stays above it, and where the chord meets `available` there is room. A few chords find
+// the place.
+absl::StatusOr<int64_t> LargestThatFits(
+    const std::function<absl::StatusOr<int64_t>(int64_t)>& needed, int64_t most,
+    int64_t available) {
+  constexpr int kChords = 4;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t needed_at_most, needed(most));
+  if (needed_at_most <= available) return most;
+  int64_t low = 1;
+  SLUICE_ASSIGN_OR_RETURN(int64_t needed_at_low, needed(low));
+  if (needed_at_low > available) return 0;
+  for (int i = 0; i < kChords; ++i) {
+    const double slope =
+        static_cast<double>(needed_at_most - needed_at_low) / static_cast<double>(most - low);
+    const auto chord = static_cast<int64_t>(static_cast<double>(available - needed_at_low) / slope);
+    const int64_t step = std::max<int64_t>(chord, 1);
+    SLUICE_ASSIGN_OR_RETURN(const int64_t there, needed(low + step));
+    if (there > available) break;
+    low += step;
+    needed_at_low = there;
+  }
+  return low;
+}
+
 int64_t Needed(const PeakMemory& peak) { return peak.total() - peak.packed; }
 
 }  // namespace
@@ -62,17 +89,15 @@ absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const Insp
   PeakOptions peak = options.peak;
   if (peak.tokens == 0) peak.tokens = plan.context;
   Fit fit{.needed = Needed(PredictPeak(model, plan, peak)), .available = available};
-  // The peak grows in proportion to the context: the cache does, and the block tables and scores of
-  // attention. A second point gives the line.
-  PlanOptions smallest = options.plan;
-  const int64_t block = smallest.decoder.block_size;
-  smallest.decoder.context = block;
-  SLUICE_ASSIGN_OR_RETURN(const ModelPlan low_plan, PlanModel(model, backend, smallest));
-  const int64_t low = Needed(PredictPeak(model, low_plan, peak));
-  const int64_t steps = std::max<int64_t>(plan.context / block - 1, 1);
-  const int64_t per_block = std::max<int64_t>((fit.needed - low + steps - 1) / steps, 1);
-  if (available < low) return fit;
-  const int64_t blocks = 1 + std::min((available - low) / per_block, ModelLimits::kContext / block);
+  const int64_t block = options.plan.decoder.block_size;
+  const auto needed_at = [&](int64_t blocks) -> absl::StatusOr<int64_t> {
+    PlanOptions at = options.plan;
+    at.decoder.context = blocks * block;
+    SLUICE_ASSIGN_OR_RETURN(const ModelPlan other, PlanModel(model, backend, at));
+    return Needed(PredictPeak(model, other, peak));
+  };
+  const int64_t most = (model.config().context_length + block - 1) / block;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t blocks, LargestThatFits(needed_at, most, available));
   fit.largest_context = std::min(blocks * block, model.config().context_length);
   return fit;
 }

@@ -49,7 +49,7 @@ bool IsConstant(const Value& value) {
 }
 
 // What of `cost` is due to weights: an op says how much it reads of them all together, and reads
-// its other operands whole. States stand beside no weights.
+// its other operands whole. States beside weights are only written.
 double WeightBytes(const Node& node, const OpCost& cost, absl::Span<const TensorView> operands) {
   double bytes = cost.bytes_read;
   bool has_weight = false;
@@ -58,7 +58,7 @@ double WeightBytes(const Node& node, const OpCost& cost, absl::Span<const Tensor
     if (operand == nullptr) continue;
     if (IsConstant(*operand)) {
       has_weight = true;
-    } else {
+    } else if (!operand->type().is_state) {
       bytes -= static_cast<double>(operands[i].bytes());
     }
   }
