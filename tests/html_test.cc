@@ -38,7 +38,7 @@ Compilation Compile() {
   const CompileContext context{
       .caps = &backend->caps(), .kernels = backend->kernels(), .explain = {}};
   PageData data("stories", context);
-  data.SetTimes({{"l0.y", {.microseconds = 1500, .runs = 3}}});
+  data.SetTimes({{"l0.r", {.microseconds = 1500, .runs = 3}}});
   PassOptions passes;
   passes.after_each = [&](absl::string_view pass, const Graph& stage) {
     data.AddStage(pass, stage);
@@ -176,15 +176,16 @@ TEST_F(Html, FindsNodesByOpWeightAndKernel) {
 TEST_F(Html, ShowsEverythingAboutANode) {
   Open(Compile().page);
   GoTo(Pipeline().back().name);
-  Click(".node[data-name='l0.y']");
+  Click(".node[data-name='l0.r']");
   const std::string panel = Text("#panel");
-  for (const char* expected : {"made by fuse_scaled_add", "residual", "%l0.r", "f32[tokens,256]",
-                               "cpu.scaled_add", "chosen", "act+0x", "FLOP", "read by", "%l1.n1",
-                               "IT STANDS FOR", "1.50 ms", "(100 %", "%l0.y = scaled_add("}) {
+  for (const char* expected :
+       {"made by fuse_add_rms_norm", "weight", "%l0.o", "f32[tokens,256]", "cpu.add_rms_norm",
+        "chosen", "act+0x", "FLOP", "read by", "%l0.y", "IT STANDS FOR", "1.50 ms", "(100 %",
+        "%l0.r, %l0.n2 = add_rms_norm("}) {
     EXPECT_THAT(absl::AsciiStrToLower(panel), HasSubstr(absl::AsciiStrToLower(expected)));
   }
   Click("#panel .link");
-  EXPECT_THAT(Text("#panel h2"), testing::Not("l0.y"));
+  EXPECT_THAT(Text("#panel h2"), testing::Not("l0.r"));
   Click("#stages li:first-child button");
   Click(".node[data-name='l0.q']");
   Value(

@@ -117,7 +117,8 @@ void Apply(const json& delta, Stage* stage) {
   for (const json& place : delta["placed"]) {
     const auto before = FindNode(*stage, place[1]);
     ASSERT_TRUE(place[1] == "" || before != stage->end()) << place;
-    stage->insert(place[1] == "" ? stage->begin() : before + 1, {place[0], kept[place[0]]});
+    stage->insert(place[1] == "" ? stage->begin() : before + 1,
+                  Stage::value_type(place[0].get<std::string>(), kept[place[0]]));
   }
   for (const auto& [name, fields] : delta["nodes"].items()) {
     const auto node = FindNode(*stage, name);

@@ -1,6 +1,7 @@
 // sluice inspect: what a model holds, costs and needs, without running it or reading a weight.
 #include "tools/analysis/inspect.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -27,6 +28,8 @@ struct InspectCommand {
 absl::Status Inspect(InspectCommand command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, command.backend.Make());
+  const int64_t longest = model->config().context_length;
+  command.setup.context = std::min(command.setup.context, longest);
   SLUICE_ASSIGN_OR_RETURN(PlanOptions plan, PlanOf(*model, command.cache, command.setup));
   SLUICE_ASSIGN_OR_RETURN(const Inspection inspection,
                           InspectModel(*model, *backend, {.plan = std::move(plan)}));
@@ -49,7 +52,8 @@ void AddInspect(CLI::App& app, absl::Status* status) {
       "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
   options->model.Declare(command);
   command
-      ->add_option("-c,--ctx-size", options->setup.context, "context in tokens; 0: the model's own")
+      ->add_option("-c,--ctx-size", options->setup.context,
+                   "context in tokens, at most the model's own; 0: the model's own")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command

@@ -53,7 +53,7 @@ void AddMakeModel(CLI::App& app, absl::Status* status) {
       ->check(CLI::Range(int64_t{0}, int64_t{1024}))
       ->capture_default_str();
   command->add_option("--type", options->type, "which block formats the tensors get")
-      ->check(CLI::IsMember(mixes, CLI::ignore_case))
+      ->transform(CLI::IsMember(mixes, CLI::ignore_case))
       ->capture_default_str();
   command->add_flag("--metadata-only", options->shaped.metadata_only,
                     "no weights: a sparse file of the full size that takes a few MB of disk");

@@ -9,8 +9,8 @@
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "tools/analysis/failure.h"
-#include "tools/analysis/reduce.h"
 #include "tools/analysis/read_graph.h"
+#include "tools/analysis/reduce.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

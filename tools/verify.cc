@@ -10,8 +10,8 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
-#include "tools/analysis/verify.h"
 #include "tools/analysis/read_graph.h"
+#include "tools/analysis/verify.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <utility>
 
 #include "backends/cpu/threads.h"
 #include "backends/host_buffer.h"

@@ -31,7 +31,7 @@ struct Fault {
     std::optional<double> nmse;  // absent where the other side has no such value
   };
 
-  std::string node;    // its line of graph text
+  std::string node;  // its line of graph text
   std::string op;
   std::string name;    // of the result that is wrong, "%l0.q"
   std::string reason;  // one line

@@ -118,8 +118,7 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
   const DecoderOptions& decoder = options.decoder;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(decoder));
   const SymbolValues bounds = graph.Bounds();
-  ModelPlan plan{.context = bounds.Get(decoder::kTable) * decoder.block_size,
-                 .sequences = decoder.max_seqs};
+  ModelPlan plan{.context = bounds.Get(decoder::kTable) * decoder.block_size};
   PassOptions shared = options.passes;
   shared.stop_before = std::string(kFirstBucketPass);
   SLUICE_RETURN_IF_ERROR(Optimize(backend, shared, &graph));

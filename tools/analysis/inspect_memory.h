@@ -31,8 +31,7 @@ struct PlanOptions {
 };
 
 struct ModelPlan {
-  int64_t context = 0;  // tokens of a sequence, rounded up to whole cache blocks
-  int64_t sequences = 1;
+  int64_t context = 0;      // tokens of a sequence, rounded up to whole cache blocks
   int64_t cache_bytes = 0;  // keys and values of all layers
   double cache_bytes_per_token = 0;
   int64_t packed_bytes = 0;         // weights in other layouts, of all executables together

@@ -1,14 +1,11 @@
 #include "tools/analysis/inspect_report.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "models/tokenizer_keys.h"
 #include "tools/analysis/inspect_metadata.h"
 #include "tools/analysis/inspect_units.h"
 #include "tools/analysis/profile_table.h"

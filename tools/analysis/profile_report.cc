@@ -1,6 +1,5 @@
 #include "tools/analysis/profile_report.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 

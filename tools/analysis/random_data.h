@@ -19,18 +19,18 @@ namespace sluice {
 class RandomData {
  public:
   // Data depends on names, types and the seed alone, so that a graph and its rewritten form get the
-  // same. Symbols have `sizes`, or their bounds where it names none. Weights have a standard deviation of 1/sqrt(columns), f32
-  // inputs lie in -1 .. 1, i32 inputs in 0 .. 63, unless `ranges` or, failing that, the ops that
-  // read them (RangesFor) say otherwise. Errors: a format without random blocks, and
-  // InvalidArgument for more distinct values than a range has.
+  // same. Symbols have `sizes`, or their bounds where it names none. Weights have a standard
+  // deviation of 1/sqrt(columns), f32 inputs lie in -1 .. 1, i32 inputs in 0 .. 63, unless `ranges`
+  // or, failing that, the ops that read them (RangesFor) say otherwise. Errors: a format without
+  // random blocks, and InvalidArgument for more distinct values than a range has.
   static absl::StatusOr<RandomData> Make(const Graph& graph, uint64_t seed,
                                          const ValueRanges& ranges = {},
                                          const SymbolValues& sizes = {});
 
   const WeightTable& weights() const { return weights_; }
 
-  // Compiles and runs the graph once, at those sizes, with fresh random states, and returns the values of its
-  // outputs, then of the states that it updates.
+  // Compiles and runs the graph once, at those sizes, with fresh random states, and returns the
+  // values of its outputs, then of the states that it updates.
   absl::StatusOr<std::vector<std::vector<float>>> Run(Backend& backend, const Graph& graph,
                                                       RunObserver* observer = nullptr) const;
 

@@ -1,0 +1,94 @@
+// Graph files in every form, and the places that errors name.
+#include "tools/analysis/read_graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "graph/proto_io.h"
+#include "graph/text.h"
+#include "tests/support/paths.h"
+
+namespace sluice {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string FormOf(const std::string& extension) {
+  std::stringstream content;
+  content << std::ifstream(TestDataDir() + "/ir/forms/all." + extension).rdbuf();
+  return content.str();
+}
+
+std::string ErrorOf(const std::string& content) {
+  const absl::StatusOr<Graph> graph = ReadGraph(content, "file");
+  EXPECT_FALSE(graph.ok());
+  return std::string(graph.status().message());
+}
+
+// The content with its first `from` replaced.
+std::string Spoilt(std::string content, const std::string& from, const std::string& to) {
+  const size_t at = content.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return content.replace(at, from.size(), to);
+}
+
+TEST(ReadGraph, AllFormsHoldTheSameGraph) {
+  const absl::StatusOr<Graph> from_json = ReadGraph(FormOf("json"), "file");
+  const absl::StatusOr<Graph> from_textproto = ReadGraph(FormOf("textproto"), "file");
+  ASSERT_TRUE(from_json.ok()) << from_json.status();
+  ASSERT_TRUE(from_textproto.ok()) << from_textproto.status();
+  const std::string text = Print(*from_json);
+  EXPECT_THAT(text, StartsWith("graph forms {"));
+  EXPECT_EQ(Print(*from_textproto), text);
+  for (const std::string& content : {text, ToProto(*from_json).SerializeAsString()}) {
+    const absl::StatusOr<Graph> again = ReadGraph(content, "file");
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(Print(*again), text);
+  }
+}
+
+TEST(ReadGraph, TextErrorsHaveLineAndColumn) {
+  EXPECT_EQ(ErrorOf("graph g\noutput %x\n").substr(0, 9), "file:2:8:");
+}
+
+TEST(ReadGraph, BrokenJsonHasLineAndColumn) {
+  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\",,\n}"),
+              AllOf(StartsWith("file:2:15: "), HasSubstr("unexpected")));
+  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\"\n"), AllOf(StartsWith("file:3:"), HasSubstr("end")));
+  EXPECT_THAT(ErrorOf("{\n \"nodes\": [ tru ]\n}"), StartsWith("file:2:1"));
+}
+
+TEST(ReadGraph, JsonThatIsNoGraphHasThePathOfTheField) {
+  EXPECT_THAT(ErrorOf("{\"nodes\": [ {\"op\": \"add\"}, {\"opp\": 3} ]}"),
+              AllOf(StartsWith("file: "), HasSubstr("nodes[1]"), HasSubstr("opp")));
+  EXPECT_THAT(ErrorOf("{\"symbols\": [ {\"bound\": \"many\"} ]}"),
+              AllOf(HasSubstr("symbols[0].bound"), HasSubstr("many")));
+}
+
+TEST(ReadGraph, BrokenTextProtoHasLineAndColumn) {
+  EXPECT_THAT(ErrorOf("name: \"g\"\nnodes { op: }\n"), StartsWith("file:2:13: "));
+  EXPECT_THAT(ErrorOf("name: \"g\"\nnodes { opp: \"add\" }\n"),
+              AllOf(StartsWith("file:2:12: "), HasSubstr("opp")));
+}
+
+TEST(ReadGraph, MessagesThatAreNoGraphHaveThePlaceInTheMessage) {
+  for (const char* form : {"json", "textproto"}) {
+    EXPECT_THAT(ErrorOf(Spoilt(FormOf(form), "\"matmul\"", "\"mat mul\"")),
+                AllOf(StartsWith("file: nodes["), HasSubstr("mat mul")));
+    EXPECT_THAT(ErrorOf(Spoilt(FormOf(form), "\"q8_0\"", "\"q9_9\"")),
+                AllOf(StartsWith("file: weights["), HasSubstr("q9_9")));
+  }
+}
+
+TEST(ReadGraph, OtherBytesAreRefused) {
+  EXPECT_THAT(ErrorOf("GGUF\x03"), AllOf(StartsWith("file: "), HasSubstr("expected")));
+  EXPECT_THAT(ErrorOf(""), StartsWith("file: "));
+}
+
+}  // namespace
+}  // namespace sluice
