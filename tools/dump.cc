@@ -23,7 +23,7 @@ struct DumpOptions {
   bool final = false;
   int64_t tokens = 512;
   int64_t context = 0;
-  std::vector<std::string> disabled;
+  CompileOptions compile;
 };
 
 absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
@@ -34,15 +34,24 @@ absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
   return model.BuildGraph(decoder);
 }
 
-PassOptions Passes(const DumpOptions& options) {
-  return {.disabled = options.disabled, .stop_before = options.before, .stop_after = options.after};
+// `packs` gets the budget that a session would have.
+absl::StatusOr<PassOptions> Passes(const DumpOptions& options, const Graph& graph,
+                                   PackPlan* packs) {
+  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, options.compile.Passes());
+  SLUICE_ASSIGN_OR_RETURN(packs->budget, options.compile.PrepackBytes(graph));
+  passes.stop_before = options.before;
+  passes.stop_after = options.after;
+  passes.packs = packs;
+  return passes;
 }
 
 // The graph at one stage.
 absl::StatusOr<std::string> OneStage(const DumpOptions& options, Graph graph) {
   if (options.final || !options.after.empty() || !options.before.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-    SLUICE_RETURN_IF_ERROR(Optimize(*backend, Passes(options), &graph));
+    PackPlan packs;
+    SLUICE_ASSIGN_OR_RETURN(const PassOptions passes, Passes(options, graph, &packs));
+    SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
   }
   return Format(graph, options.format);
 }
@@ -50,8 +59,7 @@ absl::StatusOr<std::string> OneStage(const DumpOptions& options, Graph graph) {
 // A page with every stage up to the one that was asked for.
 absl::StatusOr<std::string> AllStages(const DumpOptions& options, Graph graph) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-  const CompileContext context{
-      .caps = &backend->caps(), .kernels = backend->kernels(), .explain = {}};
+  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
   const std::string& path = options.model.path;
   PageData page(path.empty() ? "embedded model" : path.substr(path.rfind('/') + 1), context);
   if (!options.trace.empty()) {
@@ -59,7 +67,8 @@ absl::StatusOr<std::string> AllStages(const DumpOptions& options, Graph graph) {
     SLUICE_ASSIGN_OR_RETURN(NodeTimes times, ReadTrace(content, options.trace));
     page.SetTimes(std::move(times));
   }
-  PassOptions passes = Passes(options);
+  PackPlan packs;
+  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, Passes(options, graph, &packs));
   passes.after_each = [&page](absl::string_view pass, const Graph& stage) {
     page.AddStage(pass, stage);
   };
@@ -93,7 +102,6 @@ void AddDump(CLI::App& app, absl::Status* status) {
   auto* final = command->add_flag("--final", options->final, "run all passes");
   after->excludes(before)->excludes(final);
   before->excludes(final);
-  command->add_option("--disable-pass", options->disabled, "leave out a pass; may be repeated");
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
@@ -109,6 +117,7 @@ void AddDump(CLI::App& app, absl::Status* status) {
       ->option_text("FILE");
   options->backend.Declare(command);
   options->cache.Declare(command);
+  options->compile.Declare(command);
   std::string passes = "Passes, in order:";
   for (const Pass& pass : Pipeline()) {
     absl::StrAppend(&passes, "\n  ", absl::StrFormat("%-18s", pass.name), pass.summary);

@@ -10,7 +10,7 @@
 namespace sluice::tools {
 
 inline constexpr char kFormatHelp[] =
-    "text, textproto, json, proto (binary), dot, svg (with Graphviz), html (all passes)";
+    "text, textproto, json, proto (binary), dot, svg (with Graphviz), html (one page)";
 // The names that Format knows, for checks of options.
 std::vector<std::string> FormatNames();
 

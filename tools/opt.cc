@@ -21,6 +21,7 @@ struct OptOptions {
   BackendOptions backend;
   std::string file, passes, format = "text";
   std::vector<std::string> bounds, explained;
+  int64_t prepack_mib = 0;
   bool time = false;
 };
 
@@ -63,6 +64,8 @@ absl::Status Opt(const OptOptions& options) {
   PassOptions settings;
   SLUICE_ASSIGN_OR_RETURN(settings.bucket, ParseBounds(options.bounds));
   SLUICE_ASSIGN_OR_RETURN(settings.explain, ExplainTo(std::cerr, options.explained));
+  PackPlan packs{.budget = options.prepack_mib << 20};
+  settings.packs = &packs;
   std::vector<PassReport> report;
   SLUICE_RETURN_IF_ERROR(RunPasses(passes, context, settings, &graph, &report));
   SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
@@ -86,13 +89,18 @@ void AddOpt(CLI::App& app, absl::Status* status) {
       ->required();
   command->add_option("--passes", options->passes,
                       "names with commas between, in order; none: \"\"");
-  command->add_option("--format", options->format, "text, textproto, json or proto (binary)")
-      ->check(CLI::IsMember({"text", "textproto", "json", "proto"}))
+  command->add_option("--format", options->format, kFormatHelp)
+      ->check(CLI::IsMember(FormatNames()))
       ->capture_default_str();
   command
       ->add_option("--bound", options->bounds,
                    "tokens=1: the bucket that specialise makes the graph for; may be repeated")
       ->allow_extra_args(false);
+  command
+      ->add_option("--prepack-memory", options->prepack_mib,
+                   "MiB that prepack_weights may spend on weights in other layouts")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
   DeclareExplain(command, &options->explained);
   command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
   options->backend.Declare(command);
