@@ -58,8 +58,8 @@ TEST(ReadGraph, TextErrorsHaveLineAndColumn) {
 
 TEST(ReadGraph, BrokenJsonHasLineAndColumn) {
   EXPECT_THAT(ErrorOf("{\n \"name\": \"x\",,\n}"),
-              AllOf(StartsWith("file:2:15: "), HasSubstr("unexpected")));
-  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\"\n"), AllOf(StartsWith("file:3:"), HasSubstr("end")));
+              AllOf(StartsWith("file:2:14: "), HasSubstr("unexpected")));
+  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\"\n"), AllOf(StartsWith("file:3:"), HasSubstr("unexpected")));
   EXPECT_THAT(ErrorOf("{\n \"nodes\": [ tru ]\n}"), StartsWith("file:2:1"));
 }
 
@@ -87,7 +87,7 @@ TEST(ReadGraph, MessagesThatAreNoGraphHaveThePlaceInTheMessage) {
 
 TEST(ReadGraph, OtherBytesAreRefused) {
   EXPECT_THAT(ErrorOf("GGUF\x03"), AllOf(StartsWith("file: "), HasSubstr("expected")));
-  EXPECT_THAT(ErrorOf(""), StartsWith("file: "));
+  EXPECT_EQ(ErrorOf(""), "file: is empty, expected a graph");
 }
 
 }  // namespace

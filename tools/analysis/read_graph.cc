@@ -108,6 +108,7 @@ absl::Status ReadBinary(const std::string& content, const std::string& source,
 
 absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& source) {
   const absl::string_view start = absl::StripLeadingAsciiWhitespace(content);
+  if (start.empty()) return Invalid(source, " is empty, expected a graph");
   if (absl::StartsWith(start, "graph ") || absl::StartsWith(start, "//")) {
     return Parse(content, source);
   }
