@@ -24,7 +24,6 @@
 #include "graph/decoder_interface.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
-#include "graph/verifier.h"
 #include "passes/pipeline.h"
 #include "tests/support/random_graph.h"
 #include "tools/analysis/compare.h"

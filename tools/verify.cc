@@ -4,10 +4,8 @@
 #include <iostream>
 #include <memory>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "tools/analysis/read_graph.h"

@@ -10,7 +10,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "graph/decoder_interface.h"
-#include "graph/formats/dequantize.h"
 
 namespace sluice {
 namespace {

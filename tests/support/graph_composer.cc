@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "graph/decoder_interface.h"
