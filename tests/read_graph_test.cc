@@ -59,7 +59,8 @@ TEST(ReadGraph, TextErrorsHaveLineAndColumn) {
 TEST(ReadGraph, BrokenJsonHasLineAndColumn) {
   EXPECT_THAT(ErrorOf("{\n \"name\": \"x\",,\n}"),
               AllOf(StartsWith("file:2:14: "), HasSubstr("unexpected")));
-  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\"\n"), AllOf(StartsWith("file:3:"), HasSubstr("unexpected")));
+  EXPECT_THAT(ErrorOf("{\n \"name\": \"x\"\n"),
+              AllOf(StartsWith("file:3:"), HasSubstr("unexpected")));
   EXPECT_THAT(ErrorOf("{\n \"nodes\": [ tru ]\n}"), StartsWith("file:2:1"));
 }
 
