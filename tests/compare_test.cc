@@ -234,6 +234,7 @@ TEST(CompareBackends, AFlippedScaleIsFoundWhereItIsFirstRead) {
   EXPECT_LT(*fault.operands[0].nmse, tolerance);
   // The graph of that step, for reduction.
   EXPECT_EQ(wrong->graph.Bounds().Get("tokens"), 8);
+  EXPECT_EQ(wrong->graph.Bounds().Get("seqs"), 1);
   EXPECT_EQ(wrong->graph.nodes().size(), model.graph().nodes().size());
 }
 

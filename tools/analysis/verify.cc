@@ -1,6 +1,7 @@
 #include "tools/analysis/verify.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -115,6 +116,15 @@ std::vector<DecoderStep> StepsOf(const DecoderSetup& setup) {
           {"the next token", 1, &DecoderRun::LastToken}};
 }
 
+// One sequence, and the logits of its last token.
+SymbolValues SizesOf(const DecoderStep& step) {
+  SymbolValues sizes;
+  sizes.Set(decoder::kTokens, step.tokens);
+  sizes.Set(decoder::kOutputs, 1);
+  sizes.Set(decoder::kSeqs, 1);
+  return sizes;
+}
+
 absl::StatusOr<Graph> WithBounds(const Graph& graph, const SymbolValues& bounds) {
   Graph result = graph.Clone();
   for (const auto& [symbol, bound] : bounds.entries()) {
@@ -158,7 +168,7 @@ absl::StatusOr<Steps> CompareBackends(const DecoderSetup& setup, Backend* expect
         CompareOrCheck(
             recording, [&](RunObserver* observer) { return (run.*step.run)(observer); }, options));
     SLUICE_ASSIGN_OR_RETURN(const bool is_wrong, Add(step.name, std::move(comparison), setup.graph,
-                                                     BucketBounds(step.tokens, 1), &steps));
+                                                     SizesOf(step), &steps));
     if (is_wrong) break;
   }
   return steps;
@@ -175,15 +185,15 @@ absl::StatusOr<Steps> ComparePasses(const DecoderSetup& setup, const Backend& ta
   };
   Steps steps;
   for (const DecoderStep& step : StepsOf(setup)) {
-    const SymbolValues bucket = BucketBounds(step.tokens, 1);
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages, StagesOf(setup.graph, target, bucket));
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages,
+                            StagesOf(setup.graph, target, BucketBounds(step.tokens, 1)));
     SLUICE_ASSIGN_OR_RETURN(const Recording expected, Recording::Of(run_on(setup.graph, step)));
     for (const Stage& stage : stages) {
       SLUICE_ASSIGN_OR_RETURN(Comparison comparison,
                               Compare(expected, run_on(stage.graph, step), options));
       SLUICE_ASSIGN_OR_RETURN(const bool is_wrong,
                               Add(absl::StrCat("after ", stage.pass, ", ", step.name),
-                                  std::move(comparison), setup.graph, bucket, &steps));
+                                  std::move(comparison), setup.graph, SizesOf(step), &steps));
       if (is_wrong) return steps;
     }
   }

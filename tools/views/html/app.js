@@ -7,8 +7,10 @@ class App {
     this.stages = allStages(data.stages);
     this.ops = new Map(Object.entries(data.ops));
     this.kernels = new Map(Object.entries(data.kernels));
-    this.times = new Map(Object.entries(data.times));
-    const durations = [...this.times.values()].map(([total]) => total);
+    // Measured were the nodes of the last stage. A trace has events of whole steps, too.
+    this.measured = new Map(Object.entries(data.times).filter(
+      ([name]) => this.stages.at(-1).nodes.has(name)));
+    const durations = [...this.measured.values()].map(([total]) => total);
     this.totalTime = durations.reduce((sum, time) => sum + time, 0);
     this.longest = durations.reduce((most, time) => Math.max(most, time), 0);
     this.selected = null;
@@ -43,8 +45,9 @@ class App {
     const { graph } = this.stages[0];
     document.title = `${this.data.title} – Sluice`;
     byId('title').textContent = this.data.title;
-    byId('facts').textContent = [graph.name, ...['layers', 'hidden', 'experts', 'context']
-      .filter((fact) => fact in graph.attrs).map((fact) => `${fact} ${graph.attrs[fact]}`)].join(' · ');
+    const facts = ['layers', 'hidden', 'experts', 'context']
+      .filter((fact) => fact in graph.attrs).map((fact) => `${fact} ${graph.attrs[fact]}`);
+    byId('facts').textContent = [graph.name, ...facts].join(' · ');
   }
 
   // Goes to a stage.
@@ -52,6 +55,7 @@ class App {
     if (index < 0 || index >= this.stages.length) return;
     this.index = index;
     this.stage = this.stages[index];
+    this.times = this.stage === this.stages.at(-1) ? this.measured : new Map();
     byId('slider').value = index;
     byId('stage').textContent = this.stage.name;
     byId('stage').title = this.stage.summary;

@@ -39,7 +39,8 @@ class GraphView {
       const drawing = this.drawing(section);
       element.append(drawing);
       // What the browser takes for its size while it is out of sight and not laid out.
-      element.style.containIntrinsicSize = `auto ${drawing.style.width} auto ${drawing.style.height}`;
+      const { width, height } = drawing.style;
+      element.style.containIntrinsicSize = `auto ${width} auto ${height}`;
     }
     return element;
   }
@@ -47,7 +48,8 @@ class GraphView {
   header(section, open) {
     const { stage, times } = this.app;
     const present = section.names.filter((name) => stage.nodes.has(name));
-    const count = (status) => section.names.filter((name) => statusOf(stage, name) === status).length;
+    const statuses = section.names.map((name) => statusOf(stage, name));
+    const count = (status) => statuses.filter((each) => each === status).length;
     const news = STATUSES.filter((status) => count(status) > 0);
     const like = section.like === undefined ? null : `like ${section.like}`;
     const time = present.reduce((sum, name) => sum + (times.get(name)?.[0] ?? 0), 0);
@@ -128,12 +130,17 @@ class GraphView {
     el('span', { class: 'line' }, el('b', {}, record.op), el('span', { class: 'name' }, name)),
     this.sourceLine(record, section, box.far),
     el('span', { class: 'line type' }, record.types.join(', ')),
-    record.kernel ? el('span', { class: 'line kernel' }, el('span', {}, record.kernel),
-                       time ? el('span', { class: 'time' }, secondsText(time / 1e6)) : null) : null);
+    this.kernelLine(record, time));
     if (time) element.style.setProperty('--share', time / this.app.longest);
     element.onpointerenter = () => this.light(name, true);
     element.onpointerleave = () => this.light(name, false);
     return element;
+  }
+
+  kernelLine({ kernel }, time) {
+    if (!kernel) return null;
+    return el('span', { class: 'line kernel' }, el('span', {}, kernel),
+              time ? el('span', { class: 'time' }, secondsText(time / 1e6)) : null);
   }
 
   // Weights, states and inputs that the node reads, and what comes from far away.

@@ -7,8 +7,8 @@ const ORDER_SWEEPS = 8, PLACE_SWEEPS = 24;
 const WIRE_WEIGHT = 8;    // wires bend less readily than boxes move
 const WIRE_PULL = 0.12;  // of the end of a long wire, against 1 of a short one
 
-// Rank of each box: below all boxes that it reads; a box that reads none stands just above its first
-// reader. `edges` go from smaller to larger indices.
+// Rank of each box: below all boxes that it reads; a box that reads none stands just above its
+// first reader. `edges` go from smaller to larger indices.
 function ranksOf(count, edges) {
   const rank = new Array(count).fill(0);
   const isRead = new Array(count).fill(Infinity), reads = new Array(count).fill(false);

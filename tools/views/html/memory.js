@@ -45,7 +45,7 @@ class MemoryView {
     const regions = [...regionSizes(this.app.stage)];
     if (regions.length === 0) {
       this.root.replaceChildren(el('p', { class: 'note' },
-        'No memory is planned at this stage. plan_memory comes last: step to it with the right arrow.'));
+        'No memory is planned at this stage: step to plan_memory, the last, with the right arrow.'));
       return;
     }
     this.root.replaceChildren(...regions.map(([region, bytes]) => this.region(region, bytes)));

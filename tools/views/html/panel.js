@@ -10,6 +10,10 @@ function spanText(span) {
   return span ? `${span[0]}+0x${span[1].toString(16)}, ${bytesText(span[2])}` : '–';
 }
 
+// The order in which changed fields are told.
+const FIELDS = ['op', 'operands', 'results', 'types', 'attrs', 'kernel', 'mem', 'scratch', 'once',
+                'origin', 'cost'];
+
 const attrTexts = (attrs) => Object.entries(attrs).map(([name, value]) => `${name}=${value}`);
 
 // A field of a record in one line, for "before -> after".
@@ -36,7 +40,9 @@ class Panel {
     const parts = record ? this.node(id, record) : source ? this.source(id, source)
       : [el('p', { class: 'note' }, 'not in the graph at this stage')];
     this.root.replaceChildren(
-      el('button', { class: 'close', title: 'Close (Esc)', onclick: () => this.app.select(null) }, '×'),
+      el('button', {
+        class: 'close', title: 'Close (Esc)', onclick: () => this.app.select(null),
+      }, '×'),
       el('h2', {}, id), ...parts);
   }
 
@@ -81,15 +87,17 @@ class Panel {
   news(name, record) {
     const { stage } = this.app, status = statusOf(stage, name);
     if (status === '') return null;
-    const changes = (stage.changed.get(name) ?? []).filter((field) => field !== 'choices');
+    const changed = new Set(stage.changed.get(name));
+    const changes = FIELDS.filter((field) => changed.has(field));
     const before = stage.before?.nodes.get(name) ?? {};
-    const heirs = status === 'removed' ? record.results.filter((ref) => producersOf(stage).has(ref)) : [];
+    const heirs = status === 'removed' ? producersOf(stage) : new Map();
     return el('div', { class: `news ${status}` }, `${status} by ${stage.name}`,
               ...changes.map((field) => el('div', { class: 'change' }, `${field}: `,
                 el('del', {}, fieldText(field, before[field])), ' ',
                 el('ins', {}, fieldText(field, record[field])))),
-              ...heirs.map((ref) => el('div', { class: 'change' }, `${ref} now comes from `,
-                this.link(ref, producersOf(stage).get(ref)))));
+              ...record.results.filter((ref) => heirs.has(ref)).map((ref) => (
+                el('div', { class: 'change' }, `${ref} now comes from `,
+                   this.link(ref, heirs.get(ref))))));
   }
 
   operands(record, op) {

@@ -61,8 +61,8 @@ class Search {
 
   show(listed) {
     const { length } = this.found;
-    const position = this.at >= 0 ? `${this.at + 1} of ` : '';
-    byId('found').textContent = this.input.value.trim() ? `${position}${plural(length, 'node')}` : '';
+    const found = (this.at >= 0 ? `${this.at + 1} of ` : '') + plural(length, 'node');
+    byId('found').textContent = this.input.value.trim() ? found : '';
     this.list.hidden = !listed || length === 0;
     const first = Math.max(0, Math.min(this.at - 10, length - MAX_LISTED));
     this.list.replaceChildren(...this.found.slice(first, first + MAX_LISTED).map((name, i) => (

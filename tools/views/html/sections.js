@@ -81,8 +81,8 @@ function wiresOf(stage, name) {
       (ref) => ({ ref, from: producersOf(stage.before).get(ref), gone: true })));
 }
 
-// The boxes of a section and the wires between them: its nodes, and a stub for each value that comes
-// from another section. Boxes are in an order in which wires only go forward.
+// The boxes of a section and the wires between them: its nodes, and a stub for each value that
+// comes from another section. Boxes are in an order in which wires only go forward.
 function wireUp(stage, section) {
   const inside = new Set(section.names), boxes = [], stubs = new Map(), wires = [];
   for (const name of section.names) {

@@ -60,7 +60,9 @@ class Sidebar {
       .reduce((total, source) => total + source.bytes, 0);
     const flops = [...stage.nodes.values()].reduce((total, { cost }) => total + cost[0], 0);
     const entries = [['weights', bytesText(sum('weight'))], ['state', bytesText(sum('state'))]];
-    for (const [region, bytes] of regionSizes(stage)) entries.push([`arena ${region}`, bytesText(bytes)]);
+    for (const [region, bytes] of regionSizes(stage)) {
+      entries.push([`arena ${region}`, bytesText(bytes)]);
+    }
     entries.push(['a full step', flopsText(flops)]);
     for (const [symbol, bound] of stage.graph.symbols) entries.push([symbol, `≤ ${bound}`]);
     byId('sizes').replaceChildren(

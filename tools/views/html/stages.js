@@ -37,8 +37,8 @@ function assignFields(record, fields) {
   return result;
 }
 
-// A stage: nodes (name -> record), their order, sources (reference -> record), graph facts, and what
-// differs from the stage before.
+// A stage: nodes (name -> record), their order, sources (reference -> record), graph facts, and
+// what differs from the stage before.
 function nextStage(before, delta) {
   const removed = new Set(delta.removed);
   const placed = new Set(delta.placed.map(([name]) => name));
