@@ -45,18 +45,16 @@ class JsonSyntax : public nlohmann::json_sax<nlohmann::json> {
     JsonSyntax syntax;
     nlohmann::json::sax_parse(content, &syntax);
     if (syntax.position_ == 0) return "";
-    const auto length = static_cast<ptrdiff_t>(std::min(syntax.position_ - 1, content.size()));
-    const auto end = content.begin() + length;
-    const auto line_begin = std::find(std::make_reverse_iterator(end), content.rend(), '\n').base();
-    return absl::StrCat(std::count(content.begin(), end, '\n') + 1, ":", end - line_begin + 1, ": ",
-                        syntax.what_);
+    const size_t at = syntax.position_ - 1;
+    const auto end = content.begin() + static_cast<ptrdiff_t>(std::min(at, content.size()));
+    const auto begin = std::find(std::make_reverse_iterator(end), content.rend(), '\n').base();
+    return absl::StrCat(
+        std::count(content.begin(), end, '\n') + 1, ":", end - begin + 1, ": unexpected ",
+        at < content.size() ? Quote(content.substr(at, 1)) : std::string("end"), " in JSON");
   }
 
-  bool parse_error(size_t position, const std::string& last_token,
-                   const nlohmann::json::exception&) override {
+  bool parse_error(size_t position, const std::string&, const nlohmann::json::exception&) override {
     position_ = std::max<size_t>(position, 1);
-    what_ = last_token.empty() ? "unexpected end of JSON"
-                               : absl::StrCat("unexpected ", Quote(last_token), " in JSON");
     return false;
   }
   bool null() override { return true; }
@@ -74,7 +72,6 @@ class JsonSyntax : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   size_t position_ = 0;  // bytes read, the wrong one among them; 0: no error
-  std::string what_;
 };
 
 absl::Status ReadJson(const std::string& content, const std::string& source,
