@@ -41,6 +41,7 @@ proto::DeviceCaps FixedCaps() {
   caps.set_memory_bytes(int64_t{16} << 30);
   caps.add_features("avx2");
   caps.add_features("fma");
+  caps.add_features("f16c");
   return caps;
 }
 

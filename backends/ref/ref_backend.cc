@@ -7,6 +7,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "backends/host_buffer.h"
+#include "backends/kernel.h"
+#include "backends/ref/round_activations.h"
 #include "graph/evaluate.h"
 #include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
@@ -16,7 +18,8 @@ namespace {
 
 class RefExecutable : public Executable {
  public:
-  explicit RefExecutable(Graph graph) : graph_(std::move(graph)) {}
+  RefExecutable(Graph graph, const RefOptions& options)
+      : graph_(std::move(graph)), options_(options) {}
 
   absl::Status Bind(const WeightTable& weights) {
     slices_.resize(graph_.weights().size());
@@ -83,6 +86,12 @@ class RefExecutable : public Executable {
     }
     const auto types = node.OperandTypes();
     const OpCall call{node.op(), types, node.attrs()};
+    std::vector<float> rounded;
+    if (options_.round_activations && MeetsPackedWeights(node)) {
+      rounded.assign(operands[0].f32(), operands[0].f32() + operands[0].elements());
+      RoundActivations(rounded.data(), operands[0].elements());
+      operands[0].data = reinterpret_cast<std::byte*>(rounded.data());
+    }
     const auto start = std::chrono::steady_clock::now();
     if (absl::Status status = Evaluate({call, operands, results}, graph_.registry());
         !status.ok()) {
@@ -92,6 +101,14 @@ class RefExecutable : public Executable {
     if (args.observer) args.observer->OnNode(node, operands, results, elapsed.count());
     ReleaseDead(node);
     return absl::OkStatus();
+  }
+
+  // Whether the activations, operand 0, are multiplied with weights that have a layout.
+  static bool MeetsPackedWeights(const Node& node) {
+    for (size_t i = 1; i < node.operands().size(); ++i) {
+      if (IsPackable(node.op(), i) && !node.operand(i)->layout().empty()) return true;
+    }
+    return false;
   }
 
   // Drops storage of operands that no later node reads, so that a big model's activations do not
@@ -110,6 +127,7 @@ class RefExecutable : public Executable {
   }
 
   Graph graph_;
+  RefOptions options_;
   MemoryUse memory_;
   std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
   absl::flat_hash_map<const Value*, TensorView> views_;
@@ -119,7 +137,7 @@ class RefExecutable : public Executable {
 
 class RefBackend : public Backend {
  public:
-  RefBackend() {
+  explicit RefBackend(const RefOptions& options) : options_(options) {
     caps_.set_backend("ref");
     caps_.set_name("reference interpreter");
     caps_.set_threads(1);
@@ -134,17 +152,20 @@ class RefBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
                                                       const WeightTable& weights) override {
-    auto executable = std::make_unique<RefExecutable>(std::move(graph));
+    auto executable = std::make_unique<RefExecutable>(std::move(graph), options_);
     SLUICE_RETURN_IF_ERROR(executable->Bind(weights));
     return executable;
   }
 
  private:
+  RefOptions options_;
   proto::DeviceCaps caps_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> MakeRefBackend() { return std::make_unique<RefBackend>(); }
+std::unique_ptr<Backend> MakeRefBackend(const RefOptions& options) {
+  return std::make_unique<RefBackend>(options);
+}
 
 }  // namespace sluice

@@ -8,6 +8,12 @@
 
 namespace sluice {
 
-std::unique_ptr<Backend> MakeRefBackend();
+struct RefOptions {
+  // Rounds the activations of products whose weights have a layout, as the kernels that read such
+  // weights do (round_activations.h): for comparisons that look for errors, not for roundings.
+  bool round_activations = false;
+};
+
+std::unique_ptr<Backend> MakeRefBackend(const RefOptions& options = {});
 
 }  // namespace sluice

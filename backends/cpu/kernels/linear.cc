@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/activation.h"
+#include "backends/cpu/kernels/glu_panels.h"
 #include "backends/cpu/kernels/panel.h"
 #include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
@@ -20,19 +21,20 @@ WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const X16I
 }
 
 PanelSplit SplitOf(const LowerContext& context, size_t weight, Layout layout) {
-  const Shape& shape = context.call.operands[weight]->shape;
-  return PanelSplit(shape[0].factor(), shape[1].factor(), layout, context.caps);
+  return PanelSplit(*context.call.operands[weight], layout, context.caps);
 }
+
+// Those of a step whose operand 0 are `max_rows` rows of activations at most.
+Activations ActivationsOf(const LowerContext& context, int64_t max_rows, Layout layout) {
+  return Activations(IsaFor(layout, context.caps), max_rows,
+                     context.call.operands[0]->shape.back().factor());
+}
+
+int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
 
 class EmbeddingStep : public Step {
  public:
-  EmbeddingStep(const LowerContext& context, Layout layout)
-      : threads_(context.caps.threads()),
-        x16_(IsaFor(layout, context.caps)),
-        row_floats_(RowScratchFloats(layout, context.call.operands[0]->shape[1].factor())) {}
-  int64_t scratch_bytes() const override {
-    return threads_ * row_floats_ * static_cast<int64_t>(sizeof(float));
-  }
+  EmbeddingStep(const LowerContext& context, Layout layout) : x16_(IsaFor(layout, context.caps)) {}
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& table = args.operands[0];
@@ -46,39 +48,39 @@ class EmbeddingStep : public Step {
       }
     }
     const WeightMatrix rows = MatrixOf(table, x16_);
-    args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int thread) {
-      float* scratch = reinterpret_cast<float*>(args.scratch) + thread * row_floats_;
+    args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
-        DecodeRow(rows, ids.i32()[i], out.f32() + i * table.cols(), scratch);
+        DecodeRow(rows, ids.i32()[i], out.f32() + i * table.cols());
       }
     });
     return absl::OkStatus();
   }
 
  private:
-  int64_t threads_;
   const X16Isa* x16_;
-  int64_t row_floats_;
 };
 
 class MatmulStep : public Step {
  public:
-  MatmulStep(const LowerContext& context, Layout layout)
+  MatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
         x16_(IsaFor(layout, context.caps)),
-        split_(SplitOf(context, 1, layout)) {}
+        split_(SplitOf(context, 1, layout)),
+        activations_(ActivationsOf(context, max_rows, layout)) {}
   int64_t scratch_bytes() const override {
-    return threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
+    return activations_.scratch_bytes() + FloatBytes(threads_ * split_.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
     const WeightMatrix w = Matrix(args, 1, 2, x16_);
-    float* scratch = reinterpret_cast<float*>(args.scratch);
+    activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
+    const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
+    float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
     args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
       const int64_t begin = split_.begin(panel);
-      MultiplyPanel(w, begin, split_.end(panel), x.f32(), x.rows(), y.f32() + begin, y.cols(),
+      MultiplyPanel(w, begin, split_.end(panel), rows, y.f32() + begin, y.cols(),
                     scratch + thread * split_.scratch_floats());
     });
     return absl::OkStatus();
@@ -88,13 +90,16 @@ class MatmulStep : public Step {
   int64_t threads_;
   const X16Isa* x16_;
   PanelSplit split_;
+  Activations activations_;
 };
 
 // The panels of all three weights in one loop, so that threads wait for each other once.
 class QkvMatmulStep : public Step {
  public:
-  QkvMatmulStep(const LowerContext& context, Layout layout)
-      : threads_(context.caps.threads()), x16_(IsaFor(layout, context.caps)) {
+  QkvMatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
+      : threads_(context.caps.threads()),
+        x16_(IsaFor(layout, context.caps)),
+        activations_(ActivationsOf(context, max_rows, layout)) {
     for (size_t i = 0; i < 3; ++i) {
       splits_[i] = SplitOf(context, 1 + i, layout);
       panels_ += splits_[i].count();
@@ -102,21 +107,22 @@ class QkvMatmulStep : public Step {
     }
   }
   int64_t scratch_bytes() const override {
-    return threads_ * thread_floats_ * static_cast<int64_t>(sizeof(float));
+    return activations_.scratch_bytes() + FloatBytes(threads_ * thread_floats_);
   }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const WeightMatrix weights[3] = {Matrix(args, 1, 4, x16_), Matrix(args, 2, 5, x16_),
                                      Matrix(args, 3, 6, x16_)};
-    float* scratch = reinterpret_cast<float*>(args.scratch);
+    activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
+    const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
+    float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
     args.threads.ForEach(panels_, [&](int64_t panel, int thread) {
       size_t i = 0;
       for (; panel >= splits_[i].count(); ++i) panel -= splits_[i].count();
       const int64_t begin = splits_[i].begin(panel);
-      MultiplyPanel(weights[i], begin, splits_[i].end(panel), x.f32(), x.rows(),
-                    args.results[i].f32() + begin, weights[i].rows,
-                    scratch + thread * thread_floats_);
+      MultiplyPanel(weights[i], begin, splits_[i].end(panel), rows, args.results[i].f32() + begin,
+                    weights[i].rows, scratch + thread * thread_floats_);
     });
     return absl::OkStatus();
   }
@@ -124,23 +130,22 @@ class QkvMatmulStep : public Step {
  private:
   int64_t threads_;
   const X16Isa* x16_;
+  Activations activations_;
   PanelSplit splits_[3];
   int64_t panels_ = 0;
   int64_t thread_floats_ = 0;
 };
 
-// Gate and up panels of the same output columns, one after the other, so that the activation and
-// the product happen while both are in cache.
 class GluStep : public Step {
  public:
   GluStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
         x16_(IsaFor(layout, context.caps)),
-        max_rows_(max_rows),
-        activation_(ActivationNamed(context.call.String("act"))),
-        split_(SplitOf(context, 1, layout)) {}
+        split_(SplitOf(context, 1, layout)),
+        activations_(ActivationsOf(context, max_rows, layout)),
+        panels_(split_, layout, max_rows, ActivationNamed(context.call.String("act"))) {}
   int64_t scratch_bytes() const override {
-    return threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
+    return activations_.scratch_bytes() + FloatBytes(threads_ * panels_.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
@@ -148,39 +153,32 @@ class GluStep : public Step {
     const TensorView& y = args.results[0];
     const WeightMatrix gate = Matrix(args, 1, 3, x16_);
     const WeightMatrix up = Matrix(args, 2, 4, x16_);
+    activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
+    const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
+    float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
     args.threads.ForEach(split_.count(), [&](int64_t panel, int thread) {
-      float* decoded = reinterpret_cast<float*>(args.scratch) + thread * ThreadFloats();
-      float* gates = decoded + split_.scratch_floats();
-      const int64_t begin = split_.begin(panel), end = split_.end(panel), width = end - begin;
-      MultiplyPanel(gate, begin, end, x.f32(), x.rows(), gates, width, decoded);
-      MultiplyPanel(up, begin, end, x.f32(), x.rows(), y.f32() + begin, y.cols(), decoded);
-      for (int64_t i = 0; i < x.rows(); ++i) {
-        GateInPlace(activation_, gates + i * width, y.f32() + i * y.cols() + begin, width);
-      }
+      panels_.Multiply(gate, up, panel, rows, y.f32(), y.cols(),
+                       scratch + thread * panels_.scratch_floats());
     });
     return absl::OkStatus();
   }
 
  private:
-  int64_t ThreadFloats() const {
-    return split_.scratch_floats() + max_rows_ * split_.rows_per_panel();
-  }
-
   int64_t threads_;
   const X16Isa* x16_;
-  int64_t max_rows_;
-  Activation activation_;
   PanelSplit split_;
+  Activations activations_;
+  GluPanels panels_;
 };
 
 template <typename LinearStep, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> Lower(const LowerContext& context) {
-  return std::make_unique<LinearStep>(context, kLayout);
+  SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*context.call.operands[0], context.bounds));
+  return std::make_unique<LinearStep>(context, x.rows(), kLayout);
 }
 template <Layout kLayout>
-absl::StatusOr<std::unique_ptr<Step>> LowerGlu(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*context.call.operands[0], context.bounds));
-  return std::make_unique<GluStep>(context, x.rows(), kLayout);
+absl::StatusOr<std::unique_ptr<Step>> LowerEmbedding(const LowerContext& context) {
+  return std::make_unique<EmbeddingStep>(context, kLayout);
 }
 
 template <Layout kLayout>
@@ -196,7 +194,7 @@ void AddKernels(std::vector<CpuKernel>* kernels) {
   };
   add("matmul", "panels of the weight, one after the other", Lower<MatmulStep, kLayout>);
   add("qkv_matmul", "panels of the three weights in one loop", Lower<QkvMatmulStep, kLayout>);
-  add("glu", "gate and up panels, activation and product while in cache", LowerGlu<kLayout>);
+  add("glu", "gate and up panels, activation and product while in cache", Lower<GluStep, kLayout>);
 }
 
 template <Layout kLayout>
@@ -206,7 +204,7 @@ CpuKernel EmbeddingKernel(const char* name) {
            .doc = "decodes the chosen rows",
            .accepts = AcceptsWeights<kLayout>,
            .layout = LayoutName(kLayout)},
-          Lower<EmbeddingStep, kLayout>};
+          LowerEmbedding<kLayout>};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/activation.h"
+#include "backends/cpu/kernels/glu_panels.h"
 #include "backends/cpu/kernels/panel.h"
 #include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
@@ -171,10 +172,11 @@ class GroupedExperts {
   // The list of used experts, rounded up to a cache line.
   int64_t scratch_bytes() const { return (experts_ * 4 + 63) / 64 * 64; }
 
-  // Calls body(ExpertRows, panel, thread) for each of `panels` of every used expert.
-  template <typename Body>
+  // Calls prepare(first, count) for the rows of x that meet an expert together, for all of them,
+  // then body(ExpertRows, panel, thread) for each of `panels` of every used expert.
+  template <typename Prepare, typename Body>
   absl::Status ForEachPanel(const StepArgs& args, const TensorView& offsets_view, int64_t panels,
-                            const Body& body) const {
+                            const Prepare& prepare, const Body& body) const {
     const int32_t* offsets = offsets_view.i32();
     SLUICE_RETURN_IF_ERROR(CheckOffsets(offsets, args.operands[0].rows()));
     int32_t* used = reinterpret_cast<int32_t*>(args.scratch);
@@ -182,6 +184,10 @@ class GroupedExperts {
     for (int64_t e = 0; e < experts_; ++e) {
       if (offsets[e + 1] > offsets[e]) used[used_count++] = static_cast<int32_t>(e);
     }
+    args.threads.ForEach(used_count, [&](int64_t i, int) {
+      const int32_t e = used[i];
+      prepare(offsets[e], offsets[e + 1] - offsets[e]);
+    });
     args.threads.ForEach(used_count * panels, [&](int64_t task, int thread) {
       const int32_t e = used[task / panels];
       body(ExpertRows{e, offsets[e], offsets[e], offsets[e + 1] - offsets[e]}, task % panels,
@@ -221,10 +227,13 @@ class IndexedExperts {
   int64_t max_rows() const { return 1; }
   int64_t scratch_bytes() const { return 0; }
 
-  template <typename Body>
+  template <typename Prepare, typename Body>
   absl::Status ForEachPanel(const StepArgs& args, const TensorView& ids, int64_t panels,
-                            const Body& body) const {
+                            const Prepare& prepare, const Body& body) const {
     SLUICE_RETURN_IF_ERROR(CheckExpertIds(ids, experts_));
+    args.threads.For(args.operands[0].rows(), 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin; row < end; ++row) prepare(row, 1);
+    });
     const int64_t slots_per_row = args.operands[0].rows() == ids.rows() ? ids.cols() : 1;
     args.threads.ForEach(ids.elements() * panels, [&](int64_t task, int thread) {
       const int64_t slot = task / panels;
@@ -239,94 +248,104 @@ class IndexedExperts {
   int64_t experts_;
 };
 
-PanelSplit SplitOfExpert(const LowerContext& context, Layout layout) {
-  const Shape& weight = context.call.operands[1]->shape;
-  return PanelSplit(weight[1].factor(), weight[2].factor(), layout, context.caps);
-}
+int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
+
+// What both expert products have: how the experts' weights are cut, and the activations. Scratch
+// has the experts' part, the activations, and that of each thread.
+template <typename Experts>
+class ExpertProducts {
+ public:
+  ExpertProducts(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
+      : x16(IsaFor(layout, context.caps)),
+        split(*context.call.operands[1], layout, context.caps),
+        experts_(experts),
+        activations_(x16, x_rows, context.call.operands[0]->shape[1].factor()),
+        threads_(context.caps.threads()) {}
+
+  int64_t scratch_bytes(int64_t thread_floats) const {
+    return experts_.scratch_bytes() + activations_.scratch_bytes() +
+           FloatBytes(threads_ * thread_floats);
+  }
+
+  // Calls body(rows, their activations, panel, the thread's scratch).
+  template <typename Body>
+  absl::Status ForEachPanel(const StepArgs& args, const TensorView& plan, int64_t thread_floats,
+                            const Body& body) const {
+    const float* x = args.operands[0].f32();
+    std::byte* prepared = args.scratch + experts_.scratch_bytes();
+    float* scratch = reinterpret_cast<float*>(prepared + activations_.scratch_bytes());
+    return experts_.ForEachPanel(
+        args, plan, split.count(),
+        [&](int64_t first, int64_t count) { activations_.Prepare(x, first, count, prepared); },
+        [&](const ExpertRows& rows, int64_t panel, int thread) {
+          body(rows, activations_.Rows(x, rows.first_in, rows.rows, prepared), panel,
+               scratch + thread * thread_floats);
+        });
+  }
+
+  const X16Isa* const x16;
+  const PanelSplit split;
+
+ private:
+  Experts experts_;
+  Activations activations_;
+  int64_t threads_;
+};
 
 template <typename Experts>
 class ExpertMatmulStep : public Step {
  public:
-  ExpertMatmulStep(const LowerContext& context, const Experts& experts, Layout layout)
-      : threads_(context.caps.threads()),
-        experts_(experts),
-        x16_(IsaFor(layout, context.caps)),
-        split_(SplitOfExpert(context, layout)) {}
+  ExpertMatmulStep(const LowerContext& context, const Experts& experts, int64_t x_rows,
+                   Layout layout)
+      : products_(context, experts, x_rows, layout) {}
   int64_t scratch_bytes() const override {
-    return experts_.scratch_bytes() +
-           threads_ * split_.scratch_floats() * static_cast<int64_t>(sizeof(float));
+    return products_.scratch_bytes(products_.split.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
     const float* bias = args.F32OrNull(3);
-    float* decoded = reinterpret_cast<float*>(args.scratch + experts_.scratch_bytes());
-    return experts_.ForEachPanel(
-        args, args.operands[2], split_.count(),
-        [&](const ExpertRows& rows, int64_t panel, int thread) {
-          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, x16_);
+    const PanelSplit& split = products_.split;
+    return products_.ForEachPanel(
+        args, args.operands[2], split.scratch_floats(),
+        [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
+          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, products_.x16);
           if (bias != nullptr) w.bias = bias + rows.expert * w.rows;
-          const int64_t begin = split_.begin(panel);
-          MultiplyPanel(w, begin, split_.end(panel), x.f32() + rows.first_in * x.cols(), rows.rows,
-                        y.f32() + rows.first_out * y.cols() + begin, y.cols(),
-                        decoded + thread * split_.scratch_floats());
+          const int64_t begin = split.begin(panel);
+          MultiplyPanel(w, begin, split.end(panel), x, y.f32() + rows.first_out * y.cols() + begin,
+                        y.cols(), scratch);
         });
   }
 
  private:
-  int64_t threads_;
-  Experts experts_;
-  const X16Isa* x16_;
-  PanelSplit split_;
+  ExpertProducts<Experts> products_;
 };
 
 template <typename Experts>
 class ExpertGluStep : public Step {
  public:
-  ExpertGluStep(const LowerContext& context, const Experts& experts, Layout layout)
-      : threads_(context.caps.threads()),
-        experts_(experts),
-        x16_(IsaFor(layout, context.caps)),
-        split_(SplitOfExpert(context, layout)),
-        activation_(ActivationNamed(context.call.String("act"))) {}
+  ExpertGluStep(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
+      : products_(context, experts, x_rows, layout),
+        panels_(products_.split, layout, experts.max_rows(),
+                ActivationNamed(context.call.String("act"))) {}
   int64_t scratch_bytes() const override {
-    return experts_.scratch_bytes() +
-           threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
+    return products_.scratch_bytes(panels_.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    float* scratch = reinterpret_cast<float*>(args.scratch + experts_.scratch_bytes());
-    return experts_.ForEachPanel(
-        args, args.operands[3], split_.count(),
-        [&](const ExpertRows& rows, int64_t panel, int thread) {
-          float* decoded = scratch + thread * ThreadFloats();
-          float* gates = decoded + split_.scratch_floats();
-          const int64_t begin = split_.begin(panel), end = split_.end(panel), width = end - begin;
-          const float* in = x.f32() + rows.first_in * x.cols();
-          float* out = y.f32() + rows.first_out * y.cols() + begin;
-          MultiplyPanel(ExpertMatrixOf(args.operands[1], rows.expert, x16_), begin, end, in,
-                        rows.rows, gates, width, decoded);
-          MultiplyPanel(ExpertMatrixOf(args.operands[2], rows.expert, x16_), begin, end, in,
-                        rows.rows, out, y.cols(), decoded);
-          for (int64_t i = 0; i < rows.rows; ++i) {
-            GateInPlace(activation_, gates + i * width, out + i * y.cols(), width);
-          }
+    return products_.ForEachPanel(
+        args, args.operands[3], panels_.scratch_floats(),
+        [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
+          panels_.Multiply(ExpertMatrixOf(args.operands[1], rows.expert, products_.x16),
+                           ExpertMatrixOf(args.operands[2], rows.expert, products_.x16), panel, x,
+                           y.f32() + rows.first_out * y.cols(), y.cols(), scratch);
         });
   }
 
  private:
-  int64_t ThreadFloats() const {
-    return split_.scratch_floats() + experts_.max_rows() * split_.rows_per_panel();
-  }
-
-  int64_t threads_;
-  Experts experts_;
-  const X16Isa* x16_;
-  PanelSplit split_;
-  Activation activation_;
+  ExpertProducts<Experts> products_;
+  GluPanels panels_;
 };
 
 // --- scaled_add -----------------------------------------------------------------------------
@@ -382,7 +401,9 @@ absl::StatusOr<std::unique_ptr<Step>> LowerMoeGather(const LowerContext& context
 template <template <typename> typename ExpertStep, typename Experts, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) {
   SLUICE_ASSIGN_OR_RETURN(const Experts experts, Experts::Make(context));
-  return std::make_unique<ExpertStep<Experts>>(context, experts, kLayout);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t x_rows,
+                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
+  return std::make_unique<ExpertStep<Experts>>(context, experts, x_rows, kLayout);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext&) {
   return std::make_unique<ScaledAddStep>();

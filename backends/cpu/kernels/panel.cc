@@ -63,54 +63,95 @@ WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const X16
           x16};
 }
 
-PanelSplit::PanelSplit(int64_t rows, int64_t cols, Layout layout, const proto::DeviceCaps& caps)
-    : rows_(rows), cols_(cols) {
+PanelSplit::PanelSplit(const TensorType& weight, Layout layout, const proto::DeviceCaps& caps) {
+  const size_t rank = weight.shape.size();
+  rows_ = weight.shape[rank - 2].factor();
+  const int64_t cols = weight.shape[rank - 1].factor();
+  const int64_t threads = std::max(caps.threads(), 1);
+  if (layout == Layout::kX16) {
+    // A strip is read once for each tile of activations: panels of an eighth of the L2 cache stay
+    // there, and are large enough that handing them out costs nothing. Four for each thread even
+    // out what threads lose to other work on their cores.
+    const int64_t strip_bytes = X16StripBytes(kX16Formats[X16FormatIndex(weight.dtype)], cols);
+    const int64_t strips = (rows_ + kX16Rows - 1) / kX16Rows;
+    const int64_t fitting = caps.l2_bytes() / 8 / strip_bytes;
+    rows_per_panel_ = kX16Rows * std::max<int64_t>(1, std::min(fitting, strips / (4 * threads)));
+    return;
+  }
   // Half of the L2 cache: the other half is for activations and results. At least 16 rows, below
   // which the GEMM runs at a fraction of its speed; at most 256, so that all threads get work.
   const int64_t fitting = caps.l2_bytes() / 2 / (cols * static_cast<int64_t>(sizeof(float)));
-  const int64_t shared = (rows + caps.threads() - 1) / std::max(caps.threads(), 1);
-  rows_per_panel_ = std::clamp<int64_t>(std::min(fitting, shared), 16, 256);
-  if (layout == Layout::kX16) {
-    rows_per_panel_ = rows_per_panel_ / kX16Rows * kX16Rows;
-  } else {
-    rows_per_panel_ = std::min(rows_per_panel_, rows);
-  }
+  const int64_t shared = (rows_ + threads - 1) / threads;
+  rows_per_panel_ = std::min(std::clamp<int64_t>(std::min(fitting, shared), 16, 256), rows_);
+  scratch_floats_ = rows_per_panel_ * cols;
 }
 
 int64_t PanelSplit::end(int64_t panel) const {
   return std::min(rows_, (panel + 1) * rows_per_panel_);
 }
 
-void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
-                   float* y, int64_t y_stride, float* scratch) {
+int64_t Activations::scratch_bytes() const {
+  return x16_ == nullptr ? 0 : (Q8Bytes(max_rows_, cols_) + 63) / 64 * 64;
+}
+
+InputRows Activations::Rows(const float* x, int64_t first, int64_t count,
+                            const std::byte* scratch) const {
+  return {count, x + first * cols_, x16_ == nullptr ? nullptr : scratch + Q8Bytes(first, cols_)};
+}
+
+void Activations::PrepareTiles(const float* x, const TileSplit& tiles, int64_t begin, int64_t end,
+                               std::byte* out) const {
+  for (int64_t t = begin; t < end; ++t) {
+    const int64_t row = tiles.begin(t);
+    x16_->quantize(x + row * cols_, tiles.height(t), cols_, out + Q8Bytes(row, cols_));
+  }
+}
+
+void Activations::Prepare(const float* x, int64_t first, int64_t count, std::byte* scratch) const {
+  if (x16_ == nullptr) return;
+  const TileSplit tiles(count);
+  PrepareTiles(x + first * cols_, tiles, 0, tiles.count(), scratch + Q8Bytes(first, cols_));
+}
+
+void Activations::Prepare(const float* x, int64_t count, std::byte* scratch,
+                          const Threads& threads) const {
+  if (x16_ == nullptr) return;
+  constexpr int64_t kGrain =
+      16384;  // numbers, a few microseconds: what a thread is worth waking for
+  const TileSplit tiles(count);
+  threads.For(
+      tiles.count(), kGrain / (kTileRows * cols_) + 1,
+      [&](int64_t begin, int64_t end, int) { PrepareTiles(x, tiles, begin, end, scratch); });
+}
+
+void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const InputRows& x, float* y,
+                   int64_t y_stride, float* scratch) {
   const std::byte* rows = w.data + begin * RowBytes(w);
   if (w.x16 != nullptr) {
-    MultiplyX16(AsX16(w), begin, end, x, m, y, y_stride, scratch);
+    ForEachPass(x, w, [&](const InputRows& tile, int64_t first) {
+      MultiplyX16(AsX16(w), begin, end, tile.tiles, static_cast<int>(tile.count),
+                  y + first * y_stride, y_stride);
+    });
   } else if (w.dtype == DType::kF32) {
     const auto* panel = reinterpret_cast<const float*>(rows);
-    MultiplyTransposed(m, end - begin, w.cols, x, w.cols, panel, w.cols, y, y_stride);
+    MultiplyTransposed(x.count, end - begin, w.cols, x.floats, w.cols, panel, w.cols, y, y_stride);
   } else {
     DequantizerFor(w.dtype)(rows, (end - begin) * w.cols, scratch);
-    MultiplyTransposed(m, end - begin, w.cols, x, w.cols, scratch, w.cols, y, y_stride);
+    MultiplyTransposed(x.count, end - begin, w.cols, x.floats, w.cols, scratch, w.cols, y,
+                       y_stride);
   }
   if (w.bias == nullptr) return;
-  for (int64_t i = 0; i < m; ++i) {
+  for (int64_t i = 0; i < x.count; ++i) {
     for (int64_t j = begin; j < end; ++j) y[i * y_stride + j - begin] += w.bias[j];
   }
 }
 
-void DecodeRow(const WeightMatrix& w, int64_t row, float* out, float* scratch) {
-  if (w.x16 == nullptr) {
+void DecodeRow(const WeightMatrix& w, int64_t row, float* out) {
+  if (w.x16 != nullptr) {
+    DecodeX16Row(AsX16(w), row, out);
+  } else {
     DequantizerFor(w.dtype)(w.data + row * RowBytes(w), w.cols, out);
-    return;
   }
-  const X16Matrix x16 = AsX16(w);
-  x16.kernel().decode(x16.StripOf(row), w.cols, scratch, kX16Rows);
-  for (int64_t c = 0; c < w.cols; ++c) out[c] = scratch[c * kX16Rows + row % kX16Rows];
-}
-
-int64_t RowScratchFloats(Layout layout, int64_t cols) {
-  return layout == Layout::kX16 ? kX16Rows * cols : 0;
 }
 
 }  // namespace sluice::cpu

@@ -1,14 +1,15 @@
-// Products with quantised weights, panel by panel: a panel is a run of weight rows that, decoded to
-// float32, fits into a core's L2 cache. Each panel is decoded once and multiplied with all rows of
-// the activations, so a weight is never decoded as a whole. Weights in the layout x16 meet few rows
-// of activations without being decoded at all.
+// Products with weights, panel by panel: a panel is a run of weight rows that stays in a core's L2
+// cache while all rows of the activations meet it. Weights as in the file are decoded to float32
+// for that, one panel at a time; weights in the layout x16 are multiplied as they are, with
+// activations of 8 bits.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "backends/cpu/kernels/x16.h"
+#include "backends/cpu/kernels/x16_product.h"
+#include "backends/cpu/threads.h"
 #include "graph/formats/dequantize.h"
 #include "graph/graph.h"
 #include "graph/tensor.h"
@@ -47,30 +48,71 @@ struct WeightMatrix {
 WeightMatrix MatrixOf(const TensorView& weight, const X16Isa* x16);
 WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const X16Isa* x16);
 
-// How a weight of given width is cut.
+// How a weight of the type [..., rows, cols] is cut.
 class PanelSplit {
  public:
   PanelSplit() = default;
-  PanelSplit(int64_t rows, int64_t cols, Layout layout, const proto::DeviceCaps& caps);
+  PanelSplit(const TensorType& weight, Layout layout, const proto::DeviceCaps& caps);
   int64_t count() const { return (rows_ + rows_per_panel_ - 1) / rows_per_panel_; }
   int64_t begin(int64_t panel) const { return panel * rows_per_panel_; }
   int64_t end(int64_t panel) const;
   int64_t rows_per_panel() const { return rows_per_panel_; }
   // Working memory of one thread for decoding: floats.
-  int64_t scratch_floats() const { return rows_per_panel_ * cols_; }
+  int64_t scratch_floats() const { return scratch_floats_; }
 
  private:
-  int64_t rows_ = 0, cols_ = 0, rows_per_panel_ = 1;
+  int64_t rows_ = 0, rows_per_panel_ = 1, scratch_floats_ = 0;
 };
 
-// y[i, begin..end) = x[i,:] . w[j,:] + bias[j] for the weight rows begin..end of a panel and all m
-// rows of x [m, w.cols]; `y` points at column `begin` of its first row. `scratch` holds
-// PanelSplit::scratch_floats().
-void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
-                   float* y, int64_t y_stride, float* scratch);
+// Rows of activations as a product wants them.
+struct InputRows {
+  int64_t count;
+  const float* floats;     // [count, cols]
+  const std::byte* tiles;  // the same of 8 bits (q8_tiles.h), for weights in x16; else null
+};
 
-// The values of one row. `scratch` holds RowScratchFloats.
-void DecodeRow(const WeightMatrix& w, int64_t row, float* out, float* scratch);
-int64_t RowScratchFloats(Layout layout, int64_t cols);
+// The activations of a step: converted once, for all weights that they meet.
+class Activations {
+ public:
+  Activations(const X16Isa* x16, int64_t max_rows, int64_t cols)
+      : x16_(x16), max_rows_(max_rows), cols_(cols) {}
+  // Working memory, a multiple of 64.
+  int64_t scratch_bytes() const;
+
+  // Rows first .. first + count - 1 of x [.., cols], which meet weights together.
+  InputRows Rows(const float* x, int64_t first, int64_t count, const std::byte* scratch) const;
+  // Makes these ready, on this thread or on all of them.
+  void Prepare(const float* x, int64_t first, int64_t count, std::byte* scratch) const;
+  void Prepare(const float* x, int64_t count, std::byte* scratch, const Threads& threads) const;
+
+ private:
+  void PrepareTiles(const float* x, const TileSplit& tiles, int64_t begin, int64_t end,
+                    std::byte* out) const;
+
+  const X16Isa* x16_;
+  int64_t max_rows_, cols_;
+};
+
+// Calls body(rows, first) for the runs of rows that meet a panel in one pass over it: tiles, or all
+// rows where a panel is decoded.
+template <typename Body>
+void ForEachPass(const InputRows& x, const WeightMatrix& w, const Body& body) {
+  if (x.tiles == nullptr) return body(x, 0);
+  const TileSplit tiles(x.count);
+  for (int64_t t = 0; t < tiles.count(); ++t) {
+    const int64_t first = tiles.begin(t);
+    body(InputRows{tiles.height(t), x.floats + first * w.cols, x.tiles + Q8Bytes(first, w.cols)},
+         first);
+  }
+}
+
+// y[i, begin..end) = x[i,:] . w[j,:] + bias[j] for the weight rows begin..end of a panel and all
+// rows of x; `y` points at column `begin` of its first row. `scratch` holds
+// PanelSplit::scratch_floats().
+void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const InputRows& x, float* y,
+                   int64_t y_stride, float* scratch);
+
+// The values of one row.
+void DecodeRow(const WeightMatrix& w, int64_t row, float* out);
 
 }  // namespace sluice::cpu

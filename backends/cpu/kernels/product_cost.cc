@@ -37,18 +37,16 @@ constexpr double kGemm = 0.0185;
 constexpr double kGemmCopy = 0.6;
 constexpr int64_t kGemmCopyRows = 16;
 
-// x16, by instruction set and bits of a code: products, and decoding for the GEMM.
+// x16, by instruction set; codes of 8 bits need more where products of pairs do not fit 16 bits.
 struct X16Rates {
   absl::string_view isa;
-  int code_bits;
-  Rates direct;
-  Rates decoded;
+  Rates narrow;
+  Rates wide;
 };
-constexpr X16Rates kX16[] = {
-    {"avx512", 4, {0.015, 0.022}, {0.17, kGemm}},   {"avx512", 8, {0.030, 0.022}, {0.20, kGemm}},
-    {"avx2", 4, {0.035, 0.028}, {0.29, kGemm}},     {"avx2", 8, {0.060, 0.033}, {0.35, kGemm}},
-    {"portable", 4, {0.130, 0.050}, {0.29, kGemm}}, {"portable", 8, {0.180, 0.070}, {0.33, kGemm}},
-};
+constexpr X16Rates kX16[] = {{"avx512vnni", {0.015, 0.0065}, {0.015, 0.0065}},
+                             {"avx512", {0.015, 0.0117}, {0.020, 0.0230}},
+                             {"avx2", {0.015, 0.0150}, {0.020, 0.0250}},
+                             {"portable", {0.050, 0.2900}, {0.050, 0.2900}}};
 
 // What all threads together read from memory.
 constexpr double kBytesPerSecond = 42e9;
@@ -62,10 +60,9 @@ double FileNanoseconds(DType dtype, int64_t m) {
 }
 
 double X16Nanoseconds(const X16Isa& isa, const X16Format& format, int64_t m) {
-  const auto* rates = std::find_if(std::begin(kX16), std::end(kX16), [&](const X16Rates& r) {
-    return r.isa == isa.name && r.code_bits == format.code_bits;
-  });
-  return (m <= isa.max_rows ? rates->direct : rates->decoded).Of(m);
+  const auto* rates = std::find_if(std::begin(kX16), std::end(kX16),
+                                   [&](const X16Rates& r) { return r.isa == isa.name; });
+  return (format.code_bits == 8 ? rates->wide : rates->narrow).Of(m);
 }
 
 // Seconds of all threads, or what memory takes.

@@ -1,21 +1,28 @@
-// The layout x16: 16 rows of a weight side by side, so that a vector of 16 floats holds one column
-// of them and a product with a row of activations needs no sums across lanes.
+// The layout x16: 16 rows of a weight side by side, as small unsigned codes that a processor can
+// multiply with 8-bit activations (q8_tiles.h), four columns of one row to a 32-bit lane, so that
+// a product needs no sums across lanes.
 //
-// A strip is 16 rows; rows that are missing at the end are zeros. A strip is a sequence of blocks,
-// each a multiple of 64 bytes, of `group * groups` columns:
+// A strip is 16 rows; rows that are missing at the end are zeros. A strip is a sequence of blocks
+// of 32 * chunks columns:
 //
-//   float    d[16]
-//   float    dmin[16]             if has_mins
-//   int8_t   scales[groups][16]   if groups > 1
-//   int8_t   mins[groups][16]     if groups > 1 and has_mins
-//   codes, group by group
-//     of 4 bits, 0 .. 15:         for every 8 columns uint32_t words[16]: column c of row r is in
-//                                 bits 4c .. 4c+3 of words[r]
-//     of 8 bits, -128 .. 127:     for every column int8_t codes[16]
+//   uint16_t d[16]                 float16
+//   uint16_t dmin[16]              float16, if has_mins
+//   int8_t   scales[groups][16]    if has_scales; groups = 32 * chunks / group
+//   int8_t   mins[groups][16]      if has_scales and has_mins
+//   codes, a chunk of 32 columns after the other
 //
-// A value is scale * code - min, where scale = d * scales and min = dmin * mins, or d and dmin
-// alone with one group to a block: the products and the difference that the decoder of the file's
-// format takes, so that values are equal to its.
+// The codes of a chunk are planes of 64 bytes. Byte 4 r + i of a plane belongs to row r and to
+// column 4 q + i of every quad q (four columns) that the plane has bits of:
+//
+//   code_bits 8:  plane q has the byte of quad q
+//   code_bits 4:  plane j the nibbles of quads 2 j (low) and 2 j + 1 (high)
+//   code_bits 5:  as 4; then a plane whose bit q is the fifth bit of quad q
+//   code_bits 6:  as 4; then two planes j whose bits 2 (q % 4) .. are the top bits of quad 4 j + q
+//   % 4 code_bits 2:  two planes as those
+//
+// A value is scale * (code - offset), or scale * code - min with has_mins, where scale = d * scales
+// and min = dmin * mins, or d and dmin alone without has_scales. With is_iq4 the code stands for
+// kIq4Values[code] + offset. Values are equal to those that the decoder of the file's format takes.
 //
 // Everything here is compiled for several instruction sets: no function that a linker could share.
 #pragma once
@@ -28,56 +35,62 @@
 namespace sluice::cpu {
 
 inline constexpr int kX16Rows = 16;
+inline constexpr int kChunk = 32;  // columns
+inline constexpr int kQuads = 8;   // of a chunk
 
 struct X16Format {
   DType dtype;
-  int group;      // columns that share a scale
-  int groups;     // of a block
-  int code_bits;  // 4 or 8
-  bool has_mins;
+  int code_bits;  // 2, 4, 5, 6 or 8
+  int group;      // columns that share a scale: 16 or 32
+  int chunks;     // of a block
+  int offset;     // 0 with has_mins
+  bool has_scales = false;
+  bool has_mins = false;
+  bool is_iq4 = false;
 
-  constexpr int BlockColumns() const { return group * groups; }
-  constexpr int ScalesOffset() const { return (has_mins ? 2 : 1) * kX16Rows * 4; }
-  constexpr int MinsOffset() const { return ScalesOffset() + groups * kX16Rows; }
+  constexpr int BlockColumns() const { return kChunk * chunks; }
+  constexpr int Groups() const { return BlockColumns() / group; }
+  constexpr int MinOffset() const { return 2 * kX16Rows; }  // of dmin
+  constexpr int ScalesOffset() const { return (has_mins ? 4 : 2) * kX16Rows; }
+  constexpr int MinsOffset() const { return ScalesOffset() + Groups() * kX16Rows; }
   constexpr int CodesOffset() const {
-    if (groups == 1) return ScalesOffset();
-    return MinsOffset() + (has_mins ? groups * kX16Rows : 0);
+    return ScalesOffset() + (has_scales ? (has_mins ? 2 : 1) * Groups() * kX16Rows : 0);
   }
-  constexpr int GroupCodeBytes() const { return group * kX16Rows * code_bits / 8; }
-  constexpr int BlockBytes() const { return CodesOffset() + groups * GroupCodeBytes(); }
+  constexpr int ChunkBytes() const { return kChunk * kX16Rows * code_bits / 8; }
+  constexpr int BlockBytes() const { return CodesOffset() + chunks * ChunkBytes(); }
 };
 
 inline constexpr X16Format kX16Formats[] = {
-    {DType::kQ4_0, 32, 1, 4, true},    // d * q - 8 d, exact
-    {DType::kQ4_K, 32, 8, 4, true},    //
-    {DType::kQ5_K, 32, 8, 8, true},    //
-    {DType::kQ6_K, 16, 16, 8, false},  // q - 32 as a byte
-    {DType::kQ8_0, 32, 1, 8, false},
+    {DType::kQ4_0, 4, 32, 1, 8},
+    {DType::kQ4_1, 4, 32, 1, 0, false, true},  // min = -m
+    {DType::kQ5_0, 5, 32, 1, 16},
+    {DType::kQ5_1, 5, 32, 1, 0, false, true},  // min = -m
+    {DType::kQ8_0, 8, 32, 1, 128},
+    {DType::kQ2_K, 2, 16, 8, 0, true, true},
+    {DType::kQ3_K, 4, 16, 8, 4, true},
+    {DType::kQ4_K, 4, 32, 8, 0, true, true},
+    {DType::kQ5_K, 5, 32, 8, 0, true, true},
+    {DType::kQ6_K, 6, 16, 8, 32, true},
+    {DType::kIQ4_NL, 4, 32, 1, 127, false, false, true},
+    {DType::kIQ4_XS, 4, 32, 8, 127, true, false, true},
 };
 inline constexpr int kX16FormatCount = sizeof(kX16Formats) / sizeof(kX16Formats[0]);
 
-// The rows of x that one pass over a strip can take.
-inline constexpr int kX16MaxPass = 4;
-
-// What can be done with a strip of one format, with one instruction set.
-struct X16Kernel {
-  // multiply[n - 1]: y[i][r] = sum over columns of weight row r times row i of x, for n rows of x,
-  // which are `x_stride` floats apart. `sums` has, where the format has minimums, the sum of x over
-  // each group of columns: [group][n].
-  void (*multiply[kX16MaxPass])(const std::byte* strip, int64_t cols, const float* x,
-                                int64_t x_stride, const float* sums, float* y);
-  // The values: column c of row r at out[c * stride + r].
-  void (*decode)(const std::byte* strip, int64_t cols, float* out, int64_t stride);
-};
+// y[i * y_stride + r] = sum over columns of weight row r times activation row i, for the rows of a
+// tile (q8_tiles.h) and the 16 rows of a strip.
+using X16MultiplyFn = void (*)(const std::byte* strip, int64_t cols, const std::byte* tile,
+                               int tile_rows, float* y, int64_t y_stride);
 
 struct X16Isa {
   const char* name;
-  const char* needs[2];                // features of DeviceCaps; null: none
-  int max_rows;                        // of x, up to which `multiply` beats decoding and oneDNN
-  X16Kernel kernels[kX16FormatCount];  // as kX16Formats
+  const char* needs[4];                     // features of DeviceCaps; null: none
+  X16MultiplyFn multiply[kX16FormatCount];  // as kX16Formats
+  // Writes the rows of x, `cols` floats each, as a tile.
+  void (*quantize)(const float* x, int rows, int64_t cols, std::byte* tile);
 };
 
 // Null where the compiler's target is another family of processors.
+extern const X16Isa* const kX16Avx512Vnni;
 extern const X16Isa* const kX16Avx512;
 extern const X16Isa* const kX16Avx2;
 extern const X16Isa* const kX16Portable;

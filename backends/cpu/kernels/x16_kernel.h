@@ -1,39 +1,63 @@
 // The loops of x16.h over vectors. V says what a vector is:
 //
-//   kLanes                     how many of the 16 rows it holds; the rest follows in further passes
-//   Floats, Words              kLanes floats; kLanes words of 32 bits
-//   Load, Store, Broadcast     of floats
-//   Mul, Sub, Fma, NegativeFma a * b, a - b, a * b + c, c - a * b
-//   LoadWords, LowNibbles, NextNibbles
-//                              the low four bits of each word; the words without these
-//   Bytes                      kLanes signed bytes
+//   kLanes                    how many of the 16 rows it holds; the rest follows in further passes
+//   kRows                     the rows of a tile that its registers can take at a time
+//   Floats, Ints              kLanes floats; kLanes int32_t
+//   Codes                     4 kLanes bytes: four columns of each row
+//   Quad                      the same four columns of one activation row, for every lane
+//   Store, Broadcast, Mul, Fma, NegativeFma
+//                             of floats: a * b, a * b + c, c - a * b
+//   FromHalves, FromBytes     kLanes float16 numbers or int8_t, as floats
+//   FromInts, Zero            of integers
+//   LoadCodes, LoadQuad
+//   Left<n>, Right<n>         codes, shifted in lanes of 16 bits or more
+//   And(a, bits), Or          bitwise; `bits` for every byte
+//   Iq4(codes)                kIq4Values[code] + 127
+//   Dot<bits>(sums, codes, quad)
+//                             adds to each lane four products of a code below 2^bits and an int8_t
 //
-// V is a type of the including file alone, so that no two files share an instantiation. These files
-// are compiled without contraction of products and sums, which would make values differ in the last
-// bit from those of the file's decoder.
+// V is a type of the including file alone, so that no two files share an instantiation.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
 
+#include "backends/cpu/kernels/q8_tiles.h"
 #include "backends/cpu/kernels/x16.h"
 
 namespace sluice::cpu {
 
-// Calls use(column, codes) for the columns of a group, from lane `lane` on.
-template <typename V, X16Format kFormat, typename Use>
-inline void ForEachColumn(const std::byte* codes, int lane, const Use& use) {
-  for (int first = 0; first < kFormat.group; first += 8) {
-    if constexpr (kFormat.code_bits == 4) {
-      auto words = V::LoadWords(codes + first * (kX16Rows / 2) + 4 * lane);
-#pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        use(first + i, V::LowNibbles(words));
-        words = V::NextNibbles(words);
-      }
+// The bits of `plane` from bit `from` on, moved to bit `to` of each byte.
+template <typename V, int kFrom, int kTo>
+inline typename V::Codes Move(typename V::Codes plane, int bits) {
+  const auto mask = static_cast<uint8_t>(bits << kTo);
+  if constexpr (kFrom > kTo) return V::And(V::template Right<kFrom - kTo>(plane), mask);
+  if constexpr (kFrom < kTo) return V::And(V::template Left<kTo - kFrom>(plane), mask);
+  return V::And(plane, mask);
+}
+
+// The codes of quad q of a chunk. `codes` points at the lane's bytes of the first plane.
+template <typename V, X16Format kFormat, int kQuad>
+inline typename V::Codes QuadCodes(const std::byte* codes) {
+  constexpr int kPlane = 4 * kX16Rows;
+  if constexpr (kFormat.code_bits == 8) {
+    return V::LoadCodes(codes + kQuad * kPlane);
+  } else if constexpr (kFormat.code_bits == 2) {
+    return Move<V, kQuad % 4 * 2, 0>(V::LoadCodes(codes + kQuad / 4 * kPlane), 3);
+  } else {
+    const auto low = Move<V, kQuad % 2 * 4, 0>(V::LoadCodes(codes + kQuad / 2 * kPlane), 15);
+    if constexpr (kFormat.is_iq4) return V::Iq4(low);
+    if constexpr (kFormat.code_bits == 4) return low;
+    const std::byte* top = codes + 4 * kPlane;
+    if constexpr (kFormat.code_bits == 5) {
+      return V::Or(low, Move<V, kQuad, 4>(V::LoadCodes(top), 1));
     } else {
-#pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) use(first + i, V::Bytes(codes + (first + i) * kX16Rows + lane));
+      return V::Or(low, Move<V, kQuad % 4 * 2, 4>(V::LoadCodes(top + kQuad / 4 * kPlane), 3));
     }
   }
 }
@@ -41,114 +65,189 @@ inline void ForEachColumn(const std::byte* codes, int lane, const Use& use) {
 // The factors of group g of a block: `first` is d or dmin, `parts` are the groups' small numbers.
 template <typename V, X16Format kFormat>
 inline typename V::Floats Factor(const std::byte* first, const std::byte* parts, int g, int lane) {
-  const auto all = V::Load(reinterpret_cast<const float*>(first) + lane);
-  if constexpr (kFormat.groups == 1) return all;
-  return V::Mul(all, V::Bytes(parts + g * kX16Rows + lane));
+  const auto all = V::FromHalves(first + 2 * lane);
+  if constexpr (!kFormat.has_scales) return all;
+  return V::Mul(all, V::FromBytes(parts + g * kX16Rows + lane));
 }
+
+// What group g has: the value of a code is scale * code - min.
+template <typename V>
+struct GroupFactors {
+  typename V::Floats scale, min;
+};
 
 template <typename V, X16Format kFormat>
-inline typename V::Floats ScaleOf(const std::byte* block, int g, int lane) {
-  constexpr int kScales = kFormat.ScalesOffset();
-  return Factor<V, kFormat>(block, block + kScales, g, lane);
+inline GroupFactors<V> FactorsOf(const std::byte* block, int g, int lane) {
+  const auto scale = Factor<V, kFormat>(block, block + kFormat.ScalesOffset(), g, lane);
+  if constexpr (kFormat.has_mins) {
+    const std::byte* mins = block + kFormat.MinsOffset();
+    return {scale, Factor<V, kFormat>(block + kFormat.MinOffset(), mins, g, lane)};
+  } else {
+    return {scale, V::Mul(scale, V::Broadcast(kFormat.offset))};
+  }
 }
 
-template <typename V, X16Format kFormat>
-inline typename V::Floats MinOf(const std::byte* block, int g, int lane) {
-  constexpr int kMins = kFormat.MinsOffset();
-  return Factor<V, kFormat>(block + kX16Rows * sizeof(float), block + kMins, g, lane);
+static inline float LoadFloat(const std::byte* p) {
+  float value;
+  std::memcpy(&value, p, sizeof(value));
+  return value;
 }
 
-// X16Kernel::multiply for V::kLanes rows of the strip, the first of which is `lane`.
-template <typename V, X16Format kFormat, int kRows>
-void MultiplyLanes(const std::byte* strip, int lane, int64_t cols, const float* x, int64_t x_stride,
-                   const float* sums, float* y) {
-  using Floats = typename V::Floats;
-  constexpr int kBlockBytes = kFormat.BlockBytes(), kCodes = kFormat.CodesOffset();
-  constexpr int kGroupBytes = kFormat.GroupCodeBytes();
-  // A multiply-add waits for the one before it: few rows take several sums each.
-  constexpr int kChains = kRows == 1 ? 4 : 2;
-  const Floats zero = V::Broadcast(0);
-  Floats totals[kRows];
-  for (auto& total : totals) total = zero;
-  for (int64_t col = 0; col < cols; strip += kBlockBytes) {
-    for (int g = 0; g < kFormat.groups; ++g, col += kFormat.group) {
-      Floats dots[kRows][kChains];
-      for (auto& row : dots) {
-        for (auto& dot : row) dot = zero;
+// Adds the products of quads kQuad .. kEnd - 1 of a chunk to the sums of kCount rows.
+template <typename V, X16Format kFormat, int kQuad, int kEnd, int kCount>
+inline void AddQuads(const std::byte* codes, const std::byte* quads, int64_t quad_stride,
+                     typename V::Ints (&sums)[kCount]) {
+  if constexpr (kQuad < kEnd) {
+    const auto weights = QuadCodes<V, kFormat, kQuad>(codes);
+    for (int i = 0; i < kCount; ++i) {
+      sums[i] = V::template Dot < kFormat.is_iq4
+                    ? 8
+                    : kFormat.code_bits > (sums[i], weights, V::LoadQuad(quads + 4 * i));
+    }
+    AddQuads<V, kFormat, kQuad + 1, kEnd>(codes, quads + quad_stride, quad_stride, sums);
+  }
+}
+
+// Adds the products of one chunk, without the activations' scales, to `chunk` of each row.
+template <typename V, X16Format kFormat, int kGroup, int kCount>
+inline void AddGroup(const std::byte* block, int chunk, int lane, const std::byte* tile,
+                     int tile_rows, typename V::Floats (&products)[kCount]) {
+  constexpr int kGroups = kChunk / kFormat.group, kGroupQuads = kQuads / kGroups;
+  constexpr int kFirst = kGroup * kGroupQuads;
+  const int64_t stride = 4 * tile_rows;
+  const std::byte* codes = block + kFormat.CodesOffset() + chunk * kFormat.ChunkBytes() + 4 * lane;
+  typename V::Ints sums[kCount];
+  for (auto& sum : sums) sum = V::Zero();
+  AddQuads<V, kFormat, kFirst, kFirst + kGroupQuads>(codes, tile + kFirst * stride, stride, sums);
+  const auto factors = FactorsOf<V, kFormat>(block, chunk * kGroups + kGroup, lane);
+  // After codes and scales: the sums of the whole chunk, then those of its halves.
+  const std::byte* code_sums = tile + (kQuads + (kGroups == 1 ? 1 : 2 + kGroup)) * stride;
+  for (int i = 0; i < kCount; ++i) {
+    const auto sum = V::FromInts(sums[i]);
+    products[i] =
+        kGroup == 0 ? V::Mul(sum, factors.scale) : V::Fma(sum, factors.scale, products[i]);
+    products[i] =
+        V::NegativeFma(factors.min, V::Broadcast(LoadFloat(code_sums + 4 * i)), products[i]);
+  }
+}
+
+// X16MultiplyFn for V::kLanes rows of the strip and kCount rows of the tile, the first of which
+// are `lane` and, by the address of `tile`, any.
+template <typename V, X16Format kFormat, int kCount>
+void MultiplyLanes(const std::byte* strip, int lane, int64_t cols, const std::byte* tile,
+                   int tile_rows, float* y, int64_t y_stride) {
+  typename V::Floats totals[kCount], products[kCount];
+  for (auto& total : totals) total = V::Broadcast(0);
+  for (int64_t col = 0; col < cols; col += kFormat.BlockColumns(), strip += kFormat.BlockBytes()) {
+    for (int chunk = 0; chunk < kFormat.chunks; ++chunk) {
+      AddGroup<V, kFormat, 0>(strip, chunk, lane, tile, tile_rows, products);
+      if constexpr (kFormat.group < kChunk) {
+        AddGroup<V, kFormat, 1>(strip, chunk, lane, tile, tile_rows, products);
       }
-      ForEachColumn<V, kFormat>(strip + kCodes + g * kGroupBytes, lane, [&](int c, Floats codes) {
-        for (int i = 0; i < kRows; ++i) {
-          Floats& dot = dots[i][c % kChains];
-          dot = V::Fma(codes, V::Broadcast(x[i * x_stride + col + c]), dot);
-        }
-      });
-      const Floats scale = ScaleOf<V, kFormat>(strip, g, lane);
-      for (int i = 0; i < kRows; ++i) {
-        for (const Floats& dot : dots[i]) totals[i] = V::Fma(scale, dot, totals[i]);
+      const std::byte* scales = tile + kChunk * tile_rows;
+      for (int i = 0; i < kCount; ++i) {
+        totals[i] = V::Fma(products[i], V::Broadcast(LoadFloat(scales + 4 * i)), totals[i]);
       }
-      if constexpr (kFormat.has_mins) {
-        const Floats min = MinOf<V, kFormat>(strip, g, lane);
-        for (int i = 0; i < kRows; ++i) {
-          totals[i] = V::NegativeFma(min, V::Broadcast(sums[i]), totals[i]);
-        }
-        sums += kRows;
-      }
+      tile += kQ8ChunkBytes * tile_rows;
     }
   }
-  for (int i = 0; i < kRows; ++i) V::Store(y + i * kX16Rows + lane, totals[i]);
+  for (int i = 0; i < kCount; ++i) V::Store(y + i * y_stride + lane, totals[i]);
 }
 
-template <typename V, X16Format kFormat, int kRows>
-void MultiplyStrip(const std::byte* strip, int64_t cols, const float* x, int64_t x_stride,
-                   const float* sums, float* y) {
+template <typename V, X16Format kFormat, int kCount>
+void MultiplyRows(const std::byte* strip, int64_t cols, const std::byte* tile, int tile_rows,
+                  float* y, int64_t y_stride) {
   for (int lane = 0; lane < kX16Rows; lane += V::kLanes) {
-    MultiplyLanes<V, kFormat, kRows>(strip, lane, cols, x, x_stride, sums, y);
+    MultiplyLanes<V, kFormat, kCount>(strip, lane, cols, tile, tile_rows, y, y_stride);
+  }
+}
+
+// Calls the instance for `count` rows, at most kCount.
+template <typename V, X16Format kFormat, int kCount>
+void MultiplySome(int count, const std::byte* strip, int64_t cols, const std::byte* tile,
+                  int tile_rows, float* y, int64_t y_stride) {
+  if (count == kCount) {
+    MultiplyRows<V, kFormat, kCount>(strip, cols, tile, tile_rows, y, y_stride);
+  } else if constexpr (kCount > 1) {
+    MultiplySome<V, kFormat, kCount - 1>(count, strip, cols, tile, tile_rows, y, y_stride);
   }
 }
 
 template <typename V, X16Format kFormat>
-void DecodeLanes(const std::byte* strip, int lane, int64_t cols, float* out, int64_t stride) {
-  using Floats = typename V::Floats;
-  constexpr int kBlockBytes = kFormat.BlockBytes(), kCodes = kFormat.CodesOffset();
-  constexpr int kGroupBytes = kFormat.GroupCodeBytes();
-  for (int64_t col = 0; col < cols; strip += kBlockBytes) {
-    for (int g = 0; g < kFormat.groups; ++g, col += kFormat.group) {
-      const Floats scale = ScaleOf<V, kFormat>(strip, g, lane);
-      Floats min = scale;
-      if constexpr (kFormat.has_mins) min = MinOf<V, kFormat>(strip, g, lane);
-      ForEachColumn<V, kFormat>(strip + kCodes + g * kGroupBytes, lane, [&](int c, Floats codes) {
-        Floats value = V::Mul(scale, codes);
-        if constexpr (kFormat.has_mins) value = V::Sub(value, min);
-        V::Store(out + (col + c) * stride + lane, value);
-      });
-    }
+void MultiplyTile(const std::byte* strip, int64_t cols, const std::byte* tile, int tile_rows,
+                  float* y, int64_t y_stride) {
+  for (int i = 0; i < tile_rows; i += V::kRows) {
+    MultiplySome<V, kFormat, V::kRows>(std::min(V::kRows, tile_rows - i), strip, cols, tile + 4 * i,
+                                       tile_rows, y + i * y_stride, y_stride);
   }
 }
 
-template <typename V, X16Format kFormat>
-void DecodeStrip(const std::byte* strip, int64_t cols, float* out, int64_t stride) {
-  for (int lane = 0; lane < kX16Rows; lane += V::kLanes) {
-    DecodeLanes<V, kFormat>(strip, lane, cols, out, stride);
+// --- Activations ------------------------------------------------------------------------------
+
+static inline void StoreFloat(std::byte* p, float value) { std::memcpy(p, &value, sizeof(value)); }
+
+// The largest magnitude of a chunk; NaN or infinity if a number is. As integers, the magnitudes of
+// floats are in the same order, with NaN above all.
+static inline float LargestMagnitude(const float* x) {
+  uint32_t largest = 0;
+  for (int c = 0; c < kChunk; ++c) {
+    largest = std::max(largest, std::bit_cast<uint32_t>(x[c]) & 0x7fffffff);
   }
+  return std::bit_cast<float>(largest);
 }
 
-template <typename V, X16Format kFormat>
-constexpr X16Kernel X16KernelOf() {
-  return {{MultiplyStrip<V, kFormat, 1>, MultiplyStrip<V, kFormat, 2>, MultiplyStrip<V, kFormat, 3>,
-           MultiplyStrip<V, kFormat, 4>},
-          DecodeStrip<V, kFormat>};
+static inline int32_t Sum(const int32_t* numbers) {
+  int32_t sum = 0;
+  for (int c = 0; c < kChunk / 2; ++c) sum += numbers[c];
+  return sum;
+}
+
+// One chunk of row `row` of a tile. V makes the instance one of its own file.
+template <typename V>
+inline void QuantizeChunk(const float* x, int row, int rows, std::byte* out) {
+  const float largest = LargestMagnitude(x);
+  const bool is_finite = largest <= std::numeric_limits<float>::max();
+  const float scale = is_finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
+  // Tiny numbers have no inverse; they are zero next to anything.
+  const float inverse = scale >= std::numeric_limits<float>::min() ? 1 / scale : 0;
+  constexpr float kRound = 12582912;  // 1.5 * 2^23: added, it leaves an integer in the low bits
+  constexpr int32_t kRoundBits = std::bit_cast<int32_t>(kRound);
+  int32_t codes[kChunk];
+  for (int c = 0; c < kChunk; ++c) {
+    codes[c] = std::bit_cast<int32_t>(x[c] * inverse + kRound) - kRoundBits;
+  }
+  int8_t bytes[kChunk];
+  for (int c = 0; c < kChunk; ++c) bytes[c] = static_cast<int8_t>(codes[c]);
+  for (int q = 0; q < kQuads; ++q) std::memcpy(out + 4 * (q * rows + row), bytes + 4 * q, 4);
+  const int32_t halves[2] = {Sum(codes), Sum(codes + kChunk / 2)};
+  const auto put = [&](int place, float value) {
+    StoreFloat(out + 4 * ((kQuads + place) * rows + row), value);
+  };
+  put(0, scale);
+  put(1, static_cast<float>(halves[0] + halves[1]));
+  put(2, static_cast<float>(halves[0]));
+  put(3, static_cast<float>(halves[1]));
 }
 
 template <typename V>
-constexpr X16Isa X16IsaOf(const char* name, const char* need, const char* other_need,
-                          int max_rows) {
-  static_assert(kX16FormatCount == 5 && kX16MaxPass == 4);
+void QuantizeTile(const float* x, int rows, int64_t cols, std::byte* tile) {
+  for (int64_t col = 0; col < cols; col += kChunk, tile += kQ8ChunkBytes * rows) {
+    for (int i = 0; i < rows; ++i) QuantizeChunk<V>(x + i * cols + col, i, rows, tile);
+  }
+}
+
+template <typename V, size_t... kIndex>
+constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4],
+                          std::index_sequence<kIndex...>) {
   return {name,
-          {need, other_need},
-          max_rows,
-          {X16KernelOf<V, kX16Formats[0]>(), X16KernelOf<V, kX16Formats[1]>(),
-           X16KernelOf<V, kX16Formats[2]>(), X16KernelOf<V, kX16Formats[3]>(),
-           X16KernelOf<V, kX16Formats[4]>()}};
+          {needs[0], needs[1], needs[2], needs[3]},
+          {MultiplyTile<V, kX16Formats[kIndex]>...},
+          QuantizeTile<V>};
+}
+
+template <typename V>
+constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4]) {
+  return X16IsaOf<V>(name, needs, std::make_index_sequence<kX16FormatCount>());
 }
 
 }  // namespace sluice::cpu

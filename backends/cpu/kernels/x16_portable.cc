@@ -1,52 +1,85 @@
-// x16 for any processor: the compilers' vectors of four, which every target has or can imitate.
-#include <cstring>
-
+// x16 for any processor, in plain C++: loops over four rows, which compilers make vectors of.
 #include "backends/cpu/kernels/x16_kernel.h"
+#include "graph/formats/blocks.h"
+#include "graph/formats/half.h"
 
 namespace sluice::cpu {
 namespace {
 
 struct Portable {
   static constexpr int kLanes = 4;
+  static constexpr int kRows = 2;
   using Floats = float __attribute__((vector_size(4 * kLanes)));
-  using Words = uint32_t __attribute__((vector_size(4 * kLanes)));
-  using Chars = int8_t __attribute__((vector_size(4 * kLanes)));
-  using Halves = int16_t __attribute__((vector_size(4 * kLanes)));
   using Ints = int32_t __attribute__((vector_size(4 * kLanes)));
+  using Codes = uint8_t __attribute__((vector_size(4 * kLanes)));
+  using Words = uint16_t __attribute__((vector_size(4 * kLanes)));
+  using Shorts = int16_t __attribute__((vector_size(4 * kLanes)));
+  using Quad = int8_t __attribute__((vector_size(4 * kLanes)));
 
-  static Floats Load(const float* p) {
-    Floats a;
-    std::memcpy(&a, p, sizeof(a));
-    return a;
-  }
   static void Store(float* p, Floats a) { std::memcpy(p, &a, sizeof(a)); }
   static Floats Broadcast(float a) { return Floats{a, a, a, a}; }
   static Floats Mul(Floats a, Floats b) { return a * b; }
-  static Floats Sub(Floats a, Floats b) { return a - b; }
   static Floats Fma(Floats a, Floats b, Floats c) { return a * b + c; }
   static Floats NegativeFma(Floats a, Floats b, Floats c) { return c - a * b; }
-  static Words LoadWords(const std::byte* p) {
-    Words a;
+  static Floats FromHalves(const std::byte* p) {
+    Floats a;
+    for (int i = 0; i < kLanes; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, p + 2 * i, sizeof(bits));
+      a[i] = F32FromF16(bits);
+    }
+    return a;
+  }
+  static Floats FromBytes(const std::byte* p) {
+    Floats a;
+    for (int i = 0; i < kLanes; ++i) a[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+    return a;
+  }
+  static Floats FromInts(Ints a) { return __builtin_convertvector(a, Floats); }
+  static Ints Zero() { return Ints{}; }
+  static Codes LoadCodes(const std::byte* p) {
+    Codes a;
     std::memcpy(&a, p, sizeof(a));
     return a;
   }
-  static Floats LowNibbles(Words a) {
-    return __builtin_convertvector(reinterpret_cast<Ints>(a & 15), Floats);
+  static Quad LoadQuad(const std::byte* p) {
+    int32_t quad;
+    std::memcpy(&quad, p, sizeof(quad));
+    return reinterpret_cast<Quad>(Ints{quad, quad, quad, quad});
   }
-  static Words NextNibbles(Words a) { return a >> 4; }
-  // Moves byte i to the top of word i, by two interleavings with zeros, which processors have.
-  static Floats Bytes(const std::byte* p) {
-    Chars bytes = {};
-    std::memcpy(&bytes, p, kLanes);
-    const auto halves = reinterpret_cast<Halves>(__builtin_shufflevector(
-        Chars{}, bytes, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-    const auto words =
-        reinterpret_cast<Ints>(__builtin_shufflevector(Halves{}, halves, 0, 8, 1, 9, 2, 10, 3, 11));
-    return __builtin_convertvector(words >> 24, Floats);
+  template <int kBits>
+  static Codes Left(Codes a) {
+    return reinterpret_cast<Codes>(reinterpret_cast<Words>(a) << kBits);
+  }
+  template <int kBits>
+  static Codes Right(Codes a) {
+    return reinterpret_cast<Codes>(reinterpret_cast<Words>(a) >> kBits);
+  }
+  static Codes And(Codes a, uint8_t bits) { return a & bits; }
+  static Codes Or(Codes a, Codes b) { return a | b; }
+  static Codes Iq4(Codes codes) {
+    Codes values;
+    for (size_t i = 0; i < sizeof(Codes); ++i) {
+      values[i] = static_cast<uint8_t>(kIq4Values[codes[i]] + 127);
+    }
+    return values;
+  }
+  // Even and odd columns apart, as numbers of 16 bits; their products as numbers of 32.
+  template <int kBits>
+  static Ints Dot(Ints sums, Codes codes, Quad quad) {
+    const auto c = reinterpret_cast<Shorts>(codes), q = reinterpret_cast<Shorts>(quad);
+    const auto c_odd = reinterpret_cast<Shorts>(reinterpret_cast<Words>(codes) >> 8);
+    return sums + Pairs(c & 255, (q << 8) >> 8) + Pairs(c_odd, q >> 8);
+  }
+
+ private:
+  static Ints Pairs(Shorts a, Shorts b) {
+    const auto x = reinterpret_cast<Ints>(a), y = reinterpret_cast<Ints>(b);
+    return ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
   }
 };
 
-constexpr X16Isa kIsa = X16IsaOf<Portable>("portable", nullptr, nullptr, 2);
+constexpr X16Isa kIsa = X16IsaOf<Portable>("portable", {nullptr, nullptr, nullptr, nullptr});
 
 }  // namespace
 

@@ -1,10 +1,11 @@
-// Products with weights in the layout x16 (x16.h): directly for few rows of activations, by decoded
-// panels and oneDNN for many, so that one copy of a weight serves prompts and single tokens.
+// Products with weights in the layout x16 (x16.h) and activations of 8 bits (q8_tiles.h): one copy
+// of a weight serves prompts and single tokens.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "backends/cpu/kernels/q8_tiles.h"
 #include "backends/cpu/kernels/x16.h"
 #include "proto/device.pb.h"
 
@@ -26,15 +27,15 @@ struct X16Matrix {
   const std::byte* data;
   int64_t cols;
 
-  const X16Kernel& kernel() const { return isa->kernels[format]; }
-  int group() const { return kX16Formats[format].group; }
-  bool has_mins() const { return kX16Formats[format].has_mins; }
   const std::byte* StripOf(int64_t row) const;
 };
 
-// As MultiplyPanel, without a bias; `begin` is a multiple of 16. `scratch` holds
-// (end - begin) * cols floats, with end - begin rounded up to a multiple of 16.
-void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const float* x, int64_t m,
-                 float* y, int64_t y_stride, float* scratch);
+// y[i * y_stride + j] = row begin + j of w times row i of the activations, for rows begin to end of
+// w, where `begin` is a multiple of 16, and the `rows` rows of the tile.
+void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const std::byte* tile, int rows,
+                 float* y, int64_t y_stride);
+
+// The values of one row.
+void DecodeX16Row(const X16Matrix& w, int64_t row, float* out);
 
 }  // namespace sluice::cpu
