@@ -13,8 +13,13 @@ namespace sluice {
 
 class HostBuffer : public Buffer {
  public:
+  // kLarge asks the system for large pages, which make long reads faster, where all of the memory
+  // will be used.
+  enum class Pages { kSmall, kLarge };
+
   // ResourceExhausted with the size if the memory cannot be had. Pages are committed when touched.
-  static absl::StatusOr<std::unique_ptr<HostBuffer>> Create(int64_t bytes);
+  static absl::StatusOr<std::unique_ptr<HostBuffer>> Create(int64_t bytes,
+                                                            Pages pages = Pages::kSmall);
 
   int64_t bytes() const override { return bytes_; }
   std::byte* host() override { return aligned_; }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <optional>
 
@@ -183,6 +184,13 @@ const GgufTensor* GgufFile::FindTensor(absl::string_view name) const {
 
 absl::Span<const std::byte> GgufFile::Data(const GgufTensor& tensor) const {
   return bytes_.subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.bytes));
+}
+
+void GgufFile::Release(absl::Span<const std::byte> part) const {
+  const std::less_equal<const std::byte*> not_after;
+  const bool is_mine = not_after(bytes_.data(), part.data()) &&
+                       not_after(part.data() + part.size(), bytes_.data() + bytes_.size());
+  if (mapping_ != nullptr && is_mine) mapping_->Release(part);
 }
 
 absl::Status GgufFile::CheckNotShrunk() const {

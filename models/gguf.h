@@ -131,6 +131,9 @@ class GgufFile {
   const GgufTensor* FindTensor(absl::string_view name) const;
   absl::Span<const std::byte> Data(const GgufTensor& tensor) const;
 
+  // MappedFile::Release for `part`, if it is mapped memory of this file; else nothing.
+  void Release(absl::Span<const std::byte> part) const;
+
   // DataLoss if the file has become shorter since Open(). Cheap enough for every step.
   absl::Status CheckNotShrunk() const;
 

@@ -46,6 +46,13 @@ MappedFile::~MappedFile() {
   close(fd_);
 }
 
+void MappedFile::Release(absl::Span<const std::byte> part) const {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 absl::Status MappedFile::CheckNotShrunk() const {
   struct stat info;
   if (fstat(fd_, &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": fstat"));

@@ -32,6 +32,10 @@ class MappedFile {
   const std::string& path() const { return path_; }
   absl::Span<const std::byte> bytes() const { return bytes_; }
 
+  // Lets go of the memory of whole pages in `part`, a part of bytes(): they are read again when
+  // they are needed again.
+  void Release(absl::Span<const std::byte> part) const;
+
   // DataLoss if the file has become shorter than the mapping. One fstat().
   absl::Status CheckNotShrunk() const;
 

@@ -72,6 +72,10 @@ absl::Status Model::CheckNotShrunk() const {
   return absl::OkStatus();
 }
 
+void Model::Release(absl::Span<const std::byte> part) const {
+  for (const auto& file : files_) file->Release(part);
+}
+
 absl::StatusOr<const Tokenizer*> Model::tokenizer() {
   if (tokenizer_ == nullptr) {
     SLUICE_ASSIGN_OR_RETURN(tokenizer_, Tokenizer::Load(file(), &warnings_));

@@ -43,6 +43,10 @@ class Model {
   // The data of every weight of the graphs that BuildGraph makes.
   const WeightTable& weights() const { return weights_; }
 
+  // Lets go of the memory of a part of a weight's data: it is read from the file again when it is
+  // used again.
+  void Release(absl::Span<const std::byte> part) const;
+
   // The vocabulary. Loaded on first call (it takes longer than the graph); adds to warnings().
   // Not safe to call from several threads at once.
   absl::StatusOr<const Tokenizer*> tokenizer();

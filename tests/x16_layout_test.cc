@@ -63,11 +63,13 @@ std::vector<std::byte> RandomWeight(const TensorType& type) {
   return bytes;
 }
 
+const cpu::PartPacked kIgnore = [](absl::Span<const std::byte>, int64_t) {};
+
 std::unique_ptr<HostBuffer> Pack(const TensorType& type, const TensorView& view) {
   const CpuLayout x16 = X16();
   auto buffer = HostBuffer::Create(x16.record.bytes(type));
   EXPECT_TRUE(buffer.ok()) << buffer.status();
-  x16.pack(view, (*buffer)->host(), cpu::Threads(2));
+  x16.pack(view, (*buffer)->host(), cpu::Threads(2), kIgnore);
   return *std::move(buffer);
 }
 
@@ -316,7 +318,9 @@ TEST(PackedWeights, ArePackedOnceWhileSomebodyUsesThem) {
   packings = 0;
   const CpuLayout counting{
       {.name = "counting", .bytes = [](const TensorType&) -> int64_t { return 64; }},
-      [](const TensorView&, std::byte*, const cpu::Threads&) { ++packings; }};
+      [](const TensorView&, std::byte*, const cpu::Threads&, const cpu::PartPacked&) {
+        ++packings;
+      }};
   const TensorType type{.dtype = DType::kQ8_0, .shape = {Dim(16), Dim(32)}};
   const TensorType reshaped{.dtype = DType::kQ8_0, .shape = {Dim(8), Dim(64)}};
   std::vector<std::byte> weight = RandomWeight(type);
@@ -324,15 +328,15 @@ TEST(PackedWeights, ArePackedOnceWhileSomebodyUsesThem) {
   const cpu::Threads threads(1);
   cpu::PackedWeights store;
   {
-    const auto first = store.Get(counting, type, view, threads);
-    const auto second = store.Get(counting, type, view, threads);
+    const auto first = store.Get(counting, type, view, threads, kIgnore);
+    const auto second = store.Get(counting, type, view, threads, kIgnore);
     ASSERT_TRUE(first.ok() && second.ok());
     EXPECT_EQ(first->get(), second->get());
     EXPECT_EQ(packings, 1);
-    ASSERT_TRUE(store.Get(counting, reshaped, view, threads).ok());
+    ASSERT_TRUE(store.Get(counting, reshaped, view, threads, kIgnore).ok());
     EXPECT_EQ(packings, 2) << "the same bytes as another weight";
   }
-  ASSERT_TRUE(store.Get(counting, type, view, threads).ok());
+  ASSERT_TRUE(store.Get(counting, type, view, threads, kIgnore).ok());
   EXPECT_EQ(packings, 3) << "nobody had it any more";
 }
 

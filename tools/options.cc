@@ -10,7 +10,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "passes/memory_plan.h"
@@ -37,9 +36,10 @@ void BackendOptions::Declare(CLI::App* command) {
       ->capture_default_str();
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make() const {
+absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
+    std::function<void(const PackEvent&)> on_packed) const {
   if (name == "ref") return MakeRefBackend();
-  return MakeCpuBackend({.threads = threads});
+  return MakeCpuBackend({.threads = threads, .on_packed = std::move(on_packed)});
 }
 
 void CacheOptions::Declare(CLI::App* command) {
@@ -70,7 +70,7 @@ void CompileOptions::Declare(CLI::App* command) {
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   command
       ->add_option("--prepack-memory", prepack_mib,
-                   "MiB for weights in a layout that is read faster; -1: half of what is free")
+                   "MiB for weights in a layout that is read faster; -1: what is free")
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
       ->capture_default_str();
 }
@@ -81,19 +81,37 @@ absl::StatusOr<PassOptions> CompileOptions::Passes() const {
   return passes;
 }
 
+// Packed weights take the place of the file's, whose memory is let go: they cost what they need
+// beside the cache and the activations of a step, and a tenth is left to others, because unlike a
+// file's pages they cannot be taken away for a while.
 absl::StatusOr<int64_t> CompileOptions::PrepackBytes(const Graph& graph) const {
   if (prepack_mib >= 0) return prepack_mib << 20;
   SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, MemoryPlanOf(graph));
   const absl::StatusOr<MachineMemory> machine = ReadMachineMemory();
   if (!machine.ok()) return 0;  // an unusual system: nothing that can be spared is known
-  return std::max<int64_t>(0, (machine->available - plan.weights - plan.states) / 2);
+  return std::max<int64_t>(0, machine->available / 10 * 9 - plan.states - plan.activations);
+}
+
+void PackProgress::OnPacked(const PackEvent& event) {
+  model_.Release(event.part);
+  if (!bar_.has_value()) {
+    bar_.emplace("packing weights", event.total);
+    shown_ = 0;
+  }
+  bar_->Advance(event.done - shown_);
+  shown_ = event.done;
+  if (event.done == event.total) bar_.reset();
 }
 
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup) {
   LoadedSession loaded;
   SLUICE_ASSIGN_OR_RETURN(loaded.model, model.Load());
-  SLUICE_ASSIGN_OR_RETURN(loaded.backend, backend.Make());
+  loaded.packing = std::make_unique<PackProgress>(*loaded.model);
+  SLUICE_ASSIGN_OR_RETURN(loaded.backend,
+                          backend.Make([packing = loaded.packing.get()](const PackEvent& event) {
+                            packing->OnPacked(event);
+                          }));
   DecoderOptions options;
   SLUICE_RETURN_IF_ERROR(cache.Apply(&options));
   options.context = setup.context;

@@ -5,15 +5,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "backends/backend.h"
+#include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "runtime/session.h"
 #include "tools/analysis/inspect_memory.h"
+#include "tools/progress.h"
 
 namespace sluice::tools {
 
@@ -27,7 +30,9 @@ struct BackendOptions {
   std::string name = "cpu";
   int threads = 0;
   void Declare(CLI::App* command);
-  absl::StatusOr<std::unique_ptr<Backend>> Make() const;
+  // `on_packed` is CpuOptions' and may be null.
+  absl::StatusOr<std::unique_ptr<Backend>> Make(
+      std::function<void(const PackEvent&)> on_packed = nullptr) const;
 };
 
 struct CacheOptions {
@@ -46,14 +51,26 @@ struct CompileOptions {
   void Declare(CLI::App* command);
   // All but the memory. Errors: an unknown pass.
   absl::StatusOr<PassOptions> Passes() const;
-  // Bytes for packed weights beside those of `graph` and its states. With -1, half of what would
-  // be free.
+  // Bytes for packed weights beside the states of `graph`. With -1, nine tenths of what is free.
   absl::StatusOr<int64_t> PrepackBytes(const Graph& graph) const;
+};
+
+// Shows how far the packing of weights is, and lets go of the file's memory behind it.
+class PackProgress {
+ public:
+  explicit PackProgress(const Model& model) : model_(model) {}
+  void OnPacked(const PackEvent& event);
+
+ private:
+  const Model& model_;
+  int64_t shown_ = 0;
+  std::optional<Progress> bar_;
 };
 
 // A model on a backend, ready to run steps. Members outlive each other in this order.
 struct LoadedSession {
   std::unique_ptr<Model> model;
+  std::unique_ptr<PackProgress> packing;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Session> session;
 };

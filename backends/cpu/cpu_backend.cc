@@ -42,6 +42,7 @@ struct Shared {
   std::vector<CpuLayout> layouts;
   proto::DeviceCaps caps;
   PackedWeights packed;
+  std::function<void(const PackEvent&)> on_packed;
 };
 
 class CpuExecutable : public Executable {
@@ -94,6 +95,11 @@ class CpuExecutable : public Executable {
 
   absl::Status BindWeights(const WeightTable& weights, Shared* shared) {
     slices_.resize(graph_.weights().size());
+    int64_t to_pack = 0;
+    for (const auto& weight : graph_.weights()) {
+      if (weight->layout().empty()) continue;
+      to_pack += LayoutOf(*weight, *shared).record.bytes(weight->type());
+    }
     for (size_t i = 0; i < slices_.size(); ++i) {
       const Value* weight = graph_.weights()[i].get();
       SLUICE_ASSIGN_OR_RETURN(TensorView view, BindWeight(*weight, weights, &slices_[i]));
@@ -102,20 +108,28 @@ class CpuExecutable : public Executable {
       if (weight->layout().empty()) {
         memory_.weights += view.bytes();
       } else {
-        SLUICE_RETURN_IF_ERROR(BindPacked(*weight, index, shared));
+        SLUICE_RETURN_IF_ERROR(BindPacked(*weight, index, to_pack, shared));
       }
     }
     return absl::OkStatus();
   }
 
+  static const CpuLayout& LayoutOf(const Value& weight, const Shared& shared) {
+    return *std::find_if(shared.layouts.begin(), shared.layouts.end(),
+                         [&](const CpuLayout& l) { return l.record.name == weight.layout(); });
+  }
+
   // Puts the weight in its layout in the place of the one as in the file.
-  absl::Status BindPacked(const Value& weight, size_t index, Shared* shared) {
-    const auto layout =
-        std::find_if(shared->layouts.begin(), shared->layouts.end(),
-                     [&](const CpuLayout& l) { return l.record.name == weight.layout(); });
+  absl::Status BindPacked(const Value& weight, size_t index, int64_t to_pack, Shared* shared) {
     TensorView& view = views_[index];
-    SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<HostBuffer> buffer,
-                            shared->packed.Get(*layout, weight.type(), view, threads_));
+    int64_t done = memory_.packed;
+    const auto part_packed = [&](absl::Span<const std::byte> part, int64_t bytes) {
+      done += bytes;
+      if (shared->on_packed != nullptr) shared->on_packed({part, done, to_pack});
+    };
+    SLUICE_ASSIGN_OR_RETURN(
+        std::shared_ptr<HostBuffer> buffer,
+        shared->packed.Get(LayoutOf(weight, *shared), weight.type(), view, threads_, part_packed));
     file_views_.emplace(static_cast<int>(index), view);
     view.data = buffer->host();
     view.slices = {};
@@ -297,6 +311,7 @@ void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* cap
 class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const CpuOptions& options) {
+    shared_.on_packed = options.on_packed;
     shared_.kernels = AllKernels();
     for (const CpuKernel& kernel : shared_.kernels) records_.Add(kernel.record);
     cpu::AddLayouts(&shared_.layouts);

@@ -2,6 +2,7 @@
 // activations, OpenMP threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +11,17 @@
 
 namespace sluice {
 
+// Some of a weight is in a layout of its own now.
+struct PackEvent {
+  absl::Span<const std::byte> part;  // as in the file; the executable no longer reads it
+  int64_t done, total;               // bytes in layouts, of those that the executable will have
+};
+
 struct CpuOptions {
   int threads = 0;  // 0: one per core that this process may use
   // Instruction sets of DeviceCaps::features to do without, e.g. to compare them.
   std::vector<std::string> without_features;
+  std::function<void(const PackEvent&)> on_packed;  // may be null
 };
 
 std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options = {});

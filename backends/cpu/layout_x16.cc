@@ -1,6 +1,7 @@
 // Packing into the layout x16 (kernels/x16.h), and back.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -163,22 +164,23 @@ static_assert(std::size(kTakeApart) == kX16FormatCount);
 
 // --- Codes: four at a time, as one number of 32 bits ------------------------------------------
 
-constexpr int kPlaneBytes = 4 * kX16Rows;
+constexpr int64_t kPlaneBytes = 4 * kX16Rows;
 constexpr uint32_t kEachByte = 0x01010101;
 
 // Where bits of a quad's codes are: bits `from` .. `from + count - 1` of each code stand at bit
-// `to` in the plane.
+// `to` in the plane. Without a count nowhere.
 struct Place {
   int plane, from, to, count;
 };
 
-// The places of quad q; the second has no bits where one plane has all.
-std::pair<Place, Place> PlacesOf(int code_bits, int q) {
-  if (code_bits == 8) return {{q, 0, 0, 8}, {}};
-  if (code_bits == 2) return {{q / 4, 0, q % 4 * 2, 2}, {}};
+// The places of quad q.
+template <int kCodeBits>
+constexpr std::pair<Place, Place> PlacesOf(int q) {
+  if (kCodeBits == 8) return {{q, 0, 0, 8}, {}};
+  if (kCodeBits == 2) return {{q / 4, 0, q % 4 * 2, 2}, {}};
   const Place low = {q / 2, 0, q % 2 * 4, 4};
-  if (code_bits == 5) return {low, {4, 4, q, 1}};
-  if (code_bits == 6) return {low, {4 + q / 4, 4, q % 4 * 2, 2}};
+  if (kCodeBits == 5) return {low, {4, 4, q, 1}};
+  if (kCodeBits == 6) return {low, {4 + q / 4, 4, q % 4 * 2, 2}};
   return {low, {}};
 }
 
@@ -188,37 +190,72 @@ uint32_t LoadWord(const void* p) {
   return word;
 }
 
-void PutQuad(const Place& place, uint32_t codes, std::byte* row_of_chunk) {
-  const uint32_t mask = kEachByte * ((1U << place.count) - 1);
-  std::byte* p = row_of_chunk + place.plane * kPlaneBytes;
-  const uint32_t word = LoadWord(p) | (codes >> place.from & mask) << place.to;
-  std::memcpy(p, &word, sizeof(word));
+uint32_t PutBits(const Place& place, uint32_t codes) {
+  return (codes >> place.from & kEachByte * ((1U << place.count) - 1)) << place.to;
+}
+uint32_t GetBits(const Place& place, uint32_t plane) {
+  return (plane >> place.to & kEachByte * ((1U << place.count) - 1)) << place.from;
 }
 
-uint32_t GetQuad(const Place& place, const std::byte* row_of_chunk) {
-  const uint32_t mask = kEachByte * ((1U << place.count) - 1);
-  return (LoadWord(row_of_chunk + place.plane * kPlaneBytes) >> place.to & mask) << place.from;
+// Both ways for a row of a chunk: codes[32] and its words in the planes.
+template <int kCodeBits>
+void PutChunk(const uint8_t* codes, std::byte* row) {
+  uint32_t planes[kCodeBits] = {};
+#pragma GCC unroll 8
+  for (int q = 0; q < kQuads; ++q) {
+    const auto [first, second] = PlacesOf<kCodeBits>(q);
+    const uint32_t word = LoadWord(codes + 4 * q);
+    planes[first.plane] |= PutBits(first, word);
+    if (second.count > 0) planes[second.plane] |= PutBits(second, word);
+  }
+  for (int plane = 0; plane < kCodeBits; ++plane) {
+    std::memcpy(row + plane * kPlaneBytes, &planes[plane], sizeof(planes[plane]));
+  }
+}
+
+template <int kCodeBits>
+void GetChunk(const std::byte* row, uint8_t* codes) {
+  for (int q = 0; q < kQuads; ++q) {
+    const auto [first, second] = PlacesOf<kCodeBits>(q);
+    uint32_t word = GetBits(first, LoadWord(row + first.plane * kPlaneBytes));
+    if (second.count > 0) {
+      word |= GetBits(second, LoadWord(row + second.plane * kPlaneBytes));
+    }
+    std::memcpy(codes + 4 * q, &word, sizeof(word));
+  }
+}
+
+// Calls use(std::integral_constant) with the number of bits.
+template <typename Use>
+void WithCodeBits(int code_bits, const Use& use) {
+  switch (code_bits) {
+    case 2:
+      return use(std::integral_constant<int, 2>());
+    case 4:
+      return use(std::integral_constant<int, 4>());
+    case 5:
+      return use(std::integral_constant<int, 5>());
+    case 6:
+      return use(std::integral_constant<int, 6>());
+    default:
+      return use(std::integral_constant<int, 8>());
+  }
 }
 
 void PutCodes(const X16Format& format, const uint8_t* codes, std::byte* row_of_block) {
-  for (int chunk = 0; chunk < format.chunks; ++chunk, row_of_block += format.ChunkBytes()) {
-    for (int q = 0; q < kQuads; ++q, codes += 4) {
-      const auto [first, second] = PlacesOf(format.code_bits, q);
-      PutQuad(first, LoadWord(codes), row_of_block);
-      if (second.count > 0) PutQuad(second, LoadWord(codes), row_of_block);
+  WithCodeBits(format.code_bits, [&](auto code_bits) {
+    for (int chunk = 0; chunk < format.chunks; ++chunk) {
+      PutChunk<code_bits>(codes + chunk * kChunk, row_of_block + chunk * format.ChunkBytes());
     }
-  }
+  });
 }
 
 void GetCodes(const X16Format& format, const std::byte* row_of_block, uint8_t* codes) {
-  for (int chunk = 0; chunk < format.chunks; ++chunk, row_of_block += format.ChunkBytes()) {
-    for (int q = 0; q < kQuads; ++q, codes += 4) {
-      const auto [first, second] = PlacesOf(format.code_bits, q);
-      uint32_t word = GetQuad(first, row_of_block);
-      if (second.count > 0) word |= GetQuad(second, row_of_block);
-      std::memcpy(codes, &word, sizeof(word));
+  WithCodeBits(format.code_bits, [&](auto code_bits) {
+    for (int chunk = 0; chunk < format.chunks; ++chunk) {
+      GetChunk<code_bits>(row_of_block + chunk * format.ChunkBytes(), codes + chunk * kChunk);
     }
-  }
+  });
 }
 
 // --- Blocks ------------------------------------------------------------------------------------
@@ -240,28 +277,49 @@ const std::byte* RowOf(const TensorView& weight, int64_t e, int64_t row) {
   return weight.Slice(e) + row * weight.row_bytes();
 }
 
-void Pack(const TensorView& weight, std::byte* out, const Threads& threads) {
+// The strip of matrix e that begins with the row.
+void PackStrip(const TensorView& weight, int64_t e, int64_t first_row, std::byte* out) {
   const int index = X16FormatIndex(weight.dtype);
   const X16Format& format = kX16Formats[index];
   const int64_t block_bytes = Info(weight.dtype).bytes_per_block;
-  const int64_t rows = weight.dim(-2), matrices = weight.rank() == 2 ? 1 : weight.dim(0);
-  const int64_t strips = (rows + kX16Rows - 1) / kX16Rows;
   const int64_t strip_bytes = X16StripBytes(format, weight.cols());
-  threads.For(matrices * strips, 1, [&](int64_t begin, int64_t end, int) {
-    std::memset(out + begin * strip_bytes, 0, static_cast<size_t>((end - begin) * strip_bytes));
-    for (int64_t strip = begin; strip < end; ++strip) {
-      const int64_t first = strip % strips * kX16Rows;
-      for (int64_t r = 0; r < std::min<int64_t>(kX16Rows, rows - first); ++r) {
-        const std::byte* from = RowOf(weight, strip / strips, first + r);
-        for (int64_t b = 0; b < strip_bytes / format.BlockBytes(); ++b) {
-          RowParts parts;
-          kTakeApart[index](from + b * block_bytes, &parts);
-          PutRow(format, parts, static_cast<int>(r),
-                 out + strip * strip_bytes + b * format.BlockBytes());
-        }
-      }
+  const int64_t count = std::min<int64_t>(kX16Rows, weight.dim(-2) - first_row);
+  if (count < kX16Rows) std::memset(out, 0, static_cast<size_t>(strip_bytes));
+  for (int64_t r = 0; r < count; ++r) {
+    const std::byte* from = RowOf(weight, e, first_row + r);
+    for (int64_t b = 0; b < strip_bytes / format.BlockBytes(); ++b) {
+      RowParts parts;
+      kTakeApart[index](from + b * block_bytes, &parts);
+      PutRow(format, parts, static_cast<int>(r), out + b * format.BlockBytes());
     }
-  });
+  }
+}
+
+// A matrix is packed in parts of some megabytes, so that never much more than the packed weight is
+// in memory, and a progress bar moves.
+void Pack(const TensorView& weight, std::byte* out, const Threads& threads,
+          const PartPacked& part_packed) {
+  constexpr int64_t kPartBytes = 16 << 20;
+  const int64_t rows = weight.dim(-2);
+  const int64_t strip_bytes =
+      X16StripBytes(kX16Formats[X16FormatIndex(weight.dtype)], weight.cols());
+  const int64_t part_rows = std::max<int64_t>(1, kPartBytes / strip_bytes) * kX16Rows;
+  for (int64_t e = 0; e < (weight.rank() == 2 ? 1 : weight.dim(0)); ++e) {
+    for (int64_t first = 0; first < rows; first += part_rows) {
+      const int64_t end = std::min(rows, first + part_rows);
+      const int64_t strips = (end - first + kX16Rows - 1) / kX16Rows;
+      threads.For(strips, 1, [&](int64_t begin_strip, int64_t end_strip, int) {
+        for (int64_t i = begin_strip; i < end_strip; ++i) {
+          PackStrip(weight, e, first + i * kX16Rows, out + i * strip_bytes);
+        }
+      });
+      out += strips * strip_bytes;
+      // Rows that stand apart from each other are too small to be worth letting go.
+      const bool is_whole = weight.rank() == 3 || weight.slices.empty();
+      const int64_t part_bytes = is_whole ? (end - first) * weight.row_bytes() : 0;
+      part_packed({RowOf(weight, e, first), static_cast<size_t>(part_bytes)}, strips * strip_bytes);
+    }
+  }
 }
 
 absl::Status Accepts(const TensorType& type) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "backends/cpu/threads.h"
 #include "backends/host_buffer.h"
 #include "backends/kernel.h"
@@ -16,10 +19,14 @@
 
 namespace sluice::cpu {
 
+// Called with a part of the weight's data that has been packed and the bytes that it became.
+using PartPacked = std::function<void(absl::Span<const std::byte> part, int64_t bytes)>;
+
 struct CpuLayout {
   WeightLayout record;
   // Writes record.bytes(type) bytes. `weight` may be in pieces; `out` is aligned to 64 bytes.
-  void (*pack)(const TensorView& weight, std::byte* out, const Threads& threads);
+  void (*pack)(const TensorView& weight, std::byte* out, const Threads& threads,
+               const PartPacked& part_packed);
 };
 
 void AddLayouts(std::vector<CpuLayout>* layouts);
@@ -29,8 +36,10 @@ void AddLayouts(std::vector<CpuLayout>* layouts);
 class PackedWeights {
  public:
   // The weight, packed now if it is not there yet. `type` is the whole weight's, `weight` its data.
+  // `part_packed` is not called for one that is there.
   absl::StatusOr<std::shared_ptr<HostBuffer>> Get(const CpuLayout& layout, const TensorType& type,
-                                                  const TensorView& weight, const Threads& threads);
+                                                  const TensorView& weight, const Threads& threads,
+                                                  const PartPacked& part_packed);
 
  private:
   // By the address of the data, which stays mapped as long as the buffer is used, and by layout and

@@ -47,8 +47,6 @@ absl::StatusOr<int64_t> LargestThatFits(
   return low;
 }
 
-int64_t Needed(const PeakMemory& peak) { return peak.total() - peak.packed; }
-
 }  // namespace
 
 std::vector<FormatUse> TensorFormats(const ModelFiles& files) {
@@ -88,13 +86,13 @@ absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const Insp
                           const ModelPlan& plan, int64_t available) {
   PeakOptions peak = options.peak;
   if (peak.tokens == 0) peak.tokens = plan.context;
-  Fit fit{.needed = Needed(PredictPeak(model, plan, peak)), .available = available};
+  Fit fit{.needed = PredictPeak(model, plan, peak).total(), .available = available};
   const int64_t block = options.plan.decoder.block_size;
   const auto needed_at = [&](int64_t blocks) -> absl::StatusOr<int64_t> {
     PlanOptions at = options.plan;
     at.decoder.context = blocks * block;
     SLUICE_ASSIGN_OR_RETURN(const ModelPlan other, PlanModel(model, backend, at));
-    return Needed(PredictPeak(model, other, peak));
+    return PredictPeak(model, other, peak).total();
   };
   const int64_t most = (model.config().context_length + block - 1) / block;
   SLUICE_ASSIGN_OR_RETURN(const int64_t blocks, LargestThatFits(needed_at, most, available));

@@ -35,8 +35,7 @@ struct DecodeCost {
   StepCost cost;
 };
 
-// Whether the peak fits into what is available, and how far it could go. Packed weights do not
-// count: they only take what nothing else needs.
+// Whether the peak fits into what is available, and how far it could go.
 struct Fit {
   int64_t needed = 0, available = 0;
   // The longest context with which it would fit, a multiple of the block size and at most the

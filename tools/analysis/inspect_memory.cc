@@ -54,10 +54,18 @@ int64_t TouchedBytes(int64_t bytes, int64_t reads) {
   return static_cast<int64_t>(static_cast<double>(bytes) * (1 - untouched));
 }
 
-int64_t WeightBytes(const Graph& graph, int64_t table_reads) {
+// Those that some executable reads as they are in the file: of packed ones the pages are let go.
+int64_t WeightBytes(const ModelPlan& plan, int64_t table_reads) {
+  const Graph& graph = plan.buckets.back().graph;
   const SymbolValues bounds = graph.Bounds();
   int64_t total = 0;
-  for (const auto& weight : graph.weights()) {
+  for (size_t i = 0; i < graph.weights().size(); ++i) {
+    const auto& weight = graph.weights()[i];
+    if (std::all_of(plan.buckets.begin(), plan.buckets.end(), [&](const BucketPlan& bucket) {
+          return !bucket.graph.weights()[i]->layout().empty();
+        })) {
+      continue;
+    }
     const int64_t bytes = bounds.EvaluateBytes(weight->type()).value_or(0);
     total += IsLookupTable(*weight) ? TouchedBytes(bytes, table_reads) : bytes;
   }
@@ -139,9 +147,8 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
 }
 
 PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOptions& options) {
-  const BucketPlan& largest = plan.buckets.back();
   PeakMemory peak;
-  peak.weights = WeightBytes(largest.graph, options.tokens > 0 ? options.tokens : plan.context);
+  peak.weights = WeightBytes(plan, options.tokens > 0 ? options.tokens : plan.context);
   peak.cache = plan.cache_bytes;
   for (const BucketPlan& bucket : plan.buckets) {
     peak.arenas += bucket.memory.arena + bucket.memory.constants;

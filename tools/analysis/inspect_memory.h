@@ -46,7 +46,7 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
 // a model is opened is not among them.
 struct PeakMemory {
   int64_t weights = 0;     // mapped pages that steps touch
-  int64_t packed = 0;      // weights in another layout, beside the pages they were made from
+  int64_t packed = 0;      // weights in another layout, whose pages of the file are let go
   int64_t cache = 0;       // a full context
   int64_t arenas = 0;      // of all executables, constants included
   int64_t metadata = 0;    // the file's head, mapped: names, vocabulary

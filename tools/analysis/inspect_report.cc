@@ -73,10 +73,8 @@ void AppendPlan(const ModelPlan& plan, std::string* text) {
 
 std::string FitText(const Inspection& inspection) {
   const Fit& fit = inspection.fit;
-  const absl::string_view packed = inspection.peak.packed > 0 ? " without packed weights" : "";
-  const std::string numbers =
-      absl::StrCat("needs ", Bytes(fit.needed), packed, ", ", Bytes(fit.available), " available (",
-                   inspection.machine.limited_by, ")");
+  const std::string numbers = absl::StrCat("needs ", Bytes(fit.needed), ", ", Bytes(fit.available),
+                                           " available (", inspection.machine.limited_by, ")");
   if (fit.fits()) {
     return absl::StrCat("fits: ", numbers, "; up to -c ", fit.largest_context, " would");
   }
