@@ -22,6 +22,10 @@ test_packages=(
   'graphviz?' 'chromium?'
 )
 
+# On top of those to build the program, for bench/peers: llama.cpp comes from npm.
+# shellcheck disable=SC2034
+peers_packages=(nodejs npm)
+
 # known_packages PACKAGE...: those that apt-get could install.
 known_packages() {
   local name

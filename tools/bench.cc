@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
+#include "tools/analysis/inspect_machine.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/progress.h"
@@ -27,21 +28,24 @@ struct BenchOptions {
   CompileOptions compile;
   std::vector<int64_t> prompts = {512};
   std::vector<int64_t> generations = {128};
+  std::vector<int64_t> parallel = {1};
   int64_t depth = 0;
   int64_t batch = 512;
   int repetitions = 5;
   std::string output = "md";
 };
 
-// One line of the result: a test and its speeds, one per repetition, in tokens per second.
+// One line of the result: a test and its speeds, one per repetition, in tokens per second of all
+// sequences together.
 struct BenchResult {
-  int64_t prompt = 0, generation = 0, depth = 0;
+  int64_t prompt = 0, generation = 0, sequences = 1, depth = 0;
   std::vector<double> samples;
 
   std::string Name() const {
-    const std::string base =
-        prompt > 0 ? absl::StrCat("pp", prompt) : absl::StrCat("tg", generation);
-    return depth > 0 ? absl::StrCat(base, " @ d", depth) : base;
+    std::string name = prompt > 0 ? absl::StrCat("pp", prompt) : absl::StrCat("tg", generation);
+    if (sequences > 1) absl::StrAppend(&name, " x", sequences);
+    if (depth > 0) absl::StrAppend(&name, " @ d", depth);
+    return name;
   }
   double Mean() const {
     return std::accumulate(samples.begin(), samples.end(), 0.0) /
@@ -69,52 +73,88 @@ std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, std::mt19937& 
   return ids;
 }
 
-// Runs one repetition and returns its tokens per second.
-absl::StatusOr<double> Measure(Session& session, const BenchResult& test, std::mt19937& random) {
-  const std::unique_ptr<Sequence> sequence = session.NewSequence();
-  if (test.depth > 0) {
+using Sequences = std::vector<std::unique_ptr<Sequence>>;
+
+// The sequences of a test, each with its depth of tokens.
+absl::StatusOr<Sequences> Prepare(Session& session, const BenchResult& test, std::mt19937& random) {
+  Sequences sequences;
+  for (int64_t i = 0; i < test.sequences; ++i) {
+    sequences.push_back(session.NewSequence());
     const auto ids = RandomIds(test.depth, session.vocabulary(), random);
-    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequence, ids).status());
+    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequences.back(), ids).status());
   }
-  const int64_t count = test.prompt > 0 ? test.prompt : test.generation;
-  const auto ids = RandomIds(count, session.vocabulary(), random);
+  return sequences;
+}
+
+// Appends `count` random tokens to each sequence, one step each.
+absl::Status Generate(Session& session, const Sequences& sequences, int64_t count,
+                      std::mt19937& random) {
+  for (int64_t i = 0; i < count; ++i) {
+    const auto ids =
+        RandomIds(static_cast<int64_t>(sequences.size()), session.vocabulary(), random);
+    std::vector<StepToken> tokens;
+    for (size_t s = 0; s < ids.size(); ++s) tokens.push_back({sequences[s].get(), ids[s], true});
+    SLUICE_RETURN_IF_ERROR(session.Step(tokens).status());
+  }
+  return absl::OkStatus();
+}
+
+// Runs one repetition and returns its tokens per second. The sequences stay as they were.
+absl::StatusOr<double> Measure(Session& session, const Sequences& sequences,
+                               const BenchResult& test, std::mt19937& random) {
+  const auto prompt = RandomIds(test.prompt, session.vocabulary(), random);
   const auto start = std::chrono::steady_clock::now();
   if (test.prompt > 0) {
-    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequence, ids).status());
+    SLUICE_RETURN_IF_ERROR(session.Prefill(*sequences[0], prompt).status());
   } else {
-    for (int32_t id : ids) {
-      const StepToken token{sequence.get(), id, true};
-      SLUICE_RETURN_IF_ERROR(session.Step({&token, 1}).status());
-    }
+    SLUICE_RETURN_IF_ERROR(Generate(session, sequences, test.generation, random));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  for (const auto& sequence : sequences) sequence->Truncate(test.depth);
+  const int64_t count = test.prompt > 0 ? test.prompt : test.generation * test.sequences;
   return static_cast<double>(count) / elapsed.count();
 }
 
-absl::StatusOr<std::vector<BenchResult>> RunTests(const BenchOptions& options, Session& session) {
+std::vector<BenchResult> TestsOf(const BenchOptions& options) {
   std::vector<BenchResult> tests;
   for (int64_t p : options.prompts) {
     if (p > 0) tests.push_back({.prompt = p, .depth = options.depth});
   }
   for (int64_t n : options.generations) {
-    if (n > 0) tests.push_back({.generation = n, .depth = options.depth});
+    for (int64_t sequences : options.parallel) {
+      if (n > 0) {
+        tests.push_back({.generation = n, .sequences = sequences, .depth = options.depth});
+      }
+    }
   }
+  return tests;
+}
+
+absl::StatusOr<std::vector<BenchResult>> RunTests(const BenchOptions& options, Session& session) {
+  std::vector<BenchResult> tests = TestsOf(options);
   std::mt19937 random(1234);
   Progress progress("bench", static_cast<int64_t>(tests.size()) * (options.repetitions + 1));
   for (BenchResult& test : tests) {
+    SLUICE_ASSIGN_OR_RETURN(const Sequences sequences, Prepare(session, test, random));
     // A first run compiles the executables and touches every page.
     BenchResult warm_up = test;
     warm_up.generation = std::min<int64_t>(warm_up.generation, 4);
-    SLUICE_RETURN_IF_ERROR(Measure(session, warm_up, random).status());
+    SLUICE_RETURN_IF_ERROR(Measure(session, sequences, warm_up, random).status());
     progress.Advance();
     for (int i = 0; i < options.repetitions; ++i) {
-      SLUICE_ASSIGN_OR_RETURN(const double speed, Measure(session, test, random));
+      SLUICE_ASSIGN_OR_RETURN(const double speed, Measure(session, sequences, test, random));
       test.samples.push_back(speed);
       progress.Advance();
     }
   }
   return tests;
 }
+
+// What a process needs beside time to compute.
+struct ProcessFacts {
+  double load_seconds = 0;  // until the first step could run
+  int64_t peak_bytes = 0;   // resident
+};
 
 struct ModelFacts {
   std::string name;
@@ -147,7 +187,7 @@ void PrintMarkdown(const ModelFacts& facts, const Backend& backend,
 }
 
 void PrintJson(const BenchOptions& options, const ModelFacts& facts, const Backend& backend,
-               const std::vector<BenchResult>& results) {
+               const ProcessFacts& process, const std::vector<BenchResult>& results) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const BenchResult& result : results) {
     list.push_back({{"model", facts.name},
@@ -162,10 +202,13 @@ void PrintJson(const BenchOptions& options, const ModelFacts& facts, const Backe
                     {"n_prompt", result.prompt},
                     {"n_gen", result.generation},
                     {"n_depth", result.depth},
+                    {"n_parallel", result.sequences},
                     {"test", result.Name()},
                     {"avg_ts", result.Mean()},
                     {"median_ts", result.Median()},
                     {"stddev_ts", result.Spread()},
+                    {"load_s", process.load_seconds},
+                    {"peak_rss", process.peak_bytes},
                     {"samples_ts", result.samples}});
   }
   // File names may hold any bytes; JSON may not.
@@ -173,14 +216,20 @@ void PrintJson(const BenchOptions& options, const ModelFacts& facts, const Backe
 }
 
 absl::Status Bench(const BenchOptions& options) {
+  const int64_t most_sequences =
+      *std::max_element(options.parallel.begin(), options.parallel.end());
   const int64_t longest =
       std::max(*std::max_element(options.prompts.begin(), options.prompts.end()),
                *std::max_element(options.generations.begin(), options.generations.end()));
+  const auto start = std::chrono::steady_clock::now();
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(options.model, options.backend, options.cache,
                                       {.compile = options.compile,
                                        .context = options.depth + longest,
-                                       .max_tokens = options.batch}));
+                                       .max_tokens = options.batch,
+                                       .max_outputs = most_sequences,
+                                       .max_seqs = most_sequences}));
+  const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
   if (loaded.session->max_context() < options.depth + longest) {
     return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",
                                                    options.depth + longest, ", the model has ",
@@ -188,9 +237,11 @@ absl::Status Bench(const BenchOptions& options) {
   }
   SLUICE_ASSIGN_OR_RETURN(const std::vector<BenchResult> results,
                           RunTests(options, *loaded.session));
+  SLUICE_ASSIGN_OR_RETURN(const ProcessMemory memory, ReadProcessMemory());
   const ModelFacts facts = FactsOf(*loaded.model);
   if (options.output == "json") {
-    PrintJson(options, facts, *loaded.backend, results);
+    PrintJson(options, facts, *loaded.backend,
+              {.load_seconds = load.count(), .peak_bytes = memory.peak}, results);
   } else {
     PrintMarkdown(facts, *loaded.backend, results);
   }
@@ -212,7 +263,13 @@ void AddBench(CLI::App& app, absl::Status* status) {
       ->delimiter(',')
       ->check(sizes)
       ->capture_default_str();
-  command->add_option("-d,--n-depth", options->depth, "tokens in the context before each test")
+  command
+      ->add_option("--parallel", options->parallel,
+                   "sequences that generate side by side, a token each in a step: 1,4,16")
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->capture_default_str();
+  command->add_option("-d,--n-depth", options->depth, "tokens in each context before each test")
       ->check(sizes)
       ->capture_default_str();
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")

@@ -116,6 +116,7 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   SLUICE_RETURN_IF_ERROR(cache.Apply(&options));
   options.context = setup.context;
   options.max_tokens = setup.max_tokens;
+  options.max_seqs = setup.max_seqs;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
   SessionOptions session{.max_outputs = setup.max_outputs, .buckets = setup.compile.buckets};
   SLUICE_ASSIGN_OR_RETURN(session.prepack_bytes, setup.compile.PrepackBytes(graph));
@@ -130,7 +131,9 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
 
 absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache,
                                    const SessionSetup& setup) {
-  PlanOptions plan = {.decoder = {.max_tokens = setup.max_tokens, .context = setup.context},
+  PlanOptions plan = {.decoder = {.max_tokens = setup.max_tokens,
+                                  .max_seqs = setup.max_seqs,
+                                  .context = setup.context},
                       .max_outputs = setup.max_outputs,
                       .buckets = setup.compile.buckets};
   SLUICE_RETURN_IF_ERROR(cache.Apply(&plan.decoder));

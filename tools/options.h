@@ -79,6 +79,7 @@ struct SessionSetup {
   int64_t context = 0;       // 0: the model's own
   int64_t max_tokens = 512;  // of a step
   int64_t max_outputs = 1;
+  int64_t max_seqs = 1;  // of a step, each with a context of its own
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);

@@ -1,0 +1,229 @@
+// Sluice and llama.cpp in turn on the same files. Started by ./run, which says where the programs
+// are; plain Node.js, because llama.cpp comes from npm anyway.
+
+import {spawn, spawnSync} from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+
+import {defaultTests, models, modelsOf, testOf} from './plan.mjs';
+import {plotOf} from './plot.mjs';
+import {costsOf, median, summarise, tableOf} from './summary.mjs';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const usage = `Usage: bench/peers/run [FLAG...]
+
+Compares the speed of Sluice with that of llama.cpp, on model files with random weights. The first
+call installs llama.cpp from npm and builds both sides.
+
+  --models A,B        models or GGUF files; all but the full one unless given
+  --full              also the model of 48 layers: 18 GB on disk
+  --tests A,B         ${defaultTests.join(',')} unless given
+  --rounds N          runs of each test, 5 unless given
+  --threads N         2 unless given
+  --json FILE         all samples and figures
+  --plot FILE.svg     the ratios as a picture
+  --keep-models DIR   keep the model files there, and use those that are there
+  --from FILE         measure nothing: tables and plot of what --json has written
+
+Models: ${models.map((model) => model.name).join(', ')}
+`;
+
+// A command line that cannot be followed; exit status 2.
+class UsageError extends Error {}
+
+function readOptions(args) {
+  const text = {type: 'string'};
+  const {values} = parseArgs({
+    args,
+    options: {
+      'models': text, 'tests': text, 'rounds': text, 'threads': text, 'json': text, 'plot': text,
+      'keep-models': text, 'from': text, 'sluice': text, 'llama-bench': text, 'llama': text,
+      'full': {type: 'boolean'}, 'help': {type: 'boolean', short: 'h'},
+    },
+  });
+  const count = (name, fallback) => {
+    const value = values[name] ?? fallback;
+    if (/^[1-9]\d{0,3}$/.test(value)) return Number(value);
+    throw new Error(`--${name} ${value}: expected a number from 1 to 9999`);
+  };
+  const list = (name) => values[name]?.split(',') ?? [];
+  const tests = values.tests === undefined ? defaultTests : list('tests');
+  return {
+    ...values,
+    models: modelsOf(list('models'), values.full),
+    tests: tests.map(testOf),
+    rounds: count('rounds', '5'),
+    threads: count('threads', '2'),
+  };
+}
+
+// A line on a terminal that says what is being done; nothing in a pipe.
+function show(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+// Runs a program and returns what it writes to stdout.
+function capture(program, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args.map(String), {stdio: ['ignore', 'pipe', 'pipe']});
+    let output = '';
+    let errors = '';
+    child.stdout.on('data', (data) => output += data);
+    child.stderr.on('data', (data) => errors += data);
+    child.on('error', reject);
+    child.on('close', (status, signal) => {
+      if (status === 0) {
+        resolve(output);
+      } else {
+        reject(new Error(`${program} ${args.join(' ')}: ${signal ?? `status ${status}`}\n` +
+                         errors.trim().split('\n').slice(-5).join('\n')));
+      }
+    });
+  });
+}
+
+async function captureJson(program, args) {
+  return JSON.parse(await capture(program, args));
+}
+
+// The file of a model, made where it is not there yet, and whether it goes away afterwards.
+async function fileOf(model, options) {
+  if (model.path !== undefined) return {file: model.path, temporary: false};
+  const folder = options['keep-models'] ?? path.join(root, 'build/peers/models');
+  const file = path.join(folder, `${model.name}.gguf`);
+  const temporary = options['keep-models'] === undefined;
+  if (!fs.existsSync(file)) {
+    fs.mkdirSync(folder, {recursive: true});
+    show(`making ${file}`);
+    const part = `${file}.part`;  // so that what was interrupted is not taken for a model
+    await capture(options.sluice, ['make-model', model.shape, part, '--type', model.type,
+                                   '--layers', model.layers ?? 0]);
+    fs.renameSync(part, file);
+  }
+  return {file, temporary};
+}
+
+// Both sides find the file in the page cache.
+async function readThrough(file) {
+  show(`reading ${file}`);
+  for await (const chunk of fs.createReadStream(file, {highWaterMark: 1 << 22})) void chunk;
+}
+
+function programOf(side, options) {
+  return side === 'sluice' ? [options.sluice, ['bench', '-o', 'json']] :
+                             [options['llama-bench'], [options.llama]];
+}
+
+// One process of one side.
+async function measure(side, file, test, options) {
+  const [program, first] = programOf(side, options);
+  const [result] = await captureJson(
+      program, [...first, '-m', file, '-t', options.threads, ...test.flags]);
+  return {
+    speed: median(result.samples_ts),
+    load_s: result.load_s,
+    peak_rss: result.peak_rss,
+    backend: result.backend,
+  };
+}
+
+async function measureCeiling(options) {
+  const {machine} = await captureJson(
+      options.sluice, ['inspect', '--measure', '--format', 'json', '-t', options.threads]);
+  return {
+    read_bytes_per_second: machine.read_bytes_per_second,
+    flops_per_second: machine.flops_per_second,
+  };
+}
+
+// All rounds of a model. Each goes through the tests with one process of each side; which comes
+// first changes from round to round.
+async function compareModel(model, file, options) {
+  const inspection = await captureJson(options.sluice, [
+    'inspect', file, '--all', '--format', 'json', '-c', 512, '--prepack-memory', 0]);
+  const result = {
+    name: model.name,
+    title: model.title,
+    file_bytes: fs.statSync(file).size,
+    costs: costsOf(inspection),
+    ceilings: [],
+    runs: {},
+  };
+  await readThrough(file);
+  for (let round = 0; round < options.rounds; ++round) {
+    result.ceilings.push(await measureCeiling(options));
+    const sides = round % 2 === 0 ? ['sluice', 'llama'] : ['llama', 'sluice'];
+    for (const test of options.tests) {
+      const runs = result.runs[test.name] ??= {sluice: [], llama: []};
+      for (const side of sides) {
+        show(`${model.name}: round ${round + 1} of ${options.rounds}, ${test.name}, ${side}`);
+        runs[side].push(await measure(side, file, test, options));
+      }
+    }
+  }
+  return result;
+}
+
+function describe(options) {
+  const version = JSON.parse(fs.readFileSync(new URL('package.json', import.meta.url)));
+  const commit = spawnSync('git', ['-C', root, 'describe', '--always', '--dirty']);
+  return {
+    date: new Date().toISOString(),
+    cpu: os.cpus()[0]?.model ?? 'unknown',
+    threads: options.threads,
+    sluice: commit.status === 0 ? commit.stdout.toString().trim() : 'unknown',
+    llama: `@node-llama-cpp/linux-x64 ${version.dependencies['@node-llama-cpp/linux-x64']}`,
+    models: [],
+  };
+}
+
+async function compare(options) {
+  const load = os.loadavg()[0];
+  if (load > 0.5) console.error(`warning: the machine is busy (load ${load.toFixed(1)})`);
+  const results = describe(options);
+  for (const model of options.models) {
+    const {file, temporary} = await fileOf(model, options);
+    try {
+      results.models.push(await compareModel(model, file, options));
+    } finally {
+      if (temporary) fs.rmSync(file);
+      show('');
+    }
+    summarise(results);
+    console.log(tableOf(results.models.at(-1)));
+    write(results, options);  // now: the next model may fail
+  }
+}
+
+function write(results, options) {
+  if (options.json) fs.writeFileSync(options.json, JSON.stringify(results, null, 2) + '\n');
+  if (options.plot) fs.writeFileSync(options.plot, plotOf(results));
+}
+
+async function main() {
+  let options;
+  try {
+    options = readOptions(process.argv.slice(2));
+  } catch (error) {
+    throw new UsageError(error.message);
+  }
+  if (options.help) {
+    process.stdout.write(usage);
+  } else if (options.from !== undefined) {
+    const results = summarise(JSON.parse(fs.readFileSync(options.from)));
+    for (const model of results.models) console.log(tableOf(model));
+    write(results, options);
+  } else {
+    await compare(options);
+  }
+}
+
+main().catch((error) => {
+  show('');
+  console.error(`bench/peers: ${error.message}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+});
