@@ -27,7 +27,7 @@ void BlockPool::Release(absl::Span<const int32_t> blocks) {
 }
 
 absl::Status Sequence::Extend(int64_t count) {
-  const int64_t needed = (length_ + count + block_size_ - 1) / block_size_;
+  const int64_t needed = BlocksFor(length_ + count);
   SLUICE_RETURN_IF_ERROR(pool_->Allocate(needed - static_cast<int64_t>(blocks_.size()), &blocks_));
   length_ += count;
   return absl::OkStatus();
@@ -35,7 +35,7 @@ absl::Status Sequence::Extend(int64_t count) {
 
 void Sequence::Truncate(int64_t length) {
   if (length > length_) return;
-  const auto kept = static_cast<size_t>((length + block_size_ - 1) / block_size_);
+  const auto kept = static_cast<size_t>(BlocksFor(length));
   pool_->Release(absl::MakeConstSpan(blocks_).subspan(kept));
   blocks_.resize(kept);
   length_ = length;

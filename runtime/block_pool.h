@@ -39,6 +39,8 @@ class Sequence {
   int64_t length() const { return length_; }
   absl::Span<const int32_t> blocks() const { return blocks_; }
 
+  // Makes room in the block table for `length` positions: up to there, Extend allocates nothing.
+  void Reserve(int64_t length) { blocks_.reserve(static_cast<size_t>(BlocksFor(length))); }
   // Makes room for `count` more positions and counts them. All or nothing.
   absl::Status Extend(int64_t count);
   // Forgets everything from `length` on and releases whole blocks.
@@ -47,6 +49,8 @@ class Sequence {
   int32_t Slot(int64_t index) const;
 
  private:
+  int64_t BlocksFor(int64_t length) const { return (length + block_size_ - 1) / block_size_; }
+
   BlockPool* pool_;
   int64_t block_size_;
   int64_t length_ = 0;

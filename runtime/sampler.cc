@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 
@@ -45,7 +45,32 @@ absl::StatusOr<int32_t> ArgMax(absl::Span<const float> logits) {
   return static_cast<int32_t>(best);
 }
 
-Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {}
+// By falling logit; of equal ones the smaller token first.
+struct Sampler::Likelier {
+  bool operator()(const Candidate& a, const Candidate& b) const {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  }
+};
+
+Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {
+  constexpr int64_t kMostReserved = 4096;  // a longer window grows with the text
+  window_.reserve(
+      static_cast<size_t>(std::clamp<int64_t>(options.repeat_last_n, 0, kMostReserved)));
+}
+
+void Sampler::Accept(int32_t token) {
+  if (options_.repeat_penalty == 1.0 || options_.repeat_last_n == 0 || token < 0) return;
+  const auto t = static_cast<size_t>(token);
+  if (t >= counts_.size()) counts_.resize(t + 1);
+  ++counts_[t];
+  if (options_.repeat_last_n < 0) return;
+  if (window_.size() < static_cast<size_t>(options_.repeat_last_n)) {
+    window_.push_back(token);
+    return;
+  }
+  --counts_[static_cast<size_t>(std::exchange(window_[next_], token))];
+  next_ = (next_ + 1) % window_.size();
+}
 
 absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
   SLUICE_RETURN_IF_ERROR(ArgMax(logits).status());
@@ -66,27 +91,20 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
 // CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does.
 void Sampler::Penalise() {
   if (options_.repeat_penalty == 1.0) return;
-  const size_t window =
-      options_.repeat_last_n < 0
-          ? history_.size()
-          : std::min(history_.size(), static_cast<size_t>(options_.repeat_last_n));
-  const absl::flat_hash_set<int32_t> recent(history_.end() - static_cast<ptrdiff_t>(window),
-                                            history_.end());
+  if (counts_.size() < candidates_.size()) counts_.resize(candidates_.size());
   const auto penalty = static_cast<float>(options_.repeat_penalty);
-  for (int32_t token : recent) {
-    if (token < 0 || static_cast<size_t>(token) >= candidates_.size()) continue;
-    float& logit = candidates_[static_cast<size_t>(token)].logit;
+  for (size_t token = 0; token < candidates_.size(); ++token) {
+    if (counts_[token] == 0) continue;
+    float& logit = candidates_[token].logit;
     logit = logit > 0 ? logit / penalty : logit * penalty;
   }
 }
 
-// Sorts by falling logit (ties: smaller token first) and cuts; 0 keeps all.
+// Sorts and cuts; 0 keeps all.
 void Sampler::KeepTopK(size_t k) {
   k = k == 0 ? candidates_.size() : std::min(k, candidates_.size());
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k),
-                    candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                      return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-                    });
+                    candidates_.end(), Likelier());
   candidates_.resize(k);
 }
 
@@ -110,8 +128,10 @@ void Sampler::KeepTypical() {
     return c.probability > 0 ? std::abs(-std::log(c.probability) - entropy)
                              : std::numeric_limits<double>::infinity();
   };
-  std::stable_sort(candidates_.begin(), candidates_.end(),
-                   [&](auto& a, auto& b) { return surprise(a) < surprise(b); });
+  std::sort(candidates_.begin(), candidates_.end(), [&](const Candidate& a, const Candidate& b) {
+    const double of_a = surprise(a), of_b = surprise(b);
+    return of_a != of_b ? of_a < of_b : Likelier()(a, b);
+  });
   double sum = 0;
   size_t kept = 0;
   while (kept < candidates_.size() && sum < options_.typical_p)

@@ -36,7 +36,7 @@ class Sampler {
   absl::StatusOr<int32_t> Sample(absl::Span<const float> logits);
 
   // Tells the sampler of a token in the text, drawn or given, for the penalties.
-  void Accept(int32_t token) { history_.push_back(token); }
+  void Accept(int32_t token);
 
  private:
   struct Candidate {
@@ -44,6 +44,7 @@ class Sampler {
     float logit;
     double probability;
   };
+  struct Likelier;
   void Penalise();
   void KeepTopK(size_t k);
   void Softmax();
@@ -54,7 +55,11 @@ class Sampler {
 
   SamplerOptions options_;
   std::mt19937_64 random_;
-  std::vector<int32_t> history_;
+  // What the penalties look back at: how often each token is there, and, unless that is the whole
+  // text, the last repeat_last_n tokens, of which next_ is the place of the oldest.
+  std::vector<int32_t> counts_;
+  std::vector<int32_t> window_;
+  size_t next_ = 0;
   std::vector<Candidate> candidates_;  // of the current call
 };
 

@@ -61,6 +61,7 @@ absl::Status Session::Initialise() {
   packs_.budget = options_.prepack_bytes;
   SLUICE_RETURN_IF_ERROR(MakeBuckets());
   SLUICE_RETURN_IF_ERROR(AllocateStates());
+  ReserveInputs(table);
   PassOptions shared = options_.passes;
   if (shared.stop_before.empty() && shared.stop_after.empty())
     shared.stop_before = std::string(kFirstBucketPass);
@@ -102,6 +103,26 @@ absl::Status Session::AllocateStates() {
     state_pointers_.push_back(states_.back().get());
   }
   return absl::OkStatus();
+}
+
+// What steps need at most, so that none of them allocates. Bounded by the graph's symbols.
+void Session::ReserveInputs(int64_t table) {
+  const auto tokens = static_cast<size_t>(max_tokens_), seqs = static_cast<size_t>(max_seqs_);
+  for (auto* list : {&in_.token_ids, &in_.positions, &in_.seq_ids, &in_.slots}) {
+    list->reserve(tokens);
+  }
+  in_.output_rows.reserve(static_cast<size_t>(options_.max_outputs));
+  in_.context_lens.reserve(seqs);
+  in_.block_tables.reserve(seqs * static_cast<size_t>(table));
+  in_.sequences.reserve(seqs);
+  in_.old_lengths.reserve(seqs);
+  in_.next_positions.reserve(seqs);
+}
+
+std::unique_ptr<Sequence> Session::NewSequence() {
+  auto sequence = std::make_unique<Sequence>(&pool_, block_size_);
+  sequence->Reserve(max_context_);
+  return sequence;
 }
 
 absl::StatusOr<Executable*> Session::ExecutableFor(int64_t tokens) {
@@ -190,7 +211,8 @@ void Session::FillInputs(absl::Span<const StepToken> tokens) {
                      &in_.output_rows}) {
     list->clear();
   }
-  std::vector<int64_t>& next = in_.old_lengths;  // position of each sequence's next token
+  std::vector<int64_t>& next = in_.next_positions;
+  next.assign(in_.old_lengths.begin(), in_.old_lengths.end());
   for (const StepToken& t : tokens) {
     const auto it = std::find(in_.sequences.begin(), in_.sequences.end(), t.sequence);
     const auto s = static_cast<size_t>(it - in_.sequences.begin());
@@ -218,33 +240,30 @@ void Session::FillInputs(absl::Span<const StepToken> tokens) {
 absl::StatusOr<Executable*> Session::RunStep() {
   SLUICE_ASSIGN_OR_RETURN(Executable * executable,
                           ExecutableFor(static_cast<int64_t>(in_.token_ids.size())));
-  RunArgs args;
-  args.symbols.Set(decoder::kTokens, static_cast<int64_t>(in_.token_ids.size()));
-  args.symbols.Set(decoder::kOutputs, static_cast<int64_t>(in_.output_rows.size()));
-  args.symbols.Set(decoder::kSeqs, static_cast<int64_t>(in_.sequences.size()));
-  args.symbols.Set(decoder::kTable, in_.table);
-  args.symbols.Set(decoder::kBlocks, pool_.size());
+  args_.symbols.Set(decoder::kTokens, static_cast<int64_t>(in_.token_ids.size()));
+  args_.symbols.Set(decoder::kOutputs, static_cast<int64_t>(in_.output_rows.size()));
+  args_.symbols.Set(decoder::kSeqs, static_cast<int64_t>(in_.sequences.size()));
+  args_.symbols.Set(decoder::kTable, in_.table);
+  args_.symbols.Set(decoder::kBlocks, pool_.size());
   input_views_.clear();
   for (const auto& input : executable->graph().inputs()) {
-    SLUICE_ASSIGN_OR_RETURN(TensorView view, ViewOf(input->type(), args.symbols));
+    SLUICE_ASSIGN_OR_RETURN(TensorView view, ViewOf(input->type(), args_.symbols));
     view.data = reinterpret_cast<std::byte*>(InputNamed(input->name())->data());
     input_views_.push_back(std::move(view));
   }
-  args.inputs = input_views_;
-  args.states = state_pointers_;
-  args.observer = observer_;
-  SLUICE_RETURN_IF_ERROR(executable->Run(args));
+  args_.inputs = input_views_;
+  args_.states = state_pointers_;
+  args_.observer = observer_;
+  SLUICE_RETURN_IF_ERROR(executable->Run(args_));
   return executable;
 }
 
 absl::StatusOr<absl::Span<const float>> Session::Step(absl::Span<const StepToken> tokens) {
   SLUICE_RETURN_IF_ERROR(CheckStep(tokens));
   SLUICE_RETURN_IF_ERROR(ExtendSequences(tokens));
-  const std::vector<int64_t> lengths = in_.old_lengths;
   FillInputs(tokens);
   absl::StatusOr<Executable*> executable = RunStep();
   if (!executable.ok()) {
-    in_.old_lengths = lengths;
     RollBack();
     return executable.status();
   }

@@ -44,14 +44,13 @@ class Session {
   int64_t max_context() const { return max_context_; }  // positions of one sequence
   int64_t vocabulary() const { return vocabulary_; }
 
-  std::unique_ptr<Sequence> NewSequence() {
-    return std::make_unique<Sequence>(&pool_, block_size_);
-  }
+  std::unique_ptr<Sequence> NewSequence();
   const BlockPool& pool() const { return pool_; }
 
   // Runs one step over all `tokens` and appends them to their sequences. Returns the wanted logits,
   // [rows, vocabulary], valid until the next step. On an error the sequences are as before.
-  // OutOfRange: a sequence would exceed max_context().
+  // OutOfRange: a sequence would exceed max_context(). Allocates nothing but for the executable of
+  // a bucket's first step.
   absl::StatusOr<absl::Span<const float>> Step(absl::Span<const StepToken> tokens);
 
   // Appends `tokens` to `sequence` in chunks of at most `chunk` (0: max_tokens()) and returns the
@@ -77,7 +76,8 @@ class Session {
     std::vector<int32_t> token_ids, positions, seq_ids, slots, block_tables, context_lens,
         output_rows;
     std::vector<Sequence*> sequences;
-    std::vector<int64_t> old_lengths;  // of the sequences, before the step
+    std::vector<int64_t> old_lengths;     // of the sequences, before the step
+    std::vector<int64_t> next_positions;  // of the sequences' tokens that are not in the lists yet
     int64_t table = 1;
   };
 
@@ -85,6 +85,7 @@ class Session {
   absl::Status Initialise();
   absl::Status MakeBuckets();
   absl::Status AllocateStates();
+  void ReserveInputs(int64_t table);
   absl::Status CheckStep(absl::Span<const StepToken> tokens) const;
   absl::Status ExtendSequences(absl::Span<const StepToken> tokens);
   void FillInputs(absl::Span<const StepToken> tokens);
@@ -105,6 +106,7 @@ class Session {
   std::vector<Buffer*> state_pointers_;
   Inputs in_;
   std::vector<TensorView> input_views_;
+  RunArgs args_;
 };
 
 }  // namespace sluice

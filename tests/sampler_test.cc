@@ -107,6 +107,19 @@ TEST(Sampler, RepeatPenaltyLooksBackOnlySoFar) {
   EXPECT_EQ(sampler.Sample({5, 4, 3}).value(), 0);
 }
 
+// Once however often it is there, and no more when its last place has left the window.
+TEST(Sampler, RepeatPenaltyCountsATokenOnceWhileTheWindowHasIt) {
+  SamplerOptions options = {.temperature = 0, .repeat_penalty = 2, .repeat_last_n = 3};
+  Sampler sampler(options);
+  for (const int32_t token : {0, 0, 2}) sampler.Accept(token);
+  EXPECT_EQ(sampler.Sample({5, 2, 1}).value(), 0);  // 2.5; twice would be 1.25
+  EXPECT_EQ(sampler.Sample({5, 3, 1}).value(), 1);
+  sampler.Accept(2);
+  EXPECT_EQ(sampler.Sample({5, 3, 1}).value(), 1);  // the second 0 is still there
+  sampler.Accept(2);
+  EXPECT_EQ(sampler.Sample({5, 3, 1}).value(), 0);
+}
+
 TEST(Sampler, TheSameSeedGivesTheSameTokens) {
   SamplerOptions options = Plain();
   options.seed = 42;

@@ -1,9 +1,10 @@
 #include "backends/cpu/cpu_backend.h"
 
-#include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -27,17 +28,22 @@ using cpu::Step;
 using cpu::StepArgs;
 using cpu::Threads;
 
-// One node of the program: indices into the executable's table of views.
+// One node of the program. Operands and results are indices into the executable's table of views,
+// and copies of those views as the step gets them.
 struct Instruction {
   const Node* node;
   std::unique_ptr<Step> step;  // null for a view, whose bytes are in place already
   std::vector<int> operands;   // -1: left out
   std::vector<int> results;
+  std::vector<TensorView> operand_views, result_views;
   std::byte* scratch = nullptr;
 };
 
 // What the backend has for all of its executables.
 struct Shared {
+  explicit Shared(int thread_count) : threads(thread_count) {}
+
+  Threads threads;
   std::vector<CpuKernel> kernels;
   std::vector<CpuLayout> layouts;
   proto::DeviceCaps caps;
@@ -47,15 +53,19 @@ struct Shared {
 
 class CpuExecutable : public Executable {
  public:
-  CpuExecutable(Graph graph, int threads) : graph_(std::move(graph)), threads_(threads) {}
+  CpuExecutable(Graph graph, const Threads& threads)
+      : graph_(std::move(graph)), threads_(threads) {}
 
   absl::Status Prepare(const WeightTable& weights, Shared* shared) {
     SLUICE_RETURN_IF_ERROR(BindWeights(weights, shared));
-    for (const auto& value : graph_.inputs()) AddView(value.get());
-    for (const auto& value : graph_.states()) AddView(value.get());
+    for (const auto& value : graph_.inputs()) inputs_.push_back(AddView(value.get()));
+    for (const auto& value : graph_.states()) states_.push_back(AddView(value.get()));
     const SymbolValues bounds = graph_.Bounds();
     for (const auto& node : graph_.nodes()) {
       SLUICE_RETURN_IF_ERROR(Lower(*node, bounds, shared->kernels, shared->caps));
+    }
+    for (const Value* value : graph_.outputs()) {
+      outputs_.push_back(static_cast<size_t>(index_.at(value)));
     }
     SLUICE_RETURN_IF_ERROR(AllocateArena());
     return RunConstants();
@@ -66,25 +76,18 @@ class CpuExecutable : public Executable {
 
   absl::Status Run(const RunArgs& args) override {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
-    SLUICE_RETURN_IF_ERROR(SetSizes(args.symbols));
-    for (size_t i = 0; i < args.inputs.size(); ++i) {
-      views_[IndexOf(graph_.inputs()[i].get())] = args.inputs[i];
-    }
-    for (size_t i = 0; i < args.states.size(); ++i) {
-      views_[IndexOf(graph_.states()[i].get())].data = args.states[i]->host();
-    }
-    for (Instruction& instruction : program_) {
+    SLUICE_RETURN_IF_ERROR(Bind(args));
+    const Threads::Region region(threads_);
+    for (const Instruction& instruction : program_) {
       if (instruction.node->once()) continue;
       SLUICE_RETURN_IF_ERROR(RunOne(instruction, args.observer));
     }
     return absl::OkStatus();
   }
 
-  TensorView output(size_t i) const override { return views_[IndexOf(graph_.outputs()[i])]; }
+  TensorView output(size_t i) const override { return views_[outputs_[i]]; }
 
  private:
-  size_t IndexOf(const Value* value) const { return static_cast<size_t>(index_.at(value)); }
-
   size_t AddView(const Value* value) {
     const size_t index = views_.size();
     index_.emplace(value, static_cast<int>(index));
@@ -157,6 +160,8 @@ class CpuExecutable : public Executable {
       if (!step.ok()) return AtNode(node, step.status());
       instruction.step = *std::move(step);
     }
+    instruction.operand_views.resize(instruction.operands.size());
+    instruction.result_views.resize(instruction.results.size());
     program_.push_back(std::move(instruction));
     return absl::OkStatus();
   }
@@ -193,7 +198,7 @@ class CpuExecutable : public Executable {
   }
 
   absl::Status RunConstants() {
-    for (const Instruction& instruction : program_) {
+    for (Instruction& instruction : program_) {
       if (!instruction.node->once()) continue;
       for (int index : instruction.results) {
         const auto i = static_cast<size_t>(index);
@@ -201,14 +206,36 @@ class CpuExecutable : public Executable {
         views_[i].dtype = view.dtype;
         views_[i].dims = view.dims;
       }
+      Resolve(&instruction);
       SLUICE_RETURN_IF_ERROR(RunOne(instruction, nullptr));
     }
     return absl::OkStatus();
   }
 
-  // Dims follow the symbols; in a run of decode steps they stay as they are.
+  // Makes all views fit the arguments. In a run of decode steps they mostly do already.
+  absl::Status Bind(const RunArgs& args) {
+    const bool has_sizes = sizes_.has_value() && sizes_->entries() == args.symbols.entries();
+    if (has_sizes && HasData(args)) return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(SetSizes(args.symbols));
+    for (size_t i = 0; i < inputs_.size(); ++i) views_[inputs_[i]] = args.inputs[i];
+    for (size_t i = 0; i < states_.size(); ++i) views_[states_[i]].data = args.states[i]->host();
+    for (Instruction& instruction : program_) Resolve(&instruction);
+    return absl::OkStatus();
+  }
+
+  // Whether inputs and states lie where they did in the last run.
+  bool HasData(const RunArgs& args) const {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const TensorView& input = args.inputs[i];
+      if (views_[inputs_[i]].data != input.data || !input.slices.empty()) return false;
+    }
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (views_[states_[i]].data != args.states[i]->host()) return false;
+    }
+    return true;
+  }
+
   absl::Status SetSizes(const SymbolValues& symbols) {
-    if (symbols.entries() == sizes_.entries()) return absl::OkStatus();
     for (size_t i = 0; i < values_.size(); ++i) {
       if (values_[i]->kind() == Value::Kind::kWeight) continue;
       views_[i].dtype = values_[i]->type().dtype;
@@ -218,57 +245,62 @@ class CpuExecutable : public Executable {
     return absl::OkStatus();
   }
 
+  // Gives the instruction its views; those before it have theirs.
+  void Resolve(Instruction* instruction) {
+    for (size_t i = 0; i < instruction->operands.size(); ++i) {
+      const int index = instruction->operands[i];
+      if (index >= 0) instruction->operand_views[i] = views_[static_cast<size_t>(index)];
+    }
+    for (size_t i = 0; i < instruction->results.size(); ++i) {
+      TensorView& view = views_[static_cast<size_t>(instruction->results[i])];
+      const int aliased = instruction->node->op().results[i].aliases;
+      if (aliased >= 0) view.data = instruction->operand_views[static_cast<size_t>(aliased)].data;
+      if (instruction->step == nullptr) view.data = instruction->operand_views[0].data;
+      instruction->result_views[i] = view;
+    }
+  }
+
   absl::Status RunOne(const Instruction& instruction, RunObserver* observer) {
-    operands_.clear();
-    results_.clear();
-    for (int index : instruction.operands) {
-      operands_.push_back(index < 0 ? TensorView{} : views_[static_cast<size_t>(index)]);
-    }
-    for (size_t i = 0; i < instruction.results.size(); ++i) {
-      TensorView& view = views_[static_cast<size_t>(instruction.results[i])];
-      const int aliased = instruction.node->op().results[i].aliases;
-      if (aliased >= 0) view.data = operands_[static_cast<size_t>(aliased)].data;
-      if (instruction.step == nullptr) view.data = operands_[0].data;
-      results_.push_back(view);
-    }
     const auto start = observer ? Clock::now() : Clock::time_point();
     if (instruction.step != nullptr) {
-      absl::Status status =
-          instruction.step->Run({operands_, results_, threads_, instruction.scratch});
+      absl::Status status = instruction.step->Run(
+          {instruction.operand_views, instruction.result_views, threads_, instruction.scratch});
       if (!status.ok()) return AtNode(*instruction.node, status);
     }
     if (observer != nullptr) {
       const std::chrono::duration<double> elapsed = Clock::now() - start;
-      ShowWeightsAsInFile(instruction);
-      observer->OnNode(*instruction.node, operands_, results_, elapsed.count());
+      observer->OnNode(*instruction.node, OperandsAsInFile(instruction), instruction.result_views,
+                       elapsed.count());
     }
     return absl::OkStatus();
   }
 
   // Observers know dtypes, not layouts.
-  void ShowWeightsAsInFile(const Instruction& instruction) {
-    for (size_t i = 0; i < instruction.operands.size(); ++i) {
+  std::vector<TensorView> OperandsAsInFile(const Instruction& instruction) const {
+    std::vector<TensorView> views = instruction.operand_views;
+    for (size_t i = 0; i < views.size(); ++i) {
       const auto view = file_views_.find(instruction.operands[i]);
-      if (view != file_views_.end()) operands_[i] = view->second;
+      if (view != file_views_.end()) views[i] = view->second;
     }
+    return views;
   }
 
   using Clock = std::chrono::steady_clock;
 
   Graph graph_;
-  Threads threads_;
+  const Threads& threads_;
   MemoryUse memory_;
   std::vector<Instruction> program_;
   // One entry per value of the graph.
   absl::flat_hash_map<const Value*, int> index_;
   std::vector<const Value*> values_;
   std::vector<TensorView> views_;
+  std::vector<size_t> inputs_, states_, outputs_;      // their indices
   std::vector<std::vector<const std::byte*>> slices_;  // of weights in pieces
   std::vector<std::shared_ptr<HostBuffer>> packed_;
   absl::flat_hash_map<int, TensorView> file_views_;  // of weights that are in packed_
   std::unique_ptr<HostBuffer> arena_, constants_;
-  SymbolValues sizes_;
-  std::vector<TensorView> operands_, results_;  // of the running step
+  std::optional<SymbolValues> sizes_;  // that the views have; none before the first run
 };
 
 std::vector<CpuKernel> AllKernels() {
@@ -310,7 +342,8 @@ void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* cap
 
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(const CpuOptions& options) {
+  explicit CpuBackend(const CpuOptions& options)
+      : shared_(options.threads > 0 ? options.threads : cpu::UsableCpus()) {
     shared_.on_packed = options.on_packed;
     shared_.kernels = AllKernels();
     for (const CpuKernel& kernel : shared_.kernels) records_.Add(kernel.record);
@@ -319,7 +352,7 @@ class CpuBackend : public Backend {
     proto::DeviceCaps& caps = shared_.caps;
     caps.set_backend("cpu");
     AddFeatures(options.without_features, &caps);
-    caps.set_threads(options.threads > 0 ? options.threads : omp_get_num_procs());
+    caps.set_threads(shared_.threads.count());
     caps.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
     caps.set_l2_bytes(l2 > 0 ? l2 : 256 * 1024);
@@ -335,7 +368,7 @@ class CpuBackend : public Backend {
   absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
                                                       const WeightTable& weights) override {
     SLUICE_RETURN_IF_ERROR(VerifyCompiled(graph, *kernels(), caps()));  // what follows relies on it
-    auto executable = std::make_unique<CpuExecutable>(std::move(graph), shared_.caps.threads());
+    auto executable = std::make_unique<CpuExecutable>(std::move(graph), shared_.threads);
     SLUICE_RETURN_IF_ERROR(executable->Prepare(weights, &shared_));
     return executable;
   }

@@ -1,5 +1,5 @@
 // The CPU backend: oneDNN for float matrix products, own kernels for the rest, one arena for all
-// activations, OpenMP threads.
+// activations, one pool of threads for all executables.
 #pragma once
 
 #include <functional>

@@ -6,8 +6,8 @@
 namespace sluice::cpu {
 namespace {
 
-// Keeps oneDNN on the calling thread while it lives. Inside a parallel region it stays there by
-// itself; outside it would start threads of its own, whatever -t says.
+// Keeps oneDNN on the calling thread while it lives. It would start OpenMP's threads, one team for
+// each thread of ours that calls it. The setting belongs to the calling thread.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }

@@ -10,8 +10,8 @@
 namespace sluice::cpu {
 
 // c[i,j] = sum_l a[i,l] * b[j,l] for row-major a [m,k], b [n,k] and c [m,n] with row strides in
-// elements, on the calling thread alone. Returns false if oneDNN
-// reports an error, which only arguments out of range can cause.
+// elements, on the calling thread alone. Returns false if oneDNN reports an error, which only
+// arguments out of range can cause.
 // MultiplyTransposed takes b by rows of n, as weights stand in a file; Multiply takes b [k,n]:
 // c[i,j] = sum_l a[i,l] * b[l,j].
 bool MultiplyTransposed(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride,
