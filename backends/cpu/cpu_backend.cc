@@ -332,6 +332,7 @@ void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* cap
   };
 #if defined(__x86_64__)
   add("avx2", __builtin_cpu_supports("avx2"));
+  add("f16c", __builtin_cpu_supports("f16c"));
   add("fma", __builtin_cpu_supports("fma"));
   add("f16c", __builtin_cpu_supports("f16c"));
   add("avx512f", __builtin_cpu_supports("avx512f"));

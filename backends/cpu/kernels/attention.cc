@@ -1,33 +1,22 @@
 // CPU kernels of the attention family: KV append and attention over the paged cache.
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "backends/cpu/kernels/attention_task.h"
 #include "backends/cpu/kernels/kv_cache.h"
+#include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
 
-float Dot(const float* a, const float* b, int64_t n) {
-  // Eight partial sums: the order of additions is part of the kernel, not of the compiler's mood.
-  float sums[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (int j = 0; j < 8; ++j) sums[j] += a[i + j] * b[i + j];
-  }
-  float sum =
-      ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
-  for (; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 class KvAppendStep : public Step {
  public:
+  explicit KvAppendStep(const VectorMath& math) : math_(math) {}
+
   absl::Status Run(const StepArgs& args) override {
-    const Cache k(args.results[0]), v(args.results[1]);
+    const Cache k(args.results[0], math_), v(args.results[1], math_);
     const TensorView& slots = args.operands[4];
     SLUICE_RETURN_IF_ERROR(CheckSlots(slots, k));
     args.threads.For(slots.elements(), 16, [&](int64_t begin, int64_t end, int) {
@@ -38,45 +27,109 @@ class KvAppendStep : public Step {
     });
     return absl::OkStatus();
   }
+
+ private:
+  const VectorMath& math_;
 };
 
-// Per token and KV head: scores of all query heads that share it, softmax, weighted sum of values.
+// --- attention ------------------------------------------------------------------------------
+
+// Query rows that are attended at once: four of the widest vectors. One token may have more.
+constexpr int64_t kTileRows = 64;
+// Keys that are worth a thread.
+constexpr int64_t kPartKeys = 4 * kKeyBlock;
+
+// Tokens that are neighbours in the step, in their sequence and in position, and the keys that any
+// of them sees. Being neighbours, they leave no gap among these.
+struct Tile {
+  int64_t first, tokens;
+  int64_t begin, end;
+};
+
+// The most that any run has.
+struct Limits {
+  int64_t tokens, context;
+  int threads;
+};
+
 class AttentionStep : public Step {
  public:
-  AttentionStep(const LowerContext& context, int64_t max_context)
-      : scale_(static_cast<float>(context.call.Float("scale"))),
+  AttentionStep(const LowerContext& context, const Limits& limits)
+      : isa_(VectorIsaFor(context.caps)),
+        scale_(static_cast<float>(context.call.Float("scale"))),
         causal_(context.call.Bool("causal")),
         window_(context.call.Int("window")),
-        threads_(context.caps.threads()),
-        max_context_(max_context) {
-    const int64_t heads = context.call.operands[0]->shape[1].factor();
+        limits_(limits),
+        k_dim_(context.call.operands[1]->shape[3].factor()),
+        v_dim_(context.call.operands[2]->shape[3].factor()) {
     const int64_t kv_heads = context.call.operands[1]->shape[1].factor();
-    group_ = heads / kv_heads;
-    row_ = std::max(context.call.operands[1]->shape[3].factor(),
-                    context.call.operands[2]->shape[3].factor());
+    group_ = context.call.operands[0]->shape[1].factor() / kv_heads;
+    tile_tokens_ = std::clamp<int64_t>(kTileRows / group_, 1, std::max<int64_t>(1, limits.tokens));
+    rows_ = PaddedRow(tile_tokens_ * group_);
   }
+
   int64_t scratch_bytes() const override {
-    return threads_ * ThreadFloats() * static_cast<int64_t>(sizeof(float));
+    const int64_t floats = limits_.threads * ThreadFloats() + Slots() * PartFloats();
+    return MostTiles() * static_cast<int64_t>(sizeof(Tile)) +
+           floats * static_cast<int64_t>(sizeof(float));
   }
 
   absl::Status Run(const StepArgs& args) override {
-    SLUICE_RETURN_IF_ERROR(CheckTables(args));
-    const int64_t kv_heads = args.operands[1].dim(1);
-    const int64_t tokens = args.operands[0].dim(0);
-    float* scratch = reinterpret_cast<float*>(args.scratch);
-    args.threads.ForEach(tokens * kv_heads, [&](int64_t task, int thread) {
-      Attend(args, task / kv_heads, task % kv_heads, scratch + thread * ThreadFloats());
+    SLUICE_RETURN_IF_ERROR(CheckIndices(args));
+    const Plan plan = MakePlan(args);
+    for (int64_t i = 0; i < plan.tiles; ++i) {
+      SLUICE_RETURN_IF_ERROR(CheckBlocks(args, plan.tile[i]));
+    }
+    // The last tiles see most of the context: they come first, so that no thread ends with one.
+    args.threads.ForEach(plan.items * plan.parts, [&](int64_t index, int thread) {
+      Attend(args, plan, index / plan.parts, index % plan.parts, thread);
     });
+    if (plan.parts > 1) {
+      args.threads.ForEach(
+          plan.items, [&](int64_t item, int) { Finish(args, plan, item, plan.Part(item, 0)); });
+    }
     return absl::OkStatus();
   }
 
  private:
-  // One decoded cache row, and the scores of `group_` heads for a whole context.
-  int64_t ThreadFloats() const { return row_ + group_ * max_context_; }
+  // What a task leaves: floats per row, and rows of sums of values.
+  struct Partial {
+    float* largest;
+    float* sum;
+    float* weighted;
+  };
 
-  static absl::Status CheckTables(const StepArgs& args) {
+  // How the work of one run is divided: an item is a tile and a head of the cache; each is divided
+  // into `parts` of the tile's keys where there are not enough items for all threads.
+  struct Plan {
+    const Tile* tile = nullptr;
+    int64_t tiles = 0, kv_heads = 0, items = 0, parts = 1;
+    float* slots = nullptr;    // part_floats for each part of each item, if parts > 1
+    float* threads = nullptr;  // ThreadFloats() for each
+    int64_t part_floats = 0;
+
+    const Tile& TileOf(int64_t item) const { return tile[tiles - 1 - item % tiles]; }
+    int64_t HeadOf(int64_t item) const { return item / tiles; }
+    float* Part(int64_t item, int64_t part) const {
+      return slots + (item * parts + part) * part_floats;
+    }
+  };
+
+  // One per token, rounded up so that what follows begins a line of the cache.
+  int64_t MostTiles() const { return PaddedRow(limits_.tokens); }
+  int64_t PartFloats() const { return rows_ * (2 + PaddedRow(v_dim_)); }
+  // The limits of visible keys, one part, and what the kernel needs.
+  int64_t ThreadFloats() const {
+    return 2 * rows_ + PartFloats() + AttentionScratch(k_dim_, v_dim_, rows_);
+  }
+  // Fewer than two items per thread, and no more parts than make two, rounded up for each item.
+  int64_t Slots() const { return limits_.context > kPartKeys ? 4 * limits_.threads : 0; }
+
+  Partial PartialAt(float* part) const { return {part, part + rows_, part + 2 * rows_}; }
+
+  static absl::Status CheckIndices(const StepArgs& args) {
     const TensorView& tables = args.operands[5];
-    const int64_t blocks = args.operands[1].dim(0), block_size = args.operands[1].dim(2);
+    const int64_t room = tables.dim(1) * args.operands[1].dim(2);
     for (int64_t t = 0; t < args.operands[4].elements(); ++t) {
       const int32_t s = args.operands[4].i32()[t];
       if (s < 0 || s >= tables.dim(0)) {
@@ -86,72 +139,172 @@ class AttentionStep : public Step {
     }
     for (int64_t s = 0; s < tables.dim(0); ++s) {
       const int64_t length = args.operands[6].i32()[s];
-      if (length < 0 || length > tables.dim(1) * block_size) {
+      if (length < 0 || length > room) {
         return absl::OutOfRangeError(absl::StrCat("context of ", length, " tokens of sequence ", s,
-                                                  ", its table has room for ",
-                                                  tables.dim(1) * block_size));
-      }
-      for (int64_t i = 0; i * block_size < length; ++i) {
-        const int32_t block = tables.i32()[s * tables.dim(1) + i];
-        if (block < 0 || block >= blocks) {
-          return absl::OutOfRangeError(
-              absl::StrCat("block ", block, " of sequence ", s, " is not in 0 to ", blocks - 1));
-        }
+                                                  ", its table has room for ", room));
       }
     }
     return absl::OkStatus();
   }
 
-  void Attend(const StepArgs& args, int64_t token, int64_t kv_head, float* scratch) const {
-    const Cache k(args.operands[1]), v(args.operands[2]);
-    const int64_t sequence = args.operands[4].i32()[token];
+  // Blocks that no token sees may have any id: a sliding window leaves them behind.
+  static absl::Status CheckBlocks(const StepArgs& args, const Tile& tile) {
+    const int64_t blocks = args.operands[1].dim(0), block_size = args.operands[1].dim(2);
+    const int32_t s = args.operands[4].i32()[tile.first];
+    const int32_t* table = args.operands[5].i32() + s * args.operands[5].dim(1);
+    for (int64_t i = tile.begin / block_size; i * block_size < tile.end; ++i) {
+      if (table[i] < 0 || table[i] >= blocks) {
+        return absl::OutOfRangeError(
+            absl::StrCat("block ", table[i], " of sequence ", s, " is not in 0 to ", blocks - 1));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The keys that a token sees.
+  int64_t BeginOf(const StepArgs& args, int64_t token) const {
     const int64_t position = args.operands[3].i32()[token];
-    const int32_t* table = args.operands[5].i32() + sequence * args.operands[5].dim(1);
-    int64_t end = args.operands[6].i32()[sequence];
-    if (causal_) end = std::min(end, position + 1);
-    const int64_t begin = window_ > 0 ? std::max<int64_t>(0, position - window_ + 1) : 0;
+    return window_ > 0 ? std::max<int64_t>(0, position - window_ + 1) : 0;
+  }
+  int64_t EndOf(const StepArgs& args, int64_t token) const {
+    const int64_t length = args.operands[6].i32()[args.operands[4].i32()[token]];
+    const int64_t position = args.operands[3].i32()[token];
+    return causal_ ? std::clamp<int64_t>(position + 1, 0, length) : length;
+  }
 
-    float* row = scratch;
-    float* scores = scratch + row_;  // [group, end - begin]
-    const int64_t length = std::max<int64_t>(end - begin, 0);
-    const int64_t heads = k.heads * group_;
-    const float* q = args.operands[0].f32() + (token * heads + kv_head * group_) * k.dim;
-    for (int64_t j = 0; j < length; ++j) {
-      const int64_t index = begin + j;
-      k.decode(k.Row(table[index / k.block_size], kv_head, index % k.block_size), k.dim, row);
-      for (int64_t g = 0; g < group_; ++g) {
-        scores[g * length + j] = scale_ * Dot(q + g * k.dim, row, k.dim);
-      }
+  Plan MakePlan(const StepArgs& args) const {
+    const int64_t tokens = args.operands[0].dim(0);
+    Plan plan;
+    plan.kv_heads = args.operands[1].dim(1);
+    plan.part_floats = PartFloats();
+    auto* tiles = reinterpret_cast<Tile*>(args.scratch);
+    plan.tile = tiles;
+    plan.threads = reinterpret_cast<float*>(tiles + MostTiles());
+    plan.slots = plan.threads + limits_.threads * ThreadFloats();
+    // Smaller tiles where there would be too few for all threads, but vectors should be full.
+    const int64_t wanted = 2 * limits_.threads;
+    const int64_t least = (kRowPadding + group_ - 1) / group_;
+    const int64_t most = std::min(tile_tokens_, std::max(least, tokens * plan.kv_heads / wanted));
+    int64_t longest = 0;
+    for (int64_t t = 0; t < tokens; t += tiles[plan.tiles++].tokens) {
+      Tile& tile = tiles[plan.tiles];
+      tile = TileAt(args, t, std::min(most, tokens - t));
+      longest = std::max(longest, tile.end - tile.begin);
     }
-    for (int64_t g = 0; g < group_; ++g) Softmax(scores + g * length, length);
+    plan.items = plan.tiles * plan.kv_heads;
+    if (plan.items < wanted && longest > kPartKeys) {
+      plan.parts =
+          std::min((wanted + plan.items - 1) / plan.items, (longest + kPartKeys - 1) / kPartKeys);
+    }
+    return plan;
+  }
 
-    float* out = args.results[0].f32() + (token * heads + kv_head * group_) * v.dim;
-    std::fill_n(out, group_ * v.dim, 0.0f);
-    for (int64_t j = 0; j < length; ++j) {
-      const int64_t index = begin + j;
-      v.decode(v.Row(table[index / v.block_size], kv_head, index % v.block_size), v.dim, row);
-      for (int64_t g = 0; g < group_; ++g) {
-        const float p = scores[g * length + j];
-        for (int64_t i = 0; i < v.dim; ++i) out[g * v.dim + i] += p * row[i];
-      }
+  Tile TileAt(const StepArgs& args, int64_t first, int64_t most) const {
+    const int32_t* positions = args.operands[3].i32();
+    const int32_t* sequences = args.operands[4].i32();
+    int64_t tokens = 1;
+    while (tokens < most && sequences[first + tokens] == sequences[first] &&
+           positions[first + tokens] == positions[first] + tokens) {
+      ++tokens;
+    }
+    const int64_t last = first + tokens - 1;
+    return {first, tokens, BeginOf(args, first), EndOf(args, last)};
+  }
+
+  static PagedRows Rows(const TensorView& cache, int64_t head) {
+    const int64_t head_bytes = cache.dim(2) * cache.row_bytes();
+    return {cache.data + head * head_bytes, cache.dim(1) * head_bytes, cache.row_bytes(),
+            cache.dim(3), cache.dtype};
+  }
+
+  // One part of an item's keys; the results, too, where there is no other part.
+  void Attend(const StepArgs& args, const Plan& plan, int64_t item, int64_t part,
+              int thread) const {
+    const Tile& tile = plan.TileOf(item);
+    const int64_t head = plan.HeadOf(item);
+    float* limits = plan.threads + thread * ThreadFloats();
+    float* own_part = limits + 2 * rows_;
+    float* to = plan.parts > 1 ? plan.Part(item, part) : own_part;
+    SetLimits(args, tile, limits);
+    const Partial partial = PartialAt(to);
+    const int64_t sequence = args.operands[4].i32()[tile.first];
+    const int64_t token_stride = plan.kv_heads * group_ * k_dim_;
+    // Parts begin at blocks of keys, counted from the first that the tile sees.
+    const int64_t blocks = (tile.end - tile.begin + kKeyBlock - 1) / kKeyBlock;
+    const auto boundary = [&](int64_t p) {
+      return std::min(tile.end, tile.begin + blocks * p / plan.parts * kKeyBlock);
+    };
+    isa_.attend({.q = args.operands[0].f32() + tile.first * token_stride + head * group_ * k_dim_,
+                 .token_stride = token_stride,
+                 .rows = tile.tokens * group_,
+                 .group = group_,
+                 .scale = scale_,
+                 .k = Rows(args.operands[1], head),
+                 .v = Rows(args.operands[2], head),
+                 .pages = args.operands[5].i32() + sequence * args.operands[5].dim(1),
+                 .page_size = args.operands[1].dim(2),
+                 .begin = boundary(part),
+                 .end = boundary(part + 1),
+                 .row_begin = limits,
+                 .row_end = limits + rows_,
+                 .largest = partial.largest,
+                 .sum = partial.sum,
+                 .weighted = partial.weighted,
+                 .scratch = own_part + PartFloats()});
+    if (plan.parts == 1) Finish(args, plan, item, to);
+  }
+
+  void SetLimits(const StepArgs& args, const Tile& tile, float* limits) const {
+    const int64_t rows = tile.tokens * group_;
+    for (int64_t r = 0; r < PaddedRow(rows); ++r) {
+      const int64_t token = tile.first + std::min(r, rows - 1) / group_;
+      limits[r] = static_cast<float>(BeginOf(args, token));
+      limits[rows_ + r] = static_cast<float>(EndOf(args, token));
     }
   }
 
-  static void Softmax(float* scores, int64_t n) {
-    float max = -std::numeric_limits<float>::infinity();
-    for (int64_t i = 0; i < n; ++i) max = std::max(max, scores[i]);
+  // Adds up the item's parts, the first of which is at `part`.
+  void Finish(const StepArgs& args, const Plan& plan, int64_t item, float* part) const {
+    const Tile& tile = plan.TileOf(item);
+    const int64_t heads = plan.kv_heads * group_;
+    for (int64_t r = 0; r < tile.tokens * group_; ++r) {
+      const int64_t row =
+          (tile.first + r / group_) * heads + plan.HeadOf(item) * group_ + r % group_;
+      FinishRow(part, plan.parts, r, args.results[0].f32() + row * v_dim_);
+    }
+  }
+
+  void FinishRow(float* part, int64_t parts, int64_t r, float* out) const {
+    float largest = PartialAt(part).largest[r];
+    for (int64_t p = 1; p < parts; ++p) {
+      largest = std::max(largest, PartialAt(part + p * PartFloats()).largest[r]);
+    }
+    const auto factor = [&](int64_t p) {
+      float power = PartialAt(part + p * PartFloats()).largest[r] - largest;
+      isa_.math.exp(&power, 1, &power);
+      return power;
+    };
     float sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += scores[i] = std::exp(scores[i] - max);
-    for (int64_t i = 0; i < n; ++i) scores[i] /= sum;
+    for (int64_t p = 0; p < parts; ++p) {
+      sum += factor(p) * PartialAt(part + p * PartFloats()).sum[r];
+    }
+    std::fill_n(out, v_dim_, 0.0F);
+    if (sum == 0) return;  // the row sees no key
+    for (int64_t p = 0; p < parts; ++p) {
+      const float* weighted = PartialAt(part + p * PartFloats()).weighted + r * PaddedRow(v_dim_);
+      isa_.math.add_scaled(weighted, factor(p) / sum, v_dim_, out);
+    }
   }
 
+  const VectorIsa& isa_;
   float scale_;
   bool causal_;
   int64_t window_;
-  int64_t threads_;
-  int64_t max_context_;
+  Limits limits_;
+  int64_t k_dim_, v_dim_;
   int64_t group_ = 1;
-  int64_t row_ = 0;
+  int64_t tile_tokens_ = 1;  // at most
+  int64_t rows_ = 0;         // of a tile, padded
 };
 
 absl::Status AcceptsAppend(const Node& node, const proto::DeviceCaps&) {
@@ -161,14 +314,19 @@ absl::Status AcceptsAttention(const Node& node, const proto::DeviceCaps&) {
   return AcceptsCaches(node, 1);
 }
 
-absl::StatusOr<std::unique_ptr<Step>> LowerAppend(const LowerContext&) {
-  return std::make_unique<KvAppendStep>();
+absl::StatusOr<std::unique_ptr<Step>> LowerAppend(const LowerContext& context) {
+  return std::make_unique<KvAppendStep>(VectorIsaFor(context.caps).math);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerAttention(const LowerContext& context) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t tokens,
+                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
   SLUICE_ASSIGN_OR_RETURN(const int64_t table,
                           context.bounds.Evaluate(context.call.operands[5]->shape[1]));
   const int64_t block_size = context.call.operands[1]->shape[2].factor();
-  return std::make_unique<AttentionStep>(context, table * block_size);
+  return std::make_unique<AttentionStep>(
+      context, Limits{.tokens = tokens,
+                      .context = table * block_size,
+                      .threads = static_cast<int>(context.caps.threads())});
 }
 
 }  // namespace
@@ -179,7 +337,7 @@ void AddAttentionKernels(std::vector<CpuKernel>* kernels) {
        LowerAppend});
   kernels->push_back(
       {{"cpu.attention.rows", "attention",
-        "one token and KV head at a time, cache rows decoded once per group of heads",
+        "neighbouring tokens and one KV head at a time, online softmax over blocks of keys",
         AcceptsAttention},
        LowerAttention});
 }

@@ -1,9 +1,8 @@
 // CPU kernels of the elementwise family.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "backends/cpu/kernels/activation.h"
+#include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
 
 namespace sluice::cpu {
@@ -13,7 +12,7 @@ constexpr int64_t kGrain = 4096;  // elements worth a thread
 
 absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
-// A step that applies `function(x) -> y` to every element.
+// A step that applies `function(x, n, y)` to pieces of the tensor.
 template <typename Function>
 class MapStep : public Step {
  public:
@@ -22,7 +21,7 @@ class MapStep : public Step {
     const float* x = args.operands[0].f32();
     float* y = args.results[0].f32();
     args.threads.For(args.results[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) y[i] = function_(x[i]);
+      function_(x + begin, end - begin, y + begin);
     });
     return absl::OkStatus();
   }
@@ -35,10 +34,10 @@ std::unique_ptr<Step> MakeMap(Function function) {
   return std::make_unique<MapStep<Function>>(function);
 }
 
-// A step that applies `function(a, b) -> y`, with b repeated over the leading dimensions of a.
-template <typename Function>
+// A step that applies `function(a, b, n, y)`, with b repeated over the leading dimensions of a.
 class BinaryStep : public Step {
  public:
+  using Function = void (*)(const float* a, const float* b, int64_t n, float* y);
   explicit BinaryStep(Function function) : function_(function) {}
   absl::Status Run(const StepArgs& args) override {
     const float* a = args.operands[0].f32();
@@ -50,7 +49,7 @@ class BinaryStep : public Step {
       for (int64_t i = begin; i < end;) {  // one period, or what of it lies in the range, at a time
         const int64_t first = i % period;
         const int64_t count = std::min(end - i, period - first);
-        for (int64_t j = 0; j < count; ++j) y[i + j] = function_(a[i + j], b[first + j]);
+        function_(a + i, b + first, count, y + i);
         i += count;
       }
     });
@@ -60,50 +59,54 @@ class BinaryStep : public Step {
  private:
   Function function_;
 };
-template <typename Function>
-std::unique_ptr<Step> MakeBinary(Function function) {
-  return std::make_unique<BinaryStep<Function>>(function);
-}
 
 class SoftmaxStep : public Step {
  public:
+  explicit SoftmaxStep(const VectorMath& math) : math_(math) {}
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const int64_t n = x.cols();
     args.threads.For(x.rows(), std::max<int64_t>(1, kGrain / n),
                      [&](int64_t begin, int64_t end, int) {
-                       for (int64_t r = begin; r < end; ++r)
-                         Row(x.f32() + r * n, args.results[0].f32() + r * n, n);
+                       for (int64_t r = begin; r < end; ++r) {
+                         math_.softmax(x.f32() + r * n, n, args.results[0].f32() + r * n);
+                       }
                      });
     return absl::OkStatus();
   }
 
  private:
-  static void Row(const float* x, float* y, int64_t n) {
-    const float max = *std::max_element(x, x + n);
-    double sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += y[i] = std::exp(x[i] - max);
-    const auto factor = static_cast<float>(1 / sum);
-    for (int64_t i = 0; i < n; ++i) y[i] *= factor;
-  }
+  const VectorMath& math_;
 };
 
-absl::StatusOr<std::unique_ptr<Step>> LowerAdd(const LowerContext&) {
-  return MakeBinary([](float a, float b) { return a + b; });
+const VectorMath& MathFor(const LowerContext& context) { return VectorIsaFor(context.caps).math; }
+
+void GeluExact(const float* x, int64_t n, float* y) {
+  constexpr float kInverseSqrt2 = 0.7071067811865476F;
+  for (int64_t i = 0; i < n; ++i) y[i] = 0.5F * x[i] * (1 + std::erf(x[i] * kInverseSqrt2));
 }
-absl::StatusOr<std::unique_ptr<Step>> LowerMul(const LowerContext&) {
-  return MakeBinary([](float a, float b) { return a * b; });
+
+absl::StatusOr<std::unique_ptr<Step>> LowerAdd(const LowerContext& context) {
+  return std::make_unique<BinaryStep>(MathFor(context).add);
 }
-absl::StatusOr<std::unique_ptr<Step>> LowerSilu(const LowerContext&) { return MakeMap(Silu); }
+absl::StatusOr<std::unique_ptr<Step>> LowerMul(const LowerContext& context) {
+  return std::make_unique<BinaryStep>(MathFor(context).mul);
+}
+absl::StatusOr<std::unique_ptr<Step>> LowerSilu(const LowerContext& context) {
+  return MakeMap(MathFor(context).silu);
+}
 absl::StatusOr<std::unique_ptr<Step>> LowerGelu(const LowerContext& context) {
-  return MakeMap(context.call.String("approximate") == "tanh" ? GeluTanh : GeluExact);
+  const bool is_tanh = context.call.String("approximate") == "tanh";
+  return MakeMap(is_tanh ? MathFor(context).gelu_tanh : GeluExact);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerScale(const LowerContext& context) {
   const auto factor = static_cast<float>(context.call.Float("factor"));
-  return MakeMap([factor](float x) { return x * factor; });
+  return MakeMap([scale = MathFor(context).scale, factor](const float* x, int64_t n, float* y) {
+    scale(x, factor, n, y);
+  });
 }
-absl::StatusOr<std::unique_ptr<Step>> LowerSoftmax(const LowerContext&) {
-  return std::make_unique<SoftmaxStep>();
+absl::StatusOr<std::unique_ptr<Step>> LowerSoftmax(const LowerContext& context) {
+  return std::make_unique<SoftmaxStep>(MathFor(context));
 }
 
 }  // namespace

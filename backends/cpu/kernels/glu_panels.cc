@@ -5,10 +5,10 @@
 namespace sluice::cpu {
 
 GluPanels::GluPanels(const PanelSplit& split, Layout layout, int64_t max_rows,
-                     Activation activation)
+                     GateFunction gate)
     : split_(split),
       max_rows_(layout == Layout::kX16 ? std::min<int64_t>(max_rows, kTileRows) : max_rows),
-      activation_(activation) {}
+      gate_(gate) {}
 
 int64_t GluPanels::scratch_floats() const {
   return split_.scratch_floats() + max_rows_ * split_.rows_per_panel();
@@ -24,7 +24,7 @@ void GluPanels::Multiply(const WeightMatrix& gate, const WeightMatrix& up, int64
     MultiplyPanel(gate, begin, end, pass, gates, width, scratch);
     MultiplyPanel(up, begin, end, pass, out, y_stride, scratch);
     for (int64_t i = 0; i < pass.count; ++i) {
-      GateInPlace(activation_, gates + i * width, out + i * y_stride, width);
+      gate_(gates + i * width, width, out + i * y_stride);
     }
   });
 }

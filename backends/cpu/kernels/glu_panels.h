@@ -12,7 +12,7 @@ namespace sluice::cpu {
 class GluPanels {
  public:
   // `split` is that of both weights; `max_rows` bounds the rows of activations at a time.
-  GluPanels(const PanelSplit& split, Layout layout, int64_t max_rows, Activation activation);
+  GluPanels(const PanelSplit& split, Layout layout, int64_t max_rows, GateFunction gate);
 
   // Working memory of one thread: floats.
   int64_t scratch_floats() const;
@@ -25,7 +25,7 @@ class GluPanels {
  private:
   PanelSplit split_;
   int64_t max_rows_;  // at a time
-  Activation activation_;
+  GateFunction gate_;
 };
 
 }  // namespace sluice::cpu

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "graph/formats/dequantize.h"
+#include "backends/cpu/kernels/vector_isa.h"
 #include "graph/formats/quantize.h"
 #include "graph/graph.h"
 #include "graph/tensor.h"
@@ -14,15 +14,14 @@
 namespace sluice::cpu {
 
 struct Cache {
-  explicit Cache(const TensorView& view)
+  Cache(const TensorView& view, const VectorMath& math)
       : data(view.data),
         blocks(view.dim(0)),
         heads(view.dim(1)),
         block_size(view.dim(2)),
         dim(view.dim(3)),
         row_bytes(view.row_bytes()),
-        decode(DequantizerFor(view.dtype)),
-        encode(QuantizerFor(view.dtype)) {}
+        encode(view.dtype == DType::kF16 ? math.f16_from_f32 : QuantizerFor(view.dtype)) {}
 
   std::byte* Row(int64_t block, int64_t head, int64_t offset) const {
     return data + ((block * heads + head) * block_size + offset) * row_bytes;
@@ -38,7 +37,6 @@ struct Cache {
 
   std::byte* data;
   int64_t blocks, heads, block_size, dim, row_bytes;
-  DequantizeFn decode;
   QuantizeFn encode;
 };
 

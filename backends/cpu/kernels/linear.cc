@@ -143,7 +143,7 @@ class GluStep : public Step {
         x16_(IsaFor(layout, context.caps)),
         split_(SplitOf(context, 1, layout)),
         activations_(ActivationsOf(context, max_rows, layout)),
-        panels_(split_, layout, max_rows, ActivationNamed(context.call.String("act"))) {}
+        panels_(split_, layout, max_rows, GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
   int64_t scratch_bytes() const override {
     return activations_.scratch_bytes() + FloatBytes(threads_ * panels_.scratch_floats());
   }

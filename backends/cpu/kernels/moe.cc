@@ -20,6 +20,8 @@ namespace {
 // The router's sum is clamped from below, as in the reference implementation of these models.
 constexpr float kMinWeightSum = 6.103515625e-5f;  // 2^-14, the smallest normal f16
 
+int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
+
 absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
 class TopkSoftmaxStep : public Step {
@@ -29,25 +31,31 @@ class TopkSoftmaxStep : public Step {
         renormalise_(context.call.Bool("renorm")),
         sigmoid_(context.call.String("gating") == "sigmoid"),
         scale_(static_cast<float>(context.call.Float("scale"))),
-        experts_(context.call.operands[0]->shape[1].factor()) {}
-  // Gate values, and the same with the selection bias.
-  int64_t scratch_bytes() const override {
-    return 2 * experts_ * static_cast<int64_t>(sizeof(float));
-  }
+        experts_(context.call.operands[0]->shape[1].factor()),
+        threads_(context.caps.threads()),
+        math_(VectorIsaFor(context.caps).math) {}
+  int64_t scratch_bytes() const override { return FloatBytes(threads_ * ThreadFloats()); }
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& logits = args.operands[0];
     const float* bias = args.F32OrNull(1);
     for (int64_t t = 0; t < logits.dim(0); ++t) {
-      const float* row = logits.f32() + t * experts_;
-      SLUICE_RETURN_IF_ERROR(CheckLogits(row, t));
-      RouteToken(row, bias, reinterpret_cast<float*>(args.scratch), args.results[0].f32() + t * k_,
-                 args.results[1].i32() + t * k_);
+      SLUICE_RETURN_IF_ERROR(CheckLogits(logits.f32() + t * experts_, t));
     }
+    args.threads.For(logits.dim(0), 16, [&](int64_t begin, int64_t end, int thread) {
+      float* scratch = reinterpret_cast<float*>(args.scratch) + thread * ThreadFloats();
+      for (int64_t t = begin; t < end; ++t) {
+        RouteToken(logits.f32() + t * experts_, bias, scratch, args.results[0].f32() + t * k_,
+                   args.results[1].i32() + t * k_);
+      }
+    });
     return absl::OkStatus();
   }
 
  private:
+  // Gate values, and the same with the selection bias.
+  int64_t ThreadFloats() const { return 2 * experts_; }
+
   // A router that says NaN or infinity has no first choice: better an error than a guess.
   absl::Status CheckLogits(const float* row, int64_t token) const {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -87,16 +95,15 @@ class TopkSoftmaxStep : public Step {
       for (int64_t e = 0; e < experts_; ++e) gates[e] = 1.0f / (1.0f + std::exp(-logits[e]));
       return;
     }
-    const float max = *std::max_element(logits, logits + experts_);
-    float sum = 0;
-    for (int64_t e = 0; e < experts_; ++e) sum += gates[e] = std::exp(logits[e] - max);
-    for (int64_t e = 0; e < experts_; ++e) gates[e] /= sum;
+    math_.softmax(logits, experts_, gates);
   }
 
   int64_t k_;
   bool renormalise_, sigmoid_;
   float scale_;
   int64_t experts_;
+  int64_t threads_;
+  const VectorMath& math_;
 };
 
 absl::Status CheckExpertIds(const TensorView& ids, int64_t experts) {
@@ -248,8 +255,6 @@ class IndexedExperts {
   int64_t experts_;
 };
 
-int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
-
 // What both expert products have: how the experts' weights are cut, and the activations. Scratch
 // has the experts' part, the activations, and that of each thread.
 template <typename Experts>
@@ -327,7 +332,7 @@ class ExpertGluStep : public Step {
   ExpertGluStep(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
       : products_(context, experts, x_rows, layout),
         panels_(products_.split, layout, experts.max_rows(),
-                ActivationNamed(context.call.String("act"))) {}
+                GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
   int64_t scratch_bytes() const override {
     return products_.scratch_bytes(panels_.scratch_floats());
   }
@@ -352,6 +357,8 @@ class ExpertGluStep : public Step {
 
 class ScaledAddStep : public Step {
  public:
+  explicit ScaledAddStep(const LowerContext& context) : math_(VectorIsaFor(context.caps).math) {}
+
   absl::Status Run(const StepArgs& args) override {
     const TensorView& rows = args.operands[0];
     const TensorView& weights = args.operands[1];
@@ -373,7 +380,7 @@ class ScaledAddStep : public Step {
         for (int64_t slot = t * used; slot < (t + 1) * used; ++slot) {
           const float p = weights.f32()[slot];
           const float* x = rows.f32() + (row_of != nullptr ? row_of[slot] : slot) * width;
-          for (int64_t i = 0; i < width; ++i) y[i] += p * x[i];
+          math_.add_scaled(x, p, width, y);
         }
       }
     });
@@ -390,6 +397,8 @@ class ScaledAddStep : public Step {
     }
     return absl::OkStatus();
   }
+
+  const VectorMath& math_;
 };
 
 absl::StatusOr<std::unique_ptr<Step>> LowerTopkSoftmax(const LowerContext& context) {
@@ -405,8 +414,8 @@ absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) 
                           context.bounds.Evaluate(context.call.operands[0]->shape[0]));
   return std::make_unique<ExpertStep<Experts>>(context, experts, x_rows, kLayout);
 }
-absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext&) {
-  return std::make_unique<ScaledAddStep>();
+absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext& context) {
+  return std::make_unique<ScaledAddStep>(context);
 }
 
 template <Layout kLayout>
@@ -433,8 +442,9 @@ void AddExpertKernels(std::vector<CpuKernel>* kernels) {
 }  // namespace
 
 void AddMoeKernels(std::vector<CpuKernel>* kernels) {
-  kernels->push_back({{"cpu.topk_softmax", "topk_softmax", "one token after the other", AcceptsAll},
-                      LowerTopkSoftmax});
+  kernels->push_back(
+      {{"cpu.topk_softmax", "topk_softmax", "a selection for each token", AcceptsAll},
+       LowerTopkSoftmax});
   kernels->push_back(
       {{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll}, LowerMoeGather});
   AddExpertKernels<Layout::kFile>(kernels);
