@@ -21,28 +21,28 @@ bool IsOfExperts(const Value& weight, int64_t experts) {
 }
 
 // The largest argument from 1 to `most` at which `needed` is at most `available`; 0 if there is
-// none. What is needed grows in proportion to the context (the cache, block tables, scores of
-// attention), and faster where another kernel's scratch memory becomes the largest: it is convex.
-// So a chord stays above it, and where the chord meets `available` there is room. A few chords find
-// the place.
+// none. What is needed grows nearly in proportion to the context (the cache, block tables), so the
+// place is looked for where a straight line between the known ends meets `available`, and in the
+// middle whenever that has brought little.
 absl::StatusOr<int64_t> LargestThatFits(
     const std::function<absl::StatusOr<int64_t>(int64_t)>& needed, int64_t most,
     int64_t available) {
-  constexpr int kChords = 4;
-  SLUICE_ASSIGN_OR_RETURN(const int64_t needed_at_most, needed(most));
-  if (needed_at_most <= available) return most;
-  int64_t low = 1;
-  SLUICE_ASSIGN_OR_RETURN(int64_t needed_at_low, needed(low));
+  SLUICE_ASSIGN_OR_RETURN(int64_t needed_at_high, needed(most));
+  if (needed_at_high <= available) return most;
+  SLUICE_ASSIGN_OR_RETURN(int64_t needed_at_low, needed(1));
   if (needed_at_low > available) return 0;
-  for (int i = 0; i < kChords; ++i) {
-    const double slope =
-        static_cast<double>(needed_at_most - needed_at_low) / static_cast<double>(most - low);
-    const auto chord = static_cast<int64_t>(static_cast<double>(available - needed_at_low) / slope);
-    const int64_t step = std::max<int64_t>(chord, 1);
-    SLUICE_ASSIGN_OR_RETURN(const int64_t there, needed(low + step));
-    if (there > available) break;
-    low += step;
-    needed_at_low = there;
+  int64_t low = 1, high = most;  // fits, does not fit
+  for (bool use_line = true; high - low > 1;) {
+    const double part = static_cast<double>(available - needed_at_low) /
+                        static_cast<double>(needed_at_high - needed_at_low);
+    const int64_t length = high - low;
+    const int64_t step =
+        use_line ? static_cast<int64_t>(part * static_cast<double>(length)) : length / 2;
+    const int64_t middle = low + std::clamp<int64_t>(step, 1, length - 1);
+    SLUICE_ASSIGN_OR_RETURN(const int64_t there, needed(middle));
+    (there <= available ? low : high) = middle;
+    (there <= available ? needed_at_low : needed_at_high) = there;
+    use_line = high - low <= length / 2;
   }
   return low;
 }
