@@ -16,6 +16,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/cpu/kernels/vector_isa.h"
 #include "backends/ref/ref_backend.h"
+#include "graph/formats/dequantize.h"
 #include "graph/formats/half.h"
 #include "graph/formats/quantize.h"
 #include "graph/text.h"
@@ -232,6 +233,39 @@ TEST_P(VectorMathTest, F16IsAsInTheFormats) {
                      reinterpret_cast<std::byte*>(y.data()));
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(y[i], F16FromF32(x[i])) << x[i];
   EXPECT_EQ(y.back(), 77);
+}
+
+// Sums of up to 256 products in float32, in 16 lanes or fewer: roundings of 2^-24, some of each
+// other's size, squared, are about 1e-13 of the size of a sum.
+TEST_P(VectorMathTest, DotRowsAreThoseOfFloat64) {
+  const VectorIsa& isa = cpu::VectorIsaFor(MakeCpuBackend(GetParam())->caps());
+  constexpr int64_t kRows = 19;
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const int64_t cols : {1, 16, 37, 100, 256}) {
+      const std::vector<float> values = RandomFloats(kRows * cols, -1, 1);
+      std::vector<std::byte> weights(static_cast<size_t>(*ByteSize(dtype, kRows * cols)));
+      QuantizerFor(dtype)(values.data(), kRows * cols, weights.data());
+      std::vector<float> w(kRows * cols);
+      DequantizerFor(dtype)(weights.data(), kRows * cols, w.data());
+      for (int64_t x_rows = 1; x_rows <= cpu::kMaxDotRows; ++x_rows) {
+        SCOPED_TRACE(absl::StrCat(Name(dtype), ", ", cols, " columns, ", x_rows, " rows"));
+        const std::vector<float> x = RandomFloats(x_rows * cols, -1, 1, 2);
+        std::vector<float> y(x_rows * kRows);
+        cpu::DotRowsFor(isa, dtype)(weights.data(), *ByteSize(dtype, cols), kRows, cols, x.data(),
+                                    x_rows, y.data(), kRows);
+        double difference = 0, size = 0;
+        for (int64_t i = 0; i < x_rows * kRows; ++i) {
+          const double exact =
+              std::inner_product(w.begin() + i % kRows * cols, w.begin() + (i % kRows + 1) * cols,
+                                 x.begin() + i / kRows * cols, 0.0);
+          difference += std::pow(y[static_cast<size_t>(i)] - exact, 2);
+          size += exact * exact;
+        }
+        EXPECT_LT(difference, 1e-12 * size);
+      }
+    }
+  }
+  EXPECT_EQ(cpu::DotRowsFor(isa, DType::kQ8_0), nullptr);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VectorMathTest, testing::ValuesIn(OptionsForAllIsas(1)),

@@ -23,19 +23,6 @@ inline constexpr float kNoScore = -__FLT_MAX__;
 
 // --- Rows of the cache ----------------------------------------------------------------------
 
-template <typename V, DType kDType>
-inline typename V::Floats LoadElements(const std::byte* p) {
-  if constexpr (kDType == DType::kF16) {
-    return V::LoadF16(p);
-  } else if constexpr (kDType == DType::kBF16) {
-    return V::LoadBf16(p);
-  } else {
-    return V::Load(reinterpret_cast<const float*>(p));
-  }
-}
-template <DType kDType>
-inline constexpr int64_t kBytesOf = kDType == DType::kF32 ? 4 : 2;
-
 // Calls use.template operator()<DType>() for the cache's dtype.
 template <typename V, typename Use>
 inline void WithDType(DType dtype, const Use& use) {
@@ -439,12 +426,6 @@ void Attend(const AttentionTask& task) {
   } else {
     AttendManyRows<V>(task);
   }
-}
-
-template <typename V>
-constexpr VectorIsa VectorIsaOf(const char* name, const char* need = nullptr,
-                                const char* second = nullptr, const char* third = nullptr) {
-  return {name, {need, second, third}, VectorMathOf<V>::Table(), Attend<V>};
 }
 
 }  // namespace sluice::cpu

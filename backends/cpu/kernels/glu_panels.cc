@@ -4,8 +4,7 @@
 
 namespace sluice::cpu {
 
-GluPanels::GluPanels(const PanelSplit& split, Layout layout, int64_t max_rows,
-                     GateFunction gate)
+GluPanels::GluPanels(const PanelSplit& split, Layout layout, int64_t max_rows, GateFunction gate)
     : split_(split),
       max_rows_(layout == Layout::kX16 ? std::min<int64_t>(max_rows, kTileRows) : max_rows),
       gate_(gate) {}

@@ -14,8 +14,8 @@ namespace sluice::cpu {
 namespace {
 
 // The weight matrix in operand `weight` with the bias in operand `bias`, if that is there.
-WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const X16Isa* x16) {
-  WeightMatrix matrix = MatrixOf(args.operands[weight], x16);
+WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const ProductIsa& isa) {
+  WeightMatrix matrix = MatrixOf(args.operands[weight], isa);
   matrix.bias = args.F32OrNull(bias);
   return matrix;
 }
@@ -34,7 +34,7 @@ int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(f
 
 class EmbeddingStep : public Step {
  public:
-  EmbeddingStep(const LowerContext& context, Layout layout) : x16_(IsaFor(layout, context.caps)) {}
+  EmbeddingStep(const LowerContext& context, Layout layout) : isa_(IsaFor(layout, context.caps)) {}
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& table = args.operands[0];
@@ -47,7 +47,7 @@ class EmbeddingStep : public Step {
             absl::StrCat("id ", id, " at position ", i, " is not in 0 to ", table.dim(0) - 1));
       }
     }
-    const WeightMatrix rows = MatrixOf(table, x16_);
+    const WeightMatrix rows = MatrixOf(table, isa_);
     args.threads.For(ids.elements(), 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
         DecodeRow(rows, ids.i32()[i], out.f32() + i * table.cols());
@@ -57,14 +57,14 @@ class EmbeddingStep : public Step {
   }
 
  private:
-  const X16Isa* x16_;
+  ProductIsa isa_;
 };
 
 class MatmulStep : public Step {
  public:
   MatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
-        x16_(IsaFor(layout, context.caps)),
+        isa_(IsaFor(layout, context.caps)),
         split_(SplitOf(context, 1, layout)),
         activations_(ActivationsOf(context, max_rows, layout)) {}
   int64_t scratch_bytes() const override {
@@ -74,7 +74,7 @@ class MatmulStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    const WeightMatrix w = Matrix(args, 1, 2, x16_);
+    const WeightMatrix w = Matrix(args, 1, 2, isa_);
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -88,7 +88,7 @@ class MatmulStep : public Step {
 
  private:
   int64_t threads_;
-  const X16Isa* x16_;
+  ProductIsa isa_;
   PanelSplit split_;
   Activations activations_;
 };
@@ -98,7 +98,7 @@ class QkvMatmulStep : public Step {
  public:
   QkvMatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
-        x16_(IsaFor(layout, context.caps)),
+        isa_(IsaFor(layout, context.caps)),
         activations_(ActivationsOf(context, max_rows, layout)) {
     for (size_t i = 0; i < 3; ++i) {
       splits_[i] = SplitOf(context, 1 + i, layout);
@@ -112,8 +112,8 @@ class QkvMatmulStep : public Step {
 
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
-    const WeightMatrix weights[3] = {Matrix(args, 1, 4, x16_), Matrix(args, 2, 5, x16_),
-                                     Matrix(args, 3, 6, x16_)};
+    const WeightMatrix weights[3] = {Matrix(args, 1, 4, isa_), Matrix(args, 2, 5, isa_),
+                                     Matrix(args, 3, 6, isa_)};
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -129,7 +129,7 @@ class QkvMatmulStep : public Step {
 
  private:
   int64_t threads_;
-  const X16Isa* x16_;
+  ProductIsa isa_;
   Activations activations_;
   PanelSplit splits_[3];
   int64_t panels_ = 0;
@@ -140,10 +140,11 @@ class GluStep : public Step {
  public:
   GluStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
-        x16_(IsaFor(layout, context.caps)),
+        isa_(IsaFor(layout, context.caps)),
         split_(SplitOf(context, 1, layout)),
         activations_(ActivationsOf(context, max_rows, layout)),
-        panels_(split_, layout, max_rows, GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
+        panels_(split_, layout, max_rows,
+                GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
   int64_t scratch_bytes() const override {
     return activations_.scratch_bytes() + FloatBytes(threads_ * panels_.scratch_floats());
   }
@@ -151,8 +152,8 @@ class GluStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const TensorView& y = args.results[0];
-    const WeightMatrix gate = Matrix(args, 1, 3, x16_);
-    const WeightMatrix up = Matrix(args, 2, 4, x16_);
+    const WeightMatrix gate = Matrix(args, 1, 3, isa_);
+    const WeightMatrix up = Matrix(args, 2, 4, isa_);
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -165,7 +166,7 @@ class GluStep : public Step {
 
  private:
   int64_t threads_;
-  const X16Isa* x16_;
+  ProductIsa isa_;
   PanelSplit split_;
   Activations activations_;
   GluPanels panels_;

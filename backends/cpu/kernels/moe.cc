@@ -261,10 +261,10 @@ template <typename Experts>
 class ExpertProducts {
  public:
   ExpertProducts(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
-      : x16(IsaFor(layout, context.caps)),
+      : isa(IsaFor(layout, context.caps)),
         split(*context.call.operands[1], layout, context.caps),
         experts_(experts),
-        activations_(x16, x_rows, context.call.operands[0]->shape[1].factor()),
+        activations_(isa, x_rows, context.call.operands[0]->shape[1].factor()),
         threads_(context.caps.threads()) {}
 
   int64_t scratch_bytes(int64_t thread_floats) const {
@@ -288,7 +288,7 @@ class ExpertProducts {
         });
   }
 
-  const X16Isa* const x16;
+  const ProductIsa isa;
   const PanelSplit split;
 
  private:
@@ -314,7 +314,7 @@ class ExpertMatmulStep : public Step {
     return products_.ForEachPanel(
         args, args.operands[2], split.scratch_floats(),
         [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
-          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, products_.x16);
+          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, products_.isa);
           if (bias != nullptr) w.bias = bias + rows.expert * w.rows;
           const int64_t begin = split.begin(panel);
           MultiplyPanel(w, begin, split.end(panel), x, y.f32() + rows.first_out * y.cols() + begin,
@@ -342,8 +342,8 @@ class ExpertGluStep : public Step {
     return products_.ForEachPanel(
         args, args.operands[3], panels_.scratch_floats(),
         [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
-          panels_.Multiply(ExpertMatrixOf(args.operands[1], rows.expert, products_.x16),
-                           ExpertMatrixOf(args.operands[2], rows.expert, products_.x16), panel, x,
+          panels_.Multiply(ExpertMatrixOf(args.operands[1], rows.expert, products_.isa),
+                           ExpertMatrixOf(args.operands[2], rows.expert, products_.isa), panel, x,
                            y.f32() + rows.first_out * y.cols(), y.cols(), scratch);
         });
   }

@@ -16,7 +16,9 @@ int64_t RowBytes(const WeightMatrix& w) {
   return w.cols / info.elements_per_block * info.bytes_per_block;
 }
 
-X16Matrix AsX16(const WeightMatrix& w) { return {X16FormatIndex(w.dtype), w.x16, w.data, w.cols}; }
+X16Matrix AsX16(const WeightMatrix& w) {
+  return {X16FormatIndex(w.dtype), w.isa.x16, w.data, w.cols};
+}
 
 absl::Status AcceptsWeight(const Value& weight, Layout layout) {
   const Shape& shape = weight.type().shape;
@@ -47,20 +49,20 @@ absl::Status AcceptsWeights(const Node& node, Layout layout) {
   return absl::OkStatus();
 }
 
-const X16Isa* IsaFor(Layout layout, const proto::DeviceCaps& caps) {
-  return layout == Layout::kX16 ? &X16IsaFor(caps) : nullptr;
+ProductIsa IsaFor(Layout layout, const proto::DeviceCaps& caps) {
+  return {layout == Layout::kX16 ? &X16IsaFor(caps) : nullptr, &VectorIsaFor(caps)};
 }
 
-WeightMatrix MatrixOf(const TensorView& weight, const X16Isa* x16) {
-  return {weight.dtype, weight.data, weight.dim(0), weight.dim(1), x16};
+WeightMatrix MatrixOf(const TensorView& weight, const ProductIsa& isa) {
+  return {weight.dtype, weight.data, weight.dim(0), weight.dim(1), isa};
 }
 
-WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const X16Isa* x16) {
+WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const ProductIsa& isa) {
   const int64_t rows = weights.dim(1), cols = weights.dim(2);
-  if (x16 == nullptr) return {weights.dtype, weights.Slice(expert), rows, cols};
+  if (isa.x16 == nullptr) return {weights.dtype, weights.Slice(expert), rows, cols, isa};
   const X16Format& format = kX16Formats[X16FormatIndex(weights.dtype)];
   return {weights.dtype, weights.data + expert * X16MatrixBytes(format, rows, cols), rows, cols,
-          x16};
+          isa};
 }
 
 PanelSplit::PanelSplit(const TensorType& weight, Layout layout, const proto::DeviceCaps& caps) {
@@ -127,11 +129,14 @@ void Activations::Prepare(const float* x, int64_t count, std::byte* scratch,
 void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const InputRows& x, float* y,
                    int64_t y_stride, float* scratch) {
   const std::byte* rows = w.data + begin * RowBytes(w);
-  if (w.x16 != nullptr) {
+  if (w.isa.x16 != nullptr) {
     ForEachPass(x, w, [&](const InputRows& tile, int64_t first) {
       MultiplyX16(AsX16(w), begin, end, tile.tiles, static_cast<int>(tile.count),
                   y + first * y_stride, y_stride);
     });
+  } else if (const DotRowsFn dot_rows = DotRowsFor(*w.isa.vectors, w.dtype);
+             dot_rows != nullptr && x.count <= kMaxDotRows) {
+    dot_rows(rows, RowBytes(w), end - begin, w.cols, x.floats, x.count, y, y_stride);
   } else if (w.dtype == DType::kF32) {
     const auto* panel = reinterpret_cast<const float*>(rows);
     MultiplyTransposed(x.count, end - begin, w.cols, x.floats, w.cols, panel, w.cols, y, y_stride);
@@ -147,7 +152,7 @@ void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const Inpu
 }
 
 void DecodeRow(const WeightMatrix& w, int64_t row, float* out) {
-  if (w.x16 != nullptr) {
+  if (w.isa.x16 != nullptr) {
     DecodeX16Row(AsX16(w), row, out);
   } else {
     DequantizerFor(w.dtype)(w.data + row * RowBytes(w), w.cols, out);

@@ -1,13 +1,14 @@
 // Products with weights, panel by panel: a panel is a run of weight rows that stays in a core's L2
 // cache while all rows of the activations meet it. Weights as in the file are decoded to float32
-// for that, one panel at a time; weights in the layout x16 are multiplied as they are, with
-// activations of 8 bits.
+// for that, one panel at a time, but for plain floats that meet few rows; weights in the layout x16
+// are multiplied as they are, with activations of 8 bits.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/kernels/x16_product.h"
 #include "backends/cpu/threads.h"
 #include "graph/formats/dequantize.h"
@@ -31,8 +32,12 @@ absl::Status AcceptsWeights(const Node& node, const proto::DeviceCaps&) {
   return AcceptsWeights(node, kLayout);
 }
 
-// The code that reads weights in x16 on the device; null for the file's layout.
-const X16Isa* IsaFor(Layout layout, const proto::DeviceCaps& caps);
+// The code that reads weights on the device.
+struct ProductIsa {
+  const X16Isa* x16;         // null for the file's layout
+  const VectorIsa* vectors;  // for plain floats
+};
+ProductIsa IsaFor(Layout layout, const proto::DeviceCaps& caps);
 
 // A matrix of weights, one row per output.
 struct WeightMatrix {
@@ -40,13 +45,13 @@ struct WeightMatrix {
   const std::byte* data;
   int64_t rows;
   int64_t cols;
-  const X16Isa* x16 = nullptr;  // null: rows of blocks, as in the file
+  ProductIsa isa;
   const float* bias = nullptr;  // [rows], or none
 };
 
 // The weight [rows, cols], or one of the stacked weights [experts, rows, cols].
-WeightMatrix MatrixOf(const TensorView& weight, const X16Isa* x16);
-WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const X16Isa* x16);
+WeightMatrix MatrixOf(const TensorView& weight, const ProductIsa& isa);
+WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const ProductIsa& isa);
 
 // How a weight of the type [..., rows, cols] is cut.
 class PanelSplit {
@@ -74,8 +79,8 @@ struct InputRows {
 // The activations of a step: converted once, for all weights that they meet.
 class Activations {
  public:
-  Activations(const X16Isa* x16, int64_t max_rows, int64_t cols)
-      : x16_(x16), max_rows_(max_rows), cols_(cols) {}
+  Activations(const ProductIsa& isa, int64_t max_rows, int64_t cols)
+      : x16_(isa.x16), max_rows_(max_rows), cols_(cols) {}
   // Working memory, a multiple of 64.
   int64_t scratch_bytes() const;
 

@@ -1,5 +1,5 @@
 // Vectors of AVX2, FMA and F16C.
-#include "backends/cpu/kernels/attention_kernel.h"
+#include "backends/cpu/kernels/vector_kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 

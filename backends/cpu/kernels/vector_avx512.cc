@@ -1,5 +1,5 @@
 // Vectors of AVX-512F.
-#include "backends/cpu/kernels/attention_kernel.h"
+#include "backends/cpu/kernels/vector_kernels.h"
 
 #if defined(__AVX512F__)
 

@@ -1,28 +1,19 @@
 #include "backends/cpu/kernels/vector_isa.h"
 
-#include <algorithm>
-#include <iterator>
-
-#include "proto/device.pb.h"
+#include "backends/cpu/features.h"
 
 namespace sluice::cpu {
-namespace {
-
-bool Has(const proto::DeviceCaps& caps, const VectorIsa& isa) {
-  return std::all_of(std::begin(isa.needs), std::end(isa.needs), [&](const char* feature) {
-    const auto& features = caps.features();
-    return feature == nullptr ||
-           std::find(features.begin(), features.end(), feature) != features.end();
-  });
-}
-
-}  // namespace
-
 const VectorIsa& VectorIsaFor(const proto::DeviceCaps& caps) {
   for (const VectorIsa* isa : {kVectorAvx512, kVectorAvx2}) {
-    if (isa != nullptr && Has(caps, *isa)) return *isa;
+    if (isa != nullptr && HasFeatures(caps, isa->needs)) return *isa;
   }
   return *kVectorPortable;
+}
+
+DotRowsFn DotRowsFor(const VectorIsa& isa, DType weights) {
+  if (weights == DType::kF32) return isa.dot_f32;
+  if (weights == DType::kF16) return isa.dot_f16;
+  return weights == DType::kBF16 ? isa.dot_bf16 : nullptr;
 }
 
 }  // namespace sluice::cpu

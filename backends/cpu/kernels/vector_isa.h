@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "backends/cpu/kernels/attention_task.h"
+#include "graph/dtype.h"
 
 namespace sluice::proto {
 class DeviceCaps;
@@ -47,10 +48,18 @@ struct VectorMath {
   void (*f16_from_f32)(const float* x, int64_t n, std::byte* y);
 };
 
+// y[i * y_stride + j] = weight row j . row i of x [x_rows, cols], for rows of weights that are
+// `row_bytes` apart.
+using DotRowsFn = void (*)(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
+                           const float* x, int64_t x_rows, float* y, int64_t y_stride);
+// Up to how many rows of x this beats a GEMM.
+inline constexpr int64_t kMaxDotRows = 8;
+
 struct VectorIsa {
   const char* name;
   const char* needs[3];  // features of DeviceCaps; null: none
   VectorMath math;
+  DotRowsFn dot_f32, dot_f16, dot_bf16;  // by the weights' format
   void (*attend)(const AttentionTask& task);
 };
 
@@ -61,5 +70,8 @@ extern const VectorIsa* const kVectorPortable;
 
 // The fastest that the device's features allow.
 const VectorIsa& VectorIsaFor(const proto::DeviceCaps& caps);
+
+// Null for formats that are no plain floats.
+DotRowsFn DotRowsFor(const VectorIsa& isa, DType weights);
 
 }  // namespace sluice::cpu

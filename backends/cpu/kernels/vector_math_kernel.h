@@ -22,8 +22,23 @@
 #include <cstdint>
 
 #include "backends/cpu/kernels/vector_isa.h"
+#include "graph/dtype.h"
 
 namespace sluice::cpu {
+
+// Numbers of a plain float format.
+template <typename V, DType kDType>
+inline typename V::Floats LoadElements(const std::byte* p) {
+  if constexpr (kDType == DType::kF16) {
+    return V::LoadF16(p);
+  } else if constexpr (kDType == DType::kBF16) {
+    return V::LoadBf16(p);
+  } else {
+    return V::Load(reinterpret_cast<const float*>(p));
+  }
+}
+template <DType kDType>
+inline constexpr int64_t kBytesOf = kDType == DType::kF32 ? 4 : 2;
 
 // How a loop reaches memory: a whole vector, or the part that is left at the end of a row.
 template <typename V>

@@ -1,7 +1,7 @@
 // Vectors for any processor: the compilers' vectors of four, which every target has or can imitate.
 #include <cstring>
 
-#include "backends/cpu/kernels/attention_kernel.h"
+#include "backends/cpu/kernels/vector_kernels.h"
 #include "graph/formats/half.h"
 
 namespace sluice::cpu {

@@ -2,19 +2,9 @@
 
 #include <algorithm>
 
+#include "backends/cpu/features.h"
+
 namespace sluice::cpu {
-namespace {
-
-bool Has(const proto::DeviceCaps& caps, const X16Isa& isa) {
-  return std::all_of(std::begin(isa.needs), std::end(isa.needs), [&](const char* feature) {
-    const auto& features = caps.features();
-    return feature == nullptr ||
-           std::find(features.begin(), features.end(), feature) != features.end();
-  });
-}
-
-}  // namespace
-
 int X16FormatIndex(DType dtype) {
   const auto* found = std::find_if(std::begin(kX16Formats), std::end(kX16Formats),
                                    [&](const X16Format& f) { return f.dtype == dtype; });
@@ -35,7 +25,7 @@ const std::byte* X16Matrix::StripOf(int64_t row) const {
 
 const X16Isa& X16IsaFor(const proto::DeviceCaps& caps) {
   for (const X16Isa* isa : {kX16Avx512Vnni, kX16Avx512, kX16Avx2}) {
-    if (isa != nullptr && Has(caps, *isa)) return *isa;
+    if (isa != nullptr && HasFeatures(caps, isa->needs)) return *isa;
   }
   return *kX16Portable;
 }
