@@ -1,4 +1,4 @@
-// The CPU backend: oneDNN for float matrix products, own kernels for the rest, one arena for all
+// The CPU backend: own kernels per instruction set, oneDNN for float matrix products, one arena for all
 // activations, one pool of threads for all executables.
 #pragma once
 
