@@ -260,13 +260,35 @@ void GetCodes(const X16Format& format, const std::byte* row_of_block, uint8_t* c
 
 // --- Blocks ------------------------------------------------------------------------------------
 
+// The scale and the minimum of a group of row r, where both are there; as in the block.
+void PutScaleAndMin(const X16Format& format, int g, int r, uint8_t scale, uint8_t min,
+                    std::byte* block) {
+  block[format.ScalesOffset() + g * kX16Rows + r] =
+      static_cast<std::byte>((scale & 15) | (min & 15) << 4);
+  if (format.scale_bits == 4) return;
+  std::byte& high = block[format.HighOffset() + g / 2 * kX16Rows + r];
+  if (g % 2 == 0) high = std::byte{0};
+  high |= static_cast<std::byte>((scale >> 4 | min >> 4 << 2) << (g % 2 * 4));
+}
+
+ScaleMin GetScaleAndMin(const X16Format& format, int g, int r, const std::byte* block) {
+  const int low = static_cast<int>(block[format.ScalesOffset() + g * kX16Rows + r]);
+  if (format.scale_bits == 4) return {low & 15, low >> 4};
+  const int both = static_cast<int>(block[format.HighOffset() + g / 2 * kX16Rows + r]);
+  const int high = both >> (g % 2 * 4);
+  return {(low & 15) | (high & 3) << 4, low >> 4 | (high >> 2 & 3) << 4};
+}
+
 void PutRow(const X16Format& format, const RowParts& row, int r, std::byte* block) {
   std::memcpy(block + 2 * r, &row.d, 2);
   if (format.has_mins) std::memcpy(block + format.MinOffset() + 2 * r, &row.dmin, 2);
   for (int g = 0; format.has_scales && g < format.Groups(); ++g) {
-    const int place = g * kX16Rows + r;
-    block[format.ScalesOffset() + place] = static_cast<std::byte>(row.scales[g]);
-    if (format.has_mins) block[format.MinsOffset() + place] = static_cast<std::byte>(row.mins[g]);
+    if (format.has_mins) {
+      PutScaleAndMin(format, g, r, static_cast<uint8_t>(row.scales[g]),
+                     static_cast<uint8_t>(row.mins[g]), block);
+    } else {
+      block[format.ScalesOffset() + g * kX16Rows + r] = static_cast<std::byte>(row.scales[g]);
+    }
   }
   PutCodes(format, row.codes, block + format.CodesOffset() + 4 * r);
 }
@@ -351,16 +373,18 @@ float HalfAt(const std::byte* p) {
 
 // The value of one code of a row: what the loops of x16_kernel.h have for 16.
 float ValueOf(const X16Format& format, const std::byte* block, int r, int col, uint8_t code) {
-  const int place = col / format.group * kX16Rows + r;
-  const auto factor = [&](int first, int parts) {
-    const float all = HalfAt(block + first + 2 * r);
-    if (!format.has_scales) return all;
-    return all * static_cast<float>(static_cast<int8_t>(block[parts + place]));
-  };
-  const float scale = factor(0, format.ScalesOffset());
-  if (format.is_iq4) return scale * static_cast<float>(kIq4Values[code]);
-  const float product = scale * static_cast<float>(code - format.offset);
-  return format.has_mins ? product - factor(format.MinOffset(), format.MinsOffset()) : product;
+  const int g = col / format.group;
+  const auto codes = static_cast<float>(format.is_iq4 ? kIq4Values[code] : code - format.offset);
+  const float d = HalfAt(block + 2 * r);
+  if (!format.has_mins) {
+    if (!format.has_scales) return d * codes;
+    const auto scale = static_cast<int8_t>(block[format.ScalesOffset() + g * kX16Rows + r]);
+    return d * static_cast<float>(scale) * codes;
+  }
+  const float dmin = HalfAt(block + format.MinOffset() + 2 * r);
+  if (!format.has_scales) return d * codes - dmin;
+  const ScaleMin small = GetScaleAndMin(format, g, r, block);
+  return d * static_cast<float>(small.scale) * codes - dmin * static_cast<float>(small.min);
 }
 
 }  // namespace

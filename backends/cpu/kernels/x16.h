@@ -7,8 +7,11 @@
 //
 //   uint16_t d[16]                 float16
 //   uint16_t dmin[16]              float16, if has_mins
-//   int8_t   scales[groups][16]    if has_scales; groups = 32 * chunks / group
-//   int8_t   mins[groups][16]      if has_scales and has_mins
+//   int8_t   scales[groups][16]    if has_scales without mins; groups = 32 * chunks / group
+//   uint8_t  low[groups][16]       if has_scales and has_mins: the low four bits of a scale, and
+//                                  above them those of the minimum
+//   uint8_t  high[groups / 2][16]  and if these have 6 bits: two bits each of the scale and the
+//                                  minimum of an even group, then of the odd one after it
 //   codes, a chunk of 32 columns after the other
 //
 // The codes of a chunk are planes of 64 bytes. Byte 4 r + i of a plane belongs to row r and to
@@ -47,14 +50,16 @@ struct X16Format {
   bool has_scales = false;
   bool has_mins = false;
   bool is_iq4 = false;
+  int scale_bits = 0;  // of a scale or a minimum, where both are there: 4 or 6
 
   constexpr int BlockColumns() const { return kChunk * chunks; }
   constexpr int Groups() const { return BlockColumns() / group; }
   constexpr int MinOffset() const { return 2 * kX16Rows; }  // of dmin
   constexpr int ScalesOffset() const { return (has_mins ? 4 : 2) * kX16Rows; }
-  constexpr int MinsOffset() const { return ScalesOffset() + Groups() * kX16Rows; }
+  constexpr int HighOffset() const { return ScalesOffset() + Groups() * kX16Rows; }
   constexpr int CodesOffset() const {
-    return ScalesOffset() + (has_scales ? (has_mins ? 2 : 1) * Groups() * kX16Rows : 0);
+    if (!has_scales) return ScalesOffset();
+    return HighOffset() + (scale_bits == 6 ? Groups() / 2 * kX16Rows : 0);
   }
   constexpr int ChunkBytes() const { return kChunk * kX16Rows * code_bits / 8; }
   constexpr int BlockBytes() const { return CodesOffset() + chunks * ChunkBytes(); }
@@ -66,10 +71,10 @@ inline constexpr X16Format kX16Formats[] = {
     {DType::kQ5_0, 5, 32, 1, 16},
     {DType::kQ5_1, 5, 32, 1, 0, false, true},  // min = -m
     {DType::kQ8_0, 8, 32, 1, 128},
-    {DType::kQ2_K, 2, 16, 8, 0, true, true},
+    {DType::kQ2_K, 2, 16, 8, 0, true, true, false, 4},
     {DType::kQ3_K, 4, 16, 8, 4, true},
-    {DType::kQ4_K, 4, 32, 8, 0, true, true},
-    {DType::kQ5_K, 5, 32, 8, 0, true, true},
+    {DType::kQ4_K, 4, 32, 8, 0, true, true, false, 6},
+    {DType::kQ5_K, 5, 32, 8, 0, true, true, false, 6},
     {DType::kQ6_K, 6, 16, 8, 32, true},
     {DType::kIQ4_NL, 4, 32, 1, 127, false, false, true},
     {DType::kIQ4_XS, 4, 32, 8, 127, true, false, true},

@@ -30,6 +30,13 @@ struct Avx2 {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   }
+  static Ints IntsFromBytes(const std::byte* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Ints AndInts(Ints a, int bits) { return _mm256_and_si256(a, _mm256_set1_epi32(bits)); }
+  static Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+  static Ints ShiftRight(Ints a, int bits) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits)); }
+  static Ints ShiftLeft(Ints a, int bits) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(bits)); }
   static Floats FromInts(Ints a) { return _mm256_cvtepi32_ps(a); }
   static Ints Zero() { return _mm256_setzero_si256(); }
   static Codes LoadCodes(const std::byte* p) {

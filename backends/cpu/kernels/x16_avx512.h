@@ -31,6 +31,13 @@ struct Avx512Base {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
   }
+  static Ints IntsFromBytes(const std::byte* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Ints AndInts(Ints a, int bits) { return _mm512_and_si512(a, _mm512_set1_epi32(bits)); }
+  static Ints AddInts(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  static Ints ShiftRight(Ints a, int bits) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits)); }
+  static Ints ShiftLeft(Ints a, int bits) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits)); }
   static Floats FromInts(Ints a) { return _mm512_cvtepi32_ps(a); }
   static Ints Zero() { return _mm512_setzero_si512(); }
   static Codes LoadCodes(const std::byte* p) { return _mm512_loadu_si512(p); }

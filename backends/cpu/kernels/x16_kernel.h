@@ -9,6 +9,8 @@
 //                             of floats: a * b, a * b + c, c - a * b
 //   FromHalves, FromBytes     kLanes float16 numbers or int8_t, as floats
 //   FromInts, Zero            of integers
+//   IntsFromBytes             kLanes uint8_t
+//   AndInts, AddInts, ShiftRight, ShiftLeft
 //   LoadCodes, LoadQuad
 //   Left<n>, Right<n>         codes, shifted in lanes of 16 bits or more
 //   And(a, bits), Or          bitwise; `bits` for every byte
@@ -62,27 +64,39 @@ inline typename V::Codes QuadCodes(const std::byte* codes) {
   }
 }
 
-// The factors of group g of a block: `first` is d or dmin, `parts` are the groups' small numbers.
-template <typename V, X16Format kFormat>
-inline typename V::Floats Factor(const std::byte* first, const std::byte* parts, int g, int lane) {
-  const auto all = V::FromHalves(first + 2 * lane);
-  if constexpr (!kFormat.has_scales) return all;
-  return V::Mul(all, V::FromBytes(parts + g * kX16Rows + lane));
-}
-
 // What group g has: the value of a code is scale * code - min.
 template <typename V>
 struct GroupFactors {
   typename V::Floats scale, min;
 };
 
+// The small numbers of a group of a format that has scales and minimums.
+template <typename V, X16Format kFormat>
+inline GroupFactors<V> SmallFactorsOf(const std::byte* block, int g, int lane) {
+  const auto low = V::IntsFromBytes(block + kFormat.ScalesOffset() + g * kX16Rows + lane);
+  auto scale = V::AndInts(low, 15), min = V::ShiftRight(low, 4);
+  if constexpr (kFormat.scale_bits == 6) {
+    const auto both = V::IntsFromBytes(block + kFormat.HighOffset() + g / 2 * kX16Rows + lane);
+    const auto high = V::ShiftRight(both, g % 2 * 4);
+    scale = V::AddInts(scale, V::AndInts(V::ShiftLeft(high, 4), 0x30));
+    min = V::AddInts(min, V::AndInts(V::ShiftLeft(high, 2), 0x30));
+  }
+  return {V::FromInts(scale), V::FromInts(min)};
+}
+
 template <typename V, X16Format kFormat>
 inline GroupFactors<V> FactorsOf(const std::byte* block, int g, int lane) {
-  const auto scale = Factor<V, kFormat>(block, block + kFormat.ScalesOffset(), g, lane);
+  const auto d = V::FromHalves(block + 2 * lane);
   if constexpr (kFormat.has_mins) {
-    const std::byte* mins = block + kFormat.MinsOffset();
-    return {scale, Factor<V, kFormat>(block + kFormat.MinOffset(), mins, g, lane)};
+    const auto dmin = V::FromHalves(block + kFormat.MinOffset() + 2 * lane);
+    if constexpr (!kFormat.has_scales) return {d, dmin};
+    const auto small = SmallFactorsOf<V, kFormat>(block, g, lane);
+    return {V::Mul(d, small.scale), V::Mul(dmin, small.min)};
   } else {
+    auto scale = d;
+    if constexpr (kFormat.has_scales) {
+      scale = V::Mul(d, V::FromBytes(block + kFormat.ScalesOffset() + g * kX16Rows + lane));
+    }
     return {scale, V::Mul(scale, V::Broadcast(kFormat.offset))};
   }
 }

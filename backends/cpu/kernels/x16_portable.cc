@@ -35,6 +35,15 @@ struct Portable {
     for (int i = 0; i < kLanes; ++i) a[i] = static_cast<float>(static_cast<int8_t>(p[i]));
     return a;
   }
+  static Ints IntsFromBytes(const std::byte* p) {
+    Ints a;
+    for (int i = 0; i < kLanes; ++i) a[i] = static_cast<uint8_t>(p[i]);
+    return a;
+  }
+  static Ints AndInts(Ints a, int bits) { return a & bits; }
+  static Ints AddInts(Ints a, Ints b) { return a + b; }
+  static Ints ShiftRight(Ints a, int bits) { return a >> bits; }
+  static Ints ShiftLeft(Ints a, int bits) { return a << bits; }
   static Floats FromInts(Ints a) { return __builtin_convertvector(a, Floats); }
   static Ints Zero() { return Ints{}; }
   static Codes LoadCodes(const std::byte* p) {
