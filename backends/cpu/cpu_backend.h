@@ -1,5 +1,5 @@
-// The CPU backend: own kernels per instruction set, oneDNN for float matrix products, one arena for all
-// activations, one pool of threads for all executables.
+// The CPU backend: own kernels per instruction set, oneDNN for float matrix products, one arena for
+// all activations, one pool of threads for all executables.
 #pragma once
 
 #include <functional>
