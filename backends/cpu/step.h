@@ -32,6 +32,9 @@ struct StepArgs {
   }
 };
 
+// Bytes of so many floats, for scratch memory.
+inline int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
+
 // A node, lowered. Made once when the graph is compiled: tables, primitives and sizes that do not
 // depend on data are prepared there. Run allocates nothing.
 class Step {

@@ -30,8 +30,6 @@ Activations ActivationsOf(const LowerContext& context, int64_t max_rows, Layout 
                      context.call.operands[0]->shape.back().factor());
 }
 
-int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
-
 class EmbeddingStep : public Step {
  public:
   EmbeddingStep(const LowerContext& context, Layout layout) : isa_(IsaFor(layout, context.caps)) {}

@@ -112,17 +112,17 @@ template <typename V, X16Format kFormat, int kQuad, int kEnd, int kCount>
 inline void AddQuads(const std::byte* codes, const std::byte* quads, int64_t quad_stride,
                      typename V::Ints (&sums)[kCount]) {
   if constexpr (kQuad < kEnd) {
+    constexpr int kBits = kFormat.is_iq4 ? 8 : kFormat.code_bits;
     const auto weights = QuadCodes<V, kFormat, kQuad>(codes);
     for (int i = 0; i < kCount; ++i) {
-      sums[i] = V::template Dot < kFormat.is_iq4
-                    ? 8
-                    : kFormat.code_bits > (sums[i], weights, V::LoadQuad(quads + 4 * i));
+      sums[i] = V::template Dot<kBits>(sums[i], weights, V::LoadQuad(quads + 4 * i));
     }
     AddQuads<V, kFormat, kQuad + 1, kEnd>(codes, quads + quad_stride, quad_stride, sums);
   }
 }
 
-// Adds the products of one chunk, without the activations' scales, to `chunk` of each row.
+// Adds what group kGroup of a chunk gives, without the activations' scales, to the products of the
+// chunk; group 0 sets them.
 template <typename V, X16Format kFormat, int kGroup, int kCount>
 inline void AddGroup(const std::byte* block, int chunk, int lane, const std::byte* tile,
                      int tile_rows, typename V::Floats (&products)[kCount]) {
