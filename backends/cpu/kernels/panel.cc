@@ -71,13 +71,13 @@ PanelSplit::PanelSplit(const TensorType& weight, Layout layout, const proto::Dev
   const int64_t cols = weight.shape[rank - 1].factor();
   const int64_t threads = std::max(caps.threads(), 1);
   if (layout == Layout::kX16) {
-    // A strip is read once for each tile of activations: panels of an eighth of the L2 cache stay
-    // there, and are large enough that handing them out costs nothing. Four for each thread even
-    // out what threads lose to other work on their cores.
+    // A strip is read once for each tile of activations: panels of half of the L2 cache stay there.
+    // Long runs of rows are read faster than short ones; two for each thread even out what threads
+    // lose to other work on their cores.
     const int64_t strip_bytes = X16StripBytes(kX16Formats[X16FormatIndex(weight.dtype)], cols);
     const int64_t strips = (rows_ + kX16Rows - 1) / kX16Rows;
-    const int64_t fitting = caps.l2_bytes() / 8 / strip_bytes;
-    rows_per_panel_ = kX16Rows * std::max<int64_t>(1, std::min(fitting, strips / (4 * threads)));
+    const int64_t fitting = caps.l2_bytes() / 2 / strip_bytes;
+    rows_per_panel_ = kX16Rows * std::max<int64_t>(1, std::min(fitting, strips / (2 * threads)));
     return;
   }
   // Half of the L2 cache: the other half is for activations and results. At least 16 rows, below
