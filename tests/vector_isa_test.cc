@@ -21,6 +21,7 @@
 #include "graph/formats/quantize.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
+#include "tests/support/isas.h"
 #include "tools/analysis/random_data.h"
 
 namespace sluice {
@@ -28,13 +29,6 @@ namespace {
 
 using cpu::VectorIsa;
 using cpu::VectorMath;
-
-// Options that lead to each instruction set in turn; on a small machine to one of them repeatedly.
-std::vector<CpuOptions> OptionsForAllIsas(int threads) {
-  return {{.threads = threads},
-          {.threads = threads, .without_features = {"avx512f"}},
-          {.threads = threads, .without_features = {"avx512f", "avx2"}}};
-}
 
 std::string IsaName(const CpuOptions& options) {
   return cpu::VectorIsaFor(MakeCpuBackend(options)->caps()).name;

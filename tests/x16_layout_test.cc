@@ -23,6 +23,7 @@
 #include "graph/formats/quantize.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
+#include "tests/support/isas.h"
 #include "tests/support/op_cases.h"
 
 namespace sluice {
@@ -32,14 +33,6 @@ using cpu::CpuLayout;
 using cpu::X16Format;
 using cpu::X16Isa;
 using testing::HasSubstr;
-
-// Options that lead to each instruction set in turn; on a small machine to one of them repeatedly.
-std::vector<CpuOptions> OptionsForAllIsas(int threads) {
-  return {{.threads = threads},
-          {.threads = threads, .without_features = {"avx512vnni"}},
-          {.threads = threads, .without_features = {"avx512f"}},
-          {.threads = threads, .without_features = {"avx512f", "avx2"}}};
-}
 
 std::vector<const X16Isa*> AllIsas() {
   std::vector<const X16Isa*> isas;
@@ -407,6 +400,20 @@ TEST_F(X16Executables, OfOneBackendShareWeights) {
   const float* y = (*first)->output(0).f32();
   EXPECT_NE(y[0], 0);
   EXPECT_TRUE(std::equal(y, y + 20, (*second)->output(0).f32()));
+}
+
+// Packed now or before: a progress bar comes to its end.
+TEST_F(X16Executables, SayWhenAllIsPacked) {
+  std::vector<int64_t> left;
+  const auto cpu = MakeCpuBackend({.threads = 1, .on_packed = [&](const PackEvent& event) {
+                                     left.push_back(event.total - event.done);
+                                   }});
+  const auto first = cpu->Compile(graph_.Clone(), weights_);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_THAT(left, testing::ElementsAre(0));
+  const auto second = cpu->Compile(graph_.Clone(), weights_);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_THAT(left, testing::ElementsAre(0, 0));
 }
 
 class OperandReader : public RunObserver {

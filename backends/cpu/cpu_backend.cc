@@ -334,7 +334,6 @@ void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* cap
   add("avx2", __builtin_cpu_supports("avx2"));
   add("f16c", __builtin_cpu_supports("f16c"));
   add("fma", __builtin_cpu_supports("fma"));
-  add("f16c", __builtin_cpu_supports("f16c"));
   add("avx512f", __builtin_cpu_supports("avx512f"));
   add("avx512bw", __builtin_cpu_supports("avx512bw"));
   add("avx512vnni", __builtin_cpu_supports("avx512vnni"));

@@ -13,7 +13,7 @@ namespace sluice {
 
 // Some of a weight is in a layout of its own now.
 struct PackEvent {
-  absl::Span<const std::byte> part;  // as in the file; the executable no longer reads it
+  absl::Span<const std::byte> part;  // as in the file, no longer read; empty: packed before
   int64_t done, total;               // bytes in layouts, of those that the executable will have
 };
 

@@ -36,7 +36,7 @@ void AddLayouts(std::vector<CpuLayout>* layouts);
 class PackedWeights {
  public:
   // The weight, packed now if it is not there yet. `type` is the whole weight's, `weight` its data.
-  // `part_packed` is not called for one that is there.
+  // For one that is there `part_packed` is called once, without a part.
   absl::StatusOr<std::shared_ptr<HostBuffer>> Get(const CpuLayout& layout, const TensorType& type,
                                                   const TensorView& weight, const Threads& threads,
                                                   const PartPacked& part_packed);
