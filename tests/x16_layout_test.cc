@@ -100,6 +100,16 @@ TEST_P(X16Formats, DecodesToTheValuesOfTheFile) {
   EXPECT_EQ(got, expected);  // but for the sign of zero, which == does not see
 }
 
+// The instruction sets, and whether strips are expanded for them.
+std::vector<std::pair<const X16Isa*, bool>> AllWays() {
+  std::vector<std::pair<const X16Isa*, bool>> ways;
+  for (const X16Isa* isa : AllIsas()) {
+    ways.emplace_back(isa, false);
+    if (isa->can_expand) ways.emplace_back(isa, true);
+  }
+  return ways;
+}
+
 // The numbers that a tile stands for.
 std::vector<float> ValuesOfTile(const std::byte* tile, int rows, int64_t cols) {
   std::vector<float> values(static_cast<size_t>(rows * cols));
@@ -127,15 +137,19 @@ TEST_P(X16Formats, ProductsAreThoseOfTheRoundedActivations) {
   std::mt19937 random(3);
   std::normal_distribution<float> normal;
   for (float& value : x) value = normal(random);
-  for (const X16Isa* isa : AllIsas()) {
+  std::vector<std::byte> expanded(
+      static_cast<size_t>((kRows + 15) / 16 * cpu::MostExpandedStripBytes(kCols)));
+  for (auto [isa, expands] : AllWays()) {
     const cpu::X16Matrix matrix{cpu::X16FormatIndex(type.dtype), isa, packed->host(), kCols};
+    const cpu::X16Rows ready = expands ? cpu::ExpandRows(matrix, 0, kRows, expanded.data())
+                                       : cpu::RowsOf(matrix, 0, kRows);
     for (int rows = 1; rows <= cpu::kTileRows; ++rows) {
-      SCOPED_TRACE(absl::StrCat(isa->name, ", ", rows, " rows"));
+      SCOPED_TRACE(absl::StrCat(isa->name, expands ? " expanded, " : ", ", rows, " rows"));
       std::vector<std::byte> tile(static_cast<size_t>(cpu::Q8Bytes(rows, kCols)));
       isa->quantize(x.data(), rows, kCols, tile.data());
       const std::vector<float> rounded = ValuesOfTile(tile.data(), rows, kCols);
       std::vector<float> got(static_cast<size_t>(rows * kRows));
-      cpu::MultiplyX16(matrix, 0, kRows, tile.data(), rows, got.data(), kRows);
+      cpu::MultiplyX16(ready, tile.data(), rows, got.data(), kRows);
       double difference = 0, size = 0;
       for (int64_t i = 0; i < rows * kRows; ++i) {
         const double expected =

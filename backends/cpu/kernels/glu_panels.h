@@ -24,7 +24,8 @@ class GluPanels {
 
  private:
   PanelSplit split_;
-  int64_t max_rows_;  // at a time
+  int64_t up_offset_;  // both weights are expanded at a time, but decoded one after the other
+  int64_t max_rows_;   // at a time
   GateFunction gate_;
 };
 

@@ -20,8 +20,8 @@ WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const Prod
   return matrix;
 }
 
-PanelSplit SplitOf(const LowerContext& context, size_t weight, Layout layout) {
-  return PanelSplit(*context.call.operands[weight], layout, context.caps);
+PanelSplit SplitOf(const LowerContext& context, size_t weight, int64_t max_rows, Layout layout) {
+  return PanelSplit(*context.call.operands[weight], layout, max_rows, context.caps);
 }
 
 // Those of a step whose operand 0 are `max_rows` rows of activations at most.
@@ -63,7 +63,7 @@ class MatmulStep : public Step {
   MatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
         isa_(IsaFor(layout, context.caps)),
-        split_(SplitOf(context, 1, layout)),
+        split_(SplitOf(context, 1, max_rows, layout)),
         activations_(ActivationsOf(context, max_rows, layout)) {}
   int64_t scratch_bytes() const override {
     return activations_.scratch_bytes() + FloatBytes(threads_ * split_.scratch_floats());
@@ -99,7 +99,7 @@ class QkvMatmulStep : public Step {
         isa_(IsaFor(layout, context.caps)),
         activations_(ActivationsOf(context, max_rows, layout)) {
     for (size_t i = 0; i < 3; ++i) {
-      splits_[i] = SplitOf(context, 1 + i, layout);
+      splits_[i] = SplitOf(context, 1 + i, max_rows, layout);
       panels_ += splits_[i].count();
       thread_floats_ = std::max(thread_floats_, splits_[i].scratch_floats());
     }
@@ -139,7 +139,7 @@ class GluStep : public Step {
   GluStep(const LowerContext& context, int64_t max_rows, Layout layout)
       : threads_(context.caps.threads()),
         isa_(IsaFor(layout, context.caps)),
-        split_(SplitOf(context, 1, layout)),
+        split_(SplitOf(context, 1, max_rows, layout)),
         activations_(ActivationsOf(context, max_rows, layout)),
         panels_(split_, layout, max_rows,
                 GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}

@@ -260,7 +260,7 @@ class ExpertProducts {
  public:
   ExpertProducts(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
       : isa(IsaFor(layout, context.caps)),
-        split(*context.call.operands[1], layout, context.caps),
+        split(*context.call.operands[1], layout, experts.max_rows(), context.caps),
         experts_(experts),
         activations_(isa, x_rows, context.call.operands[0]->shape[1].factor()),
         threads_(context.caps.threads()) {}

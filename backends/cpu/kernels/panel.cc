@@ -20,6 +20,26 @@ X16Matrix AsX16(const WeightMatrix& w) {
   return {X16FormatIndex(w.dtype), w.isa.x16, w.data, w.cols};
 }
 
+// Expanding costs what a few tiles gain by it, which is more with two groups in a chunk.
+constexpr int64_t kExpandingTiles[] = {8, 3};
+
+bool Expands(const X16Matrix& w, int64_t x_rows) {
+  const int64_t tiles = kExpandingTiles[kX16Formats[w.format].ChunkGroups() - 1];
+  return w.isa->can_expand && x_rows > (tiles - 1) * kTileRows;
+}
+
+// Whether it does so for weights of some format.
+bool ExpandsSome(const X16Isa& isa, int64_t x_rows) {
+  return isa.can_expand && x_rows > (kExpandingTiles[1] - 1) * kTileRows;
+}
+
+// How many rows are expanded at a time: two weights of a glu, a tile and its results fit into an L2
+// cache of 1 MiB. The same for all formats, as the two weights may have different ones.
+int64_t ExpandedRows(int64_t cols) {
+  constexpr int64_t kBytes = int64_t{1} << 18;
+  return kX16Rows * std::max<int64_t>(1, kBytes / MostExpandedStripBytes(cols));
+}
+
 absl::Status AcceptsWeight(const Value& weight, Layout layout) {
   const Shape& shape = weight.type().shape;
   if (!std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_constant(); })) {
@@ -65,7 +85,8 @@ WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const Pro
           isa};
 }
 
-PanelSplit::PanelSplit(const TensorType& weight, Layout layout, const proto::DeviceCaps& caps) {
+PanelSplit::PanelSplit(const TensorType& weight, Layout layout, int64_t x_rows,
+                       const proto::DeviceCaps& caps) {
   const size_t rank = weight.shape.size();
   rows_ = weight.shape[rank - 2].factor();
   const int64_t cols = weight.shape[rank - 1].factor();
@@ -78,6 +99,9 @@ PanelSplit::PanelSplit(const TensorType& weight, Layout layout, const proto::Dev
     const int64_t strips = (rows_ + kX16Rows - 1) / kX16Rows;
     const int64_t fitting = caps.l2_bytes() / 2 / strip_bytes;
     rows_per_panel_ = kX16Rows * std::max<int64_t>(1, std::min(fitting, strips / (2 * threads)));
+    if (!ExpandsSome(X16IsaFor(caps), x_rows)) return;
+    const int64_t expanded = std::min(rows_per_panel_, ExpandedRows(cols)) / kX16Rows;
+    scratch_floats_ = expanded * MostExpandedStripBytes(cols) / int64_t{sizeof(float)};
     return;
   }
   // Half of the L2 cache: the other half is for activations and results. At least 16 rows, below
@@ -126,28 +150,57 @@ void Activations::Prepare(const float* x, int64_t count, std::byte* scratch,
       [&](int64_t begin, int64_t end, int) { PrepareTiles(x, tiles, begin, end, scratch); });
 }
 
+PanelRows::PanelRows(const WeightMatrix& w, int64_t begin, int64_t end, int64_t x_rows,
+                     float* scratch)
+    : w_(w), begin_(begin), end_(end), scratch_(scratch) {
+  if (w.isa.x16 == nullptr) return;
+  const X16Matrix matrix = AsX16(w);
+  x16_ = Expands(matrix, x_rows)
+             ? ExpandRows(matrix, begin, end, reinterpret_cast<std::byte*>(scratch))
+             : RowsOf(matrix, begin, end);
+}
+
+void PanelRows::Multiply(const InputRows& x, float* y, int64_t y_stride) const {
+  if (w_.isa.x16 != nullptr) {
+    MultiplyX16(x16_, x.tiles, static_cast<int>(x.count), y, y_stride);
+  } else {
+    MultiplyFileRows(x, y, y_stride);
+  }
+  if (w_.bias == nullptr) return;
+  for (int64_t i = 0; i < x.count; ++i) {
+    for (int64_t j = begin_; j < end_; ++j) y[i * y_stride + j - begin_] += w_.bias[j];
+  }
+}
+
+void PanelRows::MultiplyFileRows(const InputRows& x, float* y, int64_t y_stride) const {
+  const std::byte* bytes = w_.data + begin_ * RowBytes(w_);
+  const int64_t rows = end_ - begin_, cols = w_.cols;
+  if (const DotRowsFn dot_rows = DotRowsFor(*w_.isa.vectors, w_.dtype);
+      dot_rows != nullptr && x.count <= kMaxDotRows) {
+    return dot_rows(bytes, RowBytes(w_), rows, cols, x.floats, x.count, y, y_stride);
+  }
+  const float* panel = scratch_;
+  if (w_.dtype == DType::kF32) {
+    panel = reinterpret_cast<const float*>(bytes);
+  } else {
+    DequantizerFor(w_.dtype)(bytes, rows * cols, scratch_);
+  }
+  MultiplyTransposed(x.count, rows, cols, x.floats, cols, panel, cols, y, y_stride);
+}
+
+int64_t RowsAtATime(const WeightMatrix& w, int64_t x_rows) {
+  const bool expands = w.isa.x16 != nullptr && Expands(AsX16(w), x_rows);
+  return expands ? ExpandedRows(w.cols) : w.rows;
+}
+
 void MultiplyPanel(const WeightMatrix& w, int64_t begin, int64_t end, const InputRows& x, float* y,
                    int64_t y_stride, float* scratch) {
-  const std::byte* rows = w.data + begin * RowBytes(w);
-  if (w.isa.x16 != nullptr) {
-    ForEachPass(x, w, [&](const InputRows& tile, int64_t first) {
-      MultiplyX16(AsX16(w), begin, end, tile.tiles, static_cast<int>(tile.count),
-                  y + first * y_stride, y_stride);
+  const int64_t step = RowsAtATime(w, x.count);
+  for (int64_t first = begin; first < end; first += step) {
+    const PanelRows rows(w, first, std::min(first + step, end), x.count, scratch);
+    ForEachPass(x, w, [&](const InputRows& pass, int64_t i) {
+      rows.Multiply(pass, y + i * y_stride + first - begin, y_stride);
     });
-  } else if (const DotRowsFn dot_rows = DotRowsFor(*w.isa.vectors, w.dtype);
-             dot_rows != nullptr && x.count <= kMaxDotRows) {
-    dot_rows(rows, RowBytes(w), end - begin, w.cols, x.floats, x.count, y, y_stride);
-  } else if (w.dtype == DType::kF32) {
-    const auto* panel = reinterpret_cast<const float*>(rows);
-    MultiplyTransposed(x.count, end - begin, w.cols, x.floats, w.cols, panel, w.cols, y, y_stride);
-  } else {
-    DequantizerFor(w.dtype)(rows, (end - begin) * w.cols, scratch);
-    MultiplyTransposed(x.count, end - begin, w.cols, x.floats, w.cols, scratch, w.cols, y,
-                       y_stride);
-  }
-  if (w.bias == nullptr) return;
-  for (int64_t i = 0; i < x.count; ++i) {
-    for (int64_t j = begin; j < end; ++j) y[i * y_stride + j - begin] += w.bias[j];
   }
 }
 

@@ -1,7 +1,7 @@
 // Products with weights, panel by panel: a panel is a run of weight rows that stays in a core's L2
 // cache while all rows of the activations meet it. Weights as in the file are decoded to float32
 // for that, one panel at a time, but for plain floats that meet few rows; weights in the layout x16
-// are multiplied as they are, with activations of 8 bits.
+// are multiplied with activations of 8 bits, as they are or, where they meet many rows, expanded.
 #pragma once
 
 #include <cstddef>
@@ -57,12 +57,14 @@ WeightMatrix ExpertMatrixOf(const TensorView& weights, int64_t expert, const Pro
 class PanelSplit {
  public:
   PanelSplit() = default;
-  PanelSplit(const TensorType& weight, Layout layout, const proto::DeviceCaps& caps);
+  // `x_rows` are the rows of activations that meet the weight at most.
+  PanelSplit(const TensorType& weight, Layout layout, int64_t x_rows,
+             const proto::DeviceCaps& caps);
   int64_t count() const { return (rows_ + rows_per_panel_ - 1) / rows_per_panel_; }
   int64_t begin(int64_t panel) const { return panel * rows_per_panel_; }
   int64_t end(int64_t panel) const;
   int64_t rows_per_panel() const { return rows_per_panel_; }
-  // Working memory of one thread for decoding: floats.
+  // Working memory of one thread for decoding or expanding: floats.
   int64_t scratch_floats() const { return scratch_floats_; }
 
  private:
@@ -110,6 +112,28 @@ void ForEachPass(const InputRows& x, const WeightMatrix& w, const Body& body) {
          first);
   }
 }
+
+// Some rows of a weight that meet the same rows of activations, in one pass or several.
+class PanelRows {
+ public:
+  // Rows begin..end of w, which meet `x_rows` rows of activations altogether. `scratch` holds
+  // PanelSplit::scratch_floats() while this is in use.
+  PanelRows(const WeightMatrix& w, int64_t begin, int64_t end, int64_t x_rows, float* scratch);
+
+  // y[i, j] = x[i,:] . w[begin + j,:] + bias[begin + j].
+  void Multiply(const InputRows& x, float* y, int64_t y_stride) const;
+
+ private:
+  void MultiplyFileRows(const InputRows& x, float* y, int64_t y_stride) const;
+
+  const WeightMatrix& w_;
+  int64_t begin_, end_;
+  float* scratch_;
+  X16Rows x16_ = {};  // if the layout is x16
+};
+
+// How many rows of a panel of w a PanelRows can take with the scratch that it has.
+int64_t RowsAtATime(const WeightMatrix& w, int64_t x_rows);
 
 // y[i, begin..end) = x[i,:] . w[j,:] + bias[j] for the weight rows begin..end of a panel and all
 // rows of x; `y` points at column `begin` of its first row. `scratch` holds

@@ -5,8 +5,11 @@
 //
 //   int8_t codes[8][rows][4]   quad q of row i, round(x / scale), half to even
 //   float  scales[rows]
-//   float  sums[rows]          of the 32 codes
-//   float  halves[2][rows]     of the first and the last 16 codes
+//   float  shifts[rows]        -128 times the sum of the 32 codes
+//   float  halves[2][rows]     the same of the first and the last 16 codes
+//
+// A shift, added to the products with codes that are 128 too large, sets these right: weights are
+// unsigned codes. Times a power of two, it also is the factor of a minimum.
 //
 // so that code that goes down the columns reads it from front to back. A chunk with a number that
 // is not finite has the scale NaN, which makes the products NaN, too.
@@ -20,6 +23,7 @@
 namespace sluice::cpu {
 
 inline constexpr int kTileRows = 8;
+inline constexpr int kShift = 128;
 
 // Bytes of one row of a tile for each chunk, and of `rows` rows in tiles. Tiles stand one after the
 // other: that of row i begins at Q8Bytes(i, cols).

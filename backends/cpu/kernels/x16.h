@@ -27,6 +27,15 @@
 // and min = dmin * mins, or d and dmin alone without has_scales. With is_iq4 the code stands for
 // kIq4Values[code] + offset. Values are equal to those that the decoder of the file's format takes.
 //
+// Strips that meet many tiles are expanded first, where an instruction set gains by that. A chunk
+// of an expanded strip is
+//
+//   uint8_t codes[8][64]         a plane for each quad, as with code_bits 8
+//   float   scale[groups][16]
+//   float   min[groups][16]      if has_mins: the minimum over -128
+//
+// where codes of formats without minimums have the offset 128.
+//
 // Everything here is compiled for several instruction sets: no function that a linker could share.
 #pragma once
 
@@ -63,6 +72,15 @@ struct X16Format {
   }
   constexpr int ChunkBytes() const { return kChunk * kX16Rows * code_bits / 8; }
   constexpr int BlockBytes() const { return CodesOffset() + chunks * ChunkBytes(); }
+
+  constexpr int ChunkGroups() const { return kChunk / group; }
+  constexpr int ExpandedScalesOffset() const { return kChunk * kX16Rows; }
+  constexpr int ExpandedMinsOffset() const {
+    return ExpandedScalesOffset() + ChunkGroups() * kX16Rows * 4;
+  }
+  constexpr int ExpandedChunkBytes() const {
+    return ExpandedMinsOffset() + (has_mins ? ChunkGroups() * kX16Rows * 4 : 0);
+  }
 };
 
 inline constexpr X16Format kX16Formats[] = {
@@ -86,10 +104,16 @@ inline constexpr int kX16FormatCount = sizeof(kX16Formats) / sizeof(kX16Formats[
 using X16MultiplyFn = void (*)(const std::byte* strip, int64_t cols, const std::byte* tile,
                                int tile_rows, float* y, int64_t y_stride);
 
+// Writes a strip in its expanded form.
+using X16ExpandFn = void (*)(const std::byte* strip, int64_t cols, std::byte* out);
+
 struct X16Isa {
   const char* name;
   const char* needs[4];                     // features of DeviceCaps; null: none
   X16MultiplyFn multiply[kX16FormatCount];  // as kX16Formats
+  bool can_expand;                          // otherwise nothing is gained, and these are null
+  X16ExpandFn expand[kX16FormatCount];
+  X16MultiplyFn multiply_expanded[kX16FormatCount];
   // Writes the rows of x, `cols` floats each, as a tile.
   void (*quantize)(const float* x, int rows, int64_t cols, std::byte* tile);
 };

@@ -22,7 +22,6 @@ struct Avx2 {
   static Floats Broadcast(float a) { return _mm256_set1_ps(a); }
   static Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static Floats Fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats NegativeFma(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
   static Floats FromHalves(const std::byte* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -77,6 +76,9 @@ struct Avx2 {
       const __m256i pairs = _mm256_maddubs_epi16(codes, quad);
       return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
+  }
+  static void QuantizeChunks(const float* x, int64_t stride, int rows, std::byte* out) {
+    QuantizeChunksOf(x, stride, rows, out);
   }
 };
 

@@ -5,8 +5,8 @@
 //   Floats, Ints              kLanes floats; kLanes int32_t
 //   Codes                     4 kLanes bytes: four columns of each row
 //   Quad                      the same four columns of one activation row, for every lane
-//   Store, Broadcast, Mul, Fma, NegativeFma
-//                             of floats: a * b, a * b + c, c - a * b
+//   Store, Broadcast, Mul, Fma
+//                             of floats: a * b, a * b + c
 //   FromHalves, FromBytes     kLanes float16 numbers or int8_t, as floats
 //   FromInts, Zero            of integers
 //   IntsFromBytes             kLanes uint8_t
@@ -17,6 +17,9 @@
 //   Iq4(codes)                kIq4Values[code] + 127
 //   Dot<bits>(sums, codes, quad)
 //                             adds to each lane four products of a code below 2^bits and an int8_t
+//   QuantizeChunks(x, stride, rows, out)
+//                             makes the next chunk of a tile (q8_tiles.h) of 32 numbers of `rows`
+//                             rows that are `stride` apart
 //
 // V is a type of the including file alone, so that no two files share an instantiation.
 #pragma once
@@ -64,7 +67,7 @@ inline typename V::Codes QuadCodes(const std::byte* codes) {
   }
 }
 
-// What group g has: the value of a code is scale * code - min.
+// What group g has: the value of a code is scale * code - 128 * min.
 template <typename V>
 struct GroupFactors {
   typename V::Floats scale, min;
@@ -88,7 +91,8 @@ template <typename V, X16Format kFormat>
 inline GroupFactors<V> FactorsOf(const std::byte* block, int g, int lane) {
   const auto d = V::FromHalves(block + 2 * lane);
   if constexpr (kFormat.has_mins) {
-    const auto dmin = V::FromHalves(block + kFormat.MinOffset() + 2 * lane);
+    const auto dmin =
+        V::Mul(V::FromHalves(block + kFormat.MinOffset() + 2 * lane), V::Broadcast(1.0F / kShift));
     if constexpr (!kFormat.has_scales) return {d, dmin};
     const auto small = SmallFactorsOf<V, kFormat>(block, g, lane);
     return {V::Mul(d, small.scale), V::Mul(dmin, small.min)};
@@ -97,7 +101,7 @@ inline GroupFactors<V> FactorsOf(const std::byte* block, int g, int lane) {
     if constexpr (kFormat.has_scales) {
       scale = V::Mul(d, V::FromBytes(block + kFormat.ScalesOffset() + g * kX16Rows + lane));
     }
-    return {scale, V::Mul(scale, V::Broadcast(kFormat.offset))};
+    return {scale, V::Mul(scale, V::Broadcast(static_cast<float>(kFormat.offset) / kShift))};
   }
 }
 
@@ -121,12 +125,19 @@ inline void AddQuads(const std::byte* codes, const std::byte* quads, int64_t qua
   }
 }
 
+// The shifts of group kGroup of a chunk: after codes and scales stand those of the whole chunk,
+// then those of its halves.
+template <X16Format kFormat, int kGroup>
+inline const std::byte* ShiftsOf(const std::byte* chunk, int tile_rows) {
+  return chunk + (kQuads + (kFormat.ChunkGroups() == 1 ? 1 : 2 + kGroup)) * 4 * tile_rows;
+}
+
 // Adds what group kGroup of a chunk gives, without the activations' scales, to the products of the
 // chunk; group 0 sets them.
 template <typename V, X16Format kFormat, int kGroup, int kCount>
 inline void AddGroup(const std::byte* block, int chunk, int lane, const std::byte* tile,
                      int tile_rows, typename V::Floats (&products)[kCount]) {
-  constexpr int kGroups = kChunk / kFormat.group, kGroupQuads = kQuads / kGroups;
+  constexpr int kGroups = kFormat.ChunkGroups(), kGroupQuads = kQuads / kGroups;
   constexpr int kFirst = kGroup * kGroupQuads;
   const int64_t stride = 4 * tile_rows;
   const std::byte* codes = block + kFormat.CodesOffset() + chunk * kFormat.ChunkBytes() + 4 * lane;
@@ -134,14 +145,12 @@ inline void AddGroup(const std::byte* block, int chunk, int lane, const std::byt
   for (auto& sum : sums) sum = V::Zero();
   AddQuads<V, kFormat, kFirst, kFirst + kGroupQuads>(codes, tile + kFirst * stride, stride, sums);
   const auto factors = FactorsOf<V, kFormat>(block, chunk * kGroups + kGroup, lane);
-  // After codes and scales: the sums of the whole chunk, then those of its halves.
-  const std::byte* code_sums = tile + (kQuads + (kGroups == 1 ? 1 : 2 + kGroup)) * stride;
+  const std::byte* shifts = ShiftsOf<kFormat, kGroup>(tile, tile_rows);
   for (int i = 0; i < kCount; ++i) {
     const auto sum = V::FromInts(sums[i]);
     products[i] =
         kGroup == 0 ? V::Mul(sum, factors.scale) : V::Fma(sum, factors.scale, products[i]);
-    products[i] =
-        V::NegativeFma(factors.min, V::Broadcast(LoadFloat(code_sums + 4 * i)), products[i]);
+    products[i] = V::Fma(factors.min, V::Broadcast(LoadFloat(shifts + 4 * i)), products[i]);
   }
 }
 
@@ -216,9 +225,8 @@ static inline int32_t Sum(const int32_t* numbers) {
   return sum;
 }
 
-// One chunk of row `row` of a tile. V makes the instance one of its own file.
-template <typename V>
-inline void QuantizeChunk(const float* x, int row, int rows, std::byte* out) {
+// One chunk of row `row` of a tile.
+static inline void QuantizeChunk(const float* x, int row, int rows, std::byte* out) {
   const float largest = LargestMagnitude(x);
   const bool is_finite = largest <= std::numeric_limits<float>::max();
   const float scale = is_finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
@@ -238,15 +246,20 @@ inline void QuantizeChunk(const float* x, int row, int rows, std::byte* out) {
     StoreFloat(out + 4 * ((kQuads + place) * rows + row), value);
   };
   put(0, scale);
-  put(1, static_cast<float>(halves[0] + halves[1]));
-  put(2, static_cast<float>(halves[0]));
-  put(3, static_cast<float>(halves[1]));
+  put(1, static_cast<float>(-kShift * (halves[0] + halves[1])));
+  put(2, static_cast<float>(-kShift * halves[0]));
+  put(3, static_cast<float>(-kShift * halves[1]));
+}
+
+// V::QuantizeChunks with loops that compilers make vectors of.
+static inline void QuantizeChunksOf(const float* x, int64_t stride, int rows, std::byte* out) {
+  for (int i = 0; i < rows; ++i) QuantizeChunk(x + i * stride, i, rows, out);
 }
 
 template <typename V>
 void QuantizeTile(const float* x, int rows, int64_t cols, std::byte* tile) {
   for (int64_t col = 0; col < cols; col += kChunk, tile += kQ8ChunkBytes * rows) {
-    for (int i = 0; i < rows; ++i) QuantizeChunk<V>(x + i * cols + col, i, rows, tile);
+    V::QuantizeChunks(x + col, cols, rows, tile);
   }
 }
 
@@ -256,6 +269,9 @@ constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4],
   return {name,
           {needs[0], needs[1], needs[2], needs[3]},
           {MultiplyTile<V, kX16Formats[kIndex]>...},
+          /*can_expand=*/false,
+          {},
+          {},
           QuantizeTile<V>};
 }
 

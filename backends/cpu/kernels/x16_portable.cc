@@ -20,7 +20,6 @@ struct Portable {
   static Floats Broadcast(float a) { return Floats{a, a, a, a}; }
   static Floats Mul(Floats a, Floats b) { return a * b; }
   static Floats Fma(Floats a, Floats b, Floats c) { return a * b + c; }
-  static Floats NegativeFma(Floats a, Floats b, Floats c) { return c - a * b; }
   static Floats FromHalves(const std::byte* p) {
     Floats a;
     for (int i = 0; i < kLanes; ++i) {
@@ -79,6 +78,9 @@ struct Portable {
     const auto c = reinterpret_cast<Shorts>(codes), q = reinterpret_cast<Shorts>(quad);
     const auto c_odd = reinterpret_cast<Shorts>(reinterpret_cast<Words>(codes) >> 8);
     return sums + Pairs(c & 255, (q << 8) >> 8) + Pairs(c_odd, q >> 8);
+  }
+  static void QuantizeChunks(const float* x, int64_t stride, int rows, std::byte* out) {
+    QuantizeChunksOf(x, stride, rows, out);
   }
 
  private:

@@ -5,6 +5,14 @@
 #include "backends/cpu/features.h"
 
 namespace sluice::cpu {
+namespace {
+
+int64_t ExpandedStripBytes(const X16Format& format, int64_t cols) {
+  return cols / kChunk * format.ExpandedChunkBytes();
+}
+
+}  // namespace
+
 int X16FormatIndex(DType dtype) {
   const auto* found = std::find_if(std::begin(kX16Formats), std::end(kX16Formats),
                                    [&](const X16Format& f) { return f.dtype == dtype; });
@@ -30,19 +38,41 @@ const X16Isa& X16IsaFor(const proto::DeviceCaps& caps) {
   return *kX16Portable;
 }
 
-void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const std::byte* tile, int rows,
-                 float* y, int64_t y_stride) {
-  const X16MultiplyFn multiply = w.isa->multiply[w.format];
-  for (int64_t row = begin; row < end; row += kX16Rows) {
-    float* out = y + row - begin;
-    if (end - row >= kX16Rows) {
-      multiply(w.StripOf(row), w.cols, tile, rows, out, y_stride);
+X16Rows RowsOf(const X16Matrix& w, int64_t begin, int64_t end) {
+  return {w.isa->multiply[w.format], w.StripOf(begin), X16StripBytes(kX16Formats[w.format], w.cols),
+          end - begin, w.cols};
+}
+
+int64_t MostExpandedStripBytes(int64_t cols) {
+  int64_t most = 0;
+  for (const X16Format& format : kX16Formats) {
+    most = std::max(most, ExpandedStripBytes(format, cols));
+  }
+  return most;
+}
+
+X16Rows ExpandRows(const X16Matrix& w, int64_t begin, int64_t end, std::byte* out) {
+  const X16Rows expanded = {w.isa->multiply_expanded[w.format], out,
+                            ExpandedStripBytes(kX16Formats[w.format], w.cols), end - begin, w.cols};
+  for (int64_t row = begin; row < end; row += kX16Rows, out += expanded.strip_bytes) {
+    w.isa->expand[w.format](w.StripOf(row), w.cols, out);
+  }
+  return expanded;
+}
+
+void MultiplyX16(const X16Rows& w, const std::byte* tile, int tile_rows, float* y,
+                 int64_t y_stride) {
+  const std::byte* strip = w.strips;
+  for (int64_t row = 0; row < w.rows; row += kX16Rows, strip += w.strip_bytes) {
+    float* out = y + row;
+    if (w.rows - row >= kX16Rows) {
+      w.multiply(strip, w.cols, tile, tile_rows, out, y_stride);
       continue;
     }
     float products[kTileRows * kX16Rows];  // more than the result has room for
-    multiply(w.StripOf(row), w.cols, tile, rows, products, kX16Rows);
-    for (int i = 0; i < rows; ++i) {
-      std::copy_n(products + i * kX16Rows, end - row, out + i * y_stride);
+    w.multiply(strip, w.cols, tile, tile_rows, products, kX16Rows);
+    for (int i = 0; i < tile_rows; ++i) {
+      std::copy_n(products + i * kX16Rows, w.rows - row, out + i * y_stride);
     }
   }
 }

@@ -30,10 +30,25 @@ struct X16Matrix {
   const std::byte* StripOf(int64_t row) const;
 };
 
-// y[i * y_stride + j] = row begin + j of w times row i of the activations, for rows begin to end of
-// w, where `begin` is a multiple of 16, and the `rows` rows of the tile.
-void MultiplyX16(const X16Matrix& w, int64_t begin, int64_t end, const std::byte* tile, int rows,
-                 float* y, int64_t y_stride);
+// Some rows of a matrix, ready for products with tiles.
+struct X16Rows {
+  X16MultiplyFn multiply;
+  const std::byte* strips;
+  int64_t strip_bytes;
+  int64_t rows;
+  int64_t cols;
+};
+
+// Rows begin to end, where `begin` is a multiple of 16.
+X16Rows RowsOf(const X16Matrix& w, int64_t begin, int64_t end);
+
+// The same, expanded into `out`, if the instruction set can_expand.
+int64_t MostExpandedStripBytes(int64_t cols);  // of all formats
+X16Rows ExpandRows(const X16Matrix& w, int64_t begin, int64_t end, std::byte* out);
+
+// y[i * y_stride + j] = row j of w times row i of the `tile_rows` rows of the tile.
+void MultiplyX16(const X16Rows& w, const std::byte* tile, int tile_rows, float* y,
+                 int64_t y_stride);
 
 // The values of one row.
 void DecodeX16Row(const X16Matrix& w, int64_t row, float* out);
