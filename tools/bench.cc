@@ -9,8 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
 #include "tools/analysis/inspect_machine.h"
@@ -21,6 +24,8 @@
 namespace sluice::tools {
 namespace {
 
+constexpr int64_t kMaxTokens = int64_t{1} << 24;
+
 struct BenchOptions {
   ModelOptions model;
   BackendOptions backend;
@@ -28,6 +33,7 @@ struct BenchOptions {
   CompileOptions compile;
   std::vector<int64_t> prompts = {512};
   std::vector<int64_t> generations = {128};
+  std::vector<std::string> both;  // "512,128": a prompt, then generation
   std::vector<int64_t> parallel = {1};
   int64_t depth = 0;
   int64_t batch = 512;
@@ -42,7 +48,8 @@ struct BenchResult {
   std::vector<double> samples;
 
   std::string Name() const {
-    std::string name = prompt > 0 ? absl::StrCat("pp", prompt) : absl::StrCat("tg", generation);
+    std::string name = prompt > 0 ? absl::StrCat("pp", prompt) : "";
+    if (generation > 0) absl::StrAppend(&name, prompt > 0 ? "+" : "", "tg", generation);
     if (sequences > 1) absl::StrAppend(&name, " x", sequences);
     if (depth > 0) absl::StrAppend(&name, " @ d", depth);
     return name;
@@ -106,16 +113,27 @@ absl::StatusOr<double> Measure(Session& session, const Sequences& sequences,
   const auto start = std::chrono::steady_clock::now();
   if (test.prompt > 0) {
     SLUICE_RETURN_IF_ERROR(session.Prefill(*sequences[0], prompt).status());
-  } else {
-    SLUICE_RETURN_IF_ERROR(Generate(session, sequences, test.generation, random));
   }
+  SLUICE_RETURN_IF_ERROR(Generate(session, sequences, test.generation, random));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   for (const auto& sequence : sequences) sequence->Truncate(test.depth);
-  const int64_t count = test.prompt > 0 ? test.prompt : test.generation * test.sequences;
+  const int64_t count = test.prompt + test.generation * test.sequences;
   return static_cast<double>(count) / elapsed.count();
 }
 
-std::vector<BenchResult> TestsOf(const BenchOptions& options) {
+absl::StatusOr<BenchResult> PromptAndGeneration(const std::string& text, int64_t depth) {
+  BenchResult test{.depth = depth};
+  const std::vector<absl::string_view> sizes = absl::StrSplit(text, ',');
+  if (sizes.size() == 2 && absl::SimpleAtoi(sizes[0], &test.prompt) &&
+      absl::SimpleAtoi(sizes[1], &test.generation) && test.prompt > 0 && test.generation > 0 &&
+      std::max(test.prompt, test.generation) <= kMaxTokens) {
+    return test;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("-pg ", text, ": expected two numbers from 1 to ",
+                                                 kMaxTokens, ", as in 512,128"));
+}
+
+absl::StatusOr<std::vector<BenchResult>> TestsOf(const BenchOptions& options) {
   std::vector<BenchResult> tests;
   for (int64_t p : options.prompts) {
     if (p > 0) tests.push_back({.prompt = p, .depth = options.depth});
@@ -127,14 +145,18 @@ std::vector<BenchResult> TestsOf(const BenchOptions& options) {
       }
     }
   }
+  for (const std::string& text : options.both) {
+    SLUICE_ASSIGN_OR_RETURN(tests.emplace_back(), PromptAndGeneration(text, options.depth));
+  }
+  if (tests.empty()) return absl::InvalidArgumentError("nothing to measure: -p, -n and -pg are 0");
   return tests;
 }
 
-absl::StatusOr<std::vector<BenchResult>> RunTests(const BenchOptions& options, Session& session) {
-  std::vector<BenchResult> tests = TestsOf(options);
+absl::Status RunTests(const BenchOptions& options, Session& session,
+                      std::vector<BenchResult>* tests) {
   std::mt19937 random(1234);
-  Progress progress("bench", static_cast<int64_t>(tests.size()) * (options.repetitions + 1));
-  for (BenchResult& test : tests) {
+  Progress progress("bench", static_cast<int64_t>(tests->size()) * (options.repetitions + 1));
+  for (BenchResult& test : *tests) {
     SLUICE_ASSIGN_OR_RETURN(const Sequences sequences, Prepare(session, test, random));
     // A first run compiles the executables and touches every page.
     BenchResult warm_up = test;
@@ -147,7 +169,7 @@ absl::StatusOr<std::vector<BenchResult>> RunTests(const BenchOptions& options, S
       progress.Advance();
     }
   }
-  return tests;
+  return absl::OkStatus();
 }
 
 // What a process needs beside time to compute.
@@ -186,41 +208,75 @@ void PrintMarkdown(const ModelFacts& facts, const Backend& backend,
   }
 }
 
-void PrintJson(const BenchOptions& options, const ModelFacts& facts, const Backend& backend,
-               const ProcessFacts& process, const std::vector<BenchResult>& results) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+// One record for each result, with the names that llama-bench has where it has them.
+std::vector<nlohmann::ordered_json> Records(const BenchOptions& options, const ModelFacts& facts,
+                                            const Backend& backend, const ProcessFacts& process,
+                                            const std::vector<BenchResult>& results) {
+  std::vector<nlohmann::ordered_json> records;
   for (const BenchResult& result : results) {
-    list.push_back({{"model", facts.name},
-                    {"model_filename", options.model.path},
-                    {"model_size", facts.bytes},
-                    {"model_n_params", facts.parameters},
-                    {"backend", std::string(backend.name())},
-                    {"n_threads", backend.caps().threads()},
-                    {"type_k", options.cache.k_type},
-                    {"type_v", options.cache.v_type},
-                    {"n_ubatch", options.batch},
-                    {"n_prompt", result.prompt},
-                    {"n_gen", result.generation},
-                    {"n_depth", result.depth},
-                    {"n_parallel", result.sequences},
-                    {"test", result.Name()},
-                    {"avg_ts", result.Mean()},
-                    {"median_ts", result.Median()},
-                    {"stddev_ts", result.Spread()},
-                    {"load_s", process.load_seconds},
-                    {"peak_rss", process.peak_bytes},
-                    {"samples_ts", result.samples}});
+    records.push_back({{"model", facts.name},
+                       {"model_filename", options.model.path},
+                       {"model_size", facts.bytes},
+                       {"model_n_params", facts.parameters},
+                       {"backend", std::string(backend.name())},
+                       {"n_threads", backend.caps().threads()},
+                       {"type_k", options.cache.k_type},
+                       {"type_v", options.cache.v_type},
+                       {"n_ubatch", options.batch},
+                       {"n_prompt", result.prompt},
+                       {"n_gen", result.generation},
+                       {"n_depth", result.depth},
+                       {"n_parallel", result.sequences},
+                       {"test", result.Name()},
+                       {"avg_ts", result.Mean()},
+                       {"median_ts", result.Median()},
+                       {"stddev_ts", result.Spread()},
+                       {"load_s", process.load_seconds},
+                       {"peak_rss", process.peak_bytes},
+                       {"samples_ts", result.samples}});
   }
-  // File names may hold any bytes; JSON may not.
-  std::cout << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  return records;
+}
+
+// File names may hold any bytes; JSON may not.
+std::string Dump(const nlohmann::ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// A field of RFC 4180: JSON's text, in quotes with those inside doubled where it is no number.
+std::string CsvField(const nlohmann::ordered_json& value) {
+  if (value.is_number()) return value.dump();
+  const std::string text = value.is_string() ? value.get<std::string>() : Dump(value, -1);
+  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
+}
+
+void PrintCsv(const std::vector<nlohmann::ordered_json>& records) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : records[0].items()) names.push_back(name);
+  std::cout << absl::StrJoin(names, ",") << "\n";
+  for (const nlohmann::ordered_json& record : records) {
+    std::vector<std::string> fields;
+    for (const auto& value : record) fields.push_back(CsvField(value));
+    std::cout << absl::StrJoin(fields, ",") << "\n";
+  }
+}
+
+void PrintRecords(const std::string& format, const std::vector<nlohmann::ordered_json>& records) {
+  if (format == "csv") return PrintCsv(records);
+  if (format == "json") {
+    std::cout << Dump(records, 2) << "\n";
+    return;
+  }
+  for (const nlohmann::ordered_json& record : records) std::cout << Dump(record, -1) << "\n";
 }
 
 absl::Status Bench(const BenchOptions& options) {
-  const int64_t most_sequences =
-      *std::max_element(options.parallel.begin(), options.parallel.end());
-  const int64_t longest =
-      std::max(*std::max_element(options.prompts.begin(), options.prompts.end()),
-               *std::max_element(options.generations.begin(), options.generations.end()));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<BenchResult> tests, TestsOf(options));
+  int64_t most_sequences = 1, longest = 0;
+  for (const BenchResult& test : tests) {
+    most_sequences = std::max(most_sequences, test.sequences);
+    longest = std::max(longest, test.prompt + test.generation);
+  }
   const auto start = std::chrono::steady_clock::now();
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(options.model, options.backend, options.cache,
@@ -235,15 +291,14 @@ absl::Status Bench(const BenchOptions& options) {
                                                    options.depth + longest, ", the model has ",
                                                    loaded.session->max_context()));
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<BenchResult> results,
-                          RunTests(options, *loaded.session));
+  SLUICE_RETURN_IF_ERROR(RunTests(options, *loaded.session, &tests));
   SLUICE_ASSIGN_OR_RETURN(const ProcessMemory memory, ReadProcessMemory());
   const ModelFacts facts = FactsOf(*loaded.model);
-  if (options.output == "json") {
-    PrintJson(options, facts, *loaded.backend,
-              {.load_seconds = load.count(), .peak_bytes = memory.peak}, results);
+  if (options.output == "md") {
+    PrintMarkdown(facts, *loaded.backend, tests);
   } else {
-    PrintMarkdown(facts, *loaded.backend, results);
+    const ProcessFacts process = {.load_seconds = load.count(), .peak_bytes = memory.peak};
+    PrintRecords(options.output, Records(options, facts, *loaded.backend, process, tests));
   }
   return absl::OkStatus();
 }
@@ -254,7 +309,7 @@ void AddBench(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of prompts and of generation");
   options->model.Declare(command);
-  const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
+  const auto sizes = CLI::Range(int64_t{0}, kMaxTokens);
   command->add_option("-p,--n-prompt", options->prompts, "prompt lengths: 512,128; 0: none")
       ->delimiter(',')
       ->check(sizes)
@@ -263,6 +318,8 @@ void AddBench(CLI::App& app, absl::Status* status) {
       ->delimiter(',')
       ->check(sizes)
       ->capture_default_str();
+  command->add_option("--prompt-gen", options->both,
+                      "-pg: a prompt, then generation: 512,128; may be repeated");
   command
       ->add_option("--parallel", options->parallel,
                    "sequences that generate side by side, a token each in a step: 1,4,16")
@@ -278,8 +335,8 @@ void AddBench(CLI::App& app, absl::Status* status) {
   command->add_option("-r,--repetitions", options->repetitions, "runs of each test")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->add_option("-o,--output", options->output, "md or json")
-      ->check(CLI::IsMember({"md", "json"}))
+  command->add_option("-o,--output", options->output, "md, csv, json or jsonl")
+      ->check(CLI::IsMember({"md", "csv", "json", "jsonl"}))
       ->capture_default_str();
   options->backend.Declare(command);
   options->cache.Declare(command);

@@ -22,6 +22,7 @@ void AddOpt(CLI::App& app, absl::Status* status);
 void AddProfile(CLI::App& app, absl::Status* status);
 void AddReduce(CLI::App& app, absl::Status* status);
 void AddPasses(CLI::App& app, absl::Status* status);
+void AddPerplexity(CLI::App& app, absl::Status* status);
 void AddRun(CLI::App& app, absl::Status* status);
 void AddTokenize(CLI::App& app, absl::Status* status);
 void AddVerify(CLI::App& app, absl::Status* status);

@@ -21,9 +21,10 @@ constexpr int kWrongUsage = 2;
 
 // llama.cpp's names of several letters behind one dash, which the parser would take for several
 // options of one letter.
-constexpr std::array<std::pair<absl::string_view, absl::string_view>, 3> kShortNames = {{
+constexpr std::array<std::pair<absl::string_view, absl::string_view>, 4> kShortNames = {{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
+    {"-pg", "--prompt-gen"},
     {"-ub", "--ubatch-size"},
 }};
 
@@ -75,6 +76,7 @@ int main(int argc, char** argv) {
   AddBench(app, &status);
   AddInspect(app, &status);
   AddProfile(app, &status);
+  AddPerplexity(app, &status);
   AddVerify(app, &status);
   AddReduce(app, &status);
   AddMakeModel(app, &status);
