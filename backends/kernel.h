@@ -30,7 +30,7 @@ struct Kernel {
   std::string op;    // the op that it implements
   std::string doc;   // one line
 
-  // OK, or why this kernel does not take the node ("weight is iq2_xxs, which has no decoder").
+  // OK, or why this kernel does not take the node ("weight is q8_k, which has no decoder").
   absl::Status (*accepts)(const Node& node, const proto::DeviceCaps& caps);
 
   // Estimated seconds at the symbols' bounds, to choose between kernels that accept. Null: 0.

@@ -215,7 +215,7 @@ TEST(ComparePasses, NoPassChangesTheNumbersOfAnyModel) {
 }
 
 TEST(CompareBackends, AFlippedScaleIsFoundWhereItIsFirstRead) {
-  const ModelComparison model(TestDataDir() + "/models/qwen3.Q8_0.gguf");
+  const ModelComparison model(TestDataDir() + "/models/llama-moe.Q8_0.gguf");
   const auto ref = MakeRefBackend();
   const auto faulty = MakeFaultyBackend(MakeCpuBackend({.threads = 1}), DType::kQ8_0);
   const double tolerance = DefaultTolerance(model.graph());

@@ -14,7 +14,6 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
-#include "graph/formats/dequantize.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "models/model.h"
@@ -50,7 +49,7 @@ std::string ModelsDir() {
   return pack.empty() ? TestDataDir() + "/models" : pack + "/models";
 }
 
-std::vector<ModelCase> ModelCases(bool supported) {
+std::vector<ModelCase> ModelCases() {
   std::vector<ModelCase> cases;
   const Json manifest = ReadJson(ModelsDir() + "/manifest.json");
   for (Json entry : manifest["models"]) {
@@ -61,14 +60,7 @@ std::vector<ModelCase> ModelCases(bool supported) {
         entry["tolerance"] = twin["tolerance"];
       }
     }
-    bool decodable = true;
-    for (const std::string type : entry["tensor_types"]) {
-      std::string lower = type;
-      for (char& c : lower) c = static_cast<char>(std::tolower(c));
-      const auto dtype = DTypeFromName(lower);
-      decodable = decodable && dtype && CanDequantize(*dtype);
-    }
-    if (decodable == supported) cases.push_back({ModelsDir(), entry});
+    cases.push_back({ModelsDir(), entry});
   }
   return cases;
 }
@@ -159,10 +151,10 @@ TEST_P(GoldenLogits, GraphRoundTripsThroughTextAndProto) {
   EXPECT_EQ(Print(*loaded), text);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenLogits, testing::ValuesIn(ModelCases(true)), TestName);
+INSTANTIATE_TEST_SUITE_P(All, GoldenLogits, testing::ValuesIn(ModelCases()), TestName);
 
 std::vector<ModelCase> GreedyCases() {
-  std::vector<ModelCase> cases = ModelCases(true);
+  std::vector<ModelCase> cases = ModelCases();
   std::erase_if(cases, [](const ModelCase& test) { return !test.entry.contains("greedy"); });
   return cases;
 }
@@ -198,39 +190,12 @@ TEST_P(GoldenText, GreedyContinuation) {
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenText, testing::ValuesIn(GreedyCases()), TestName);
 
-class UnsupportedFormat : public testing::TestWithParam<ModelCase> {};
-
-TEST_P(UnsupportedFormat, IsRefusedByName) {
-  auto model = Model::Load(GetParam().path());
-  const auto backend = MakeCpuBackend();
-  absl::Status status = model.status();
-  if (status.ok()) {
-    auto session = OpenSession(**model, *backend, DType::kF16, 8);
-    status = session.status();
-    if (status.ok()) status = (*session)->ExecutableFor(1).status();
-  }
-  ASSERT_FALSE(status.ok());
-  std::vector<std::string> rare;
-  for (const DTypeInfo& info : AllDTypes()) {
-    if (!CanDequantize(info.dtype)) rare.emplace_back(info.name);
-  }
-  // The tensor and its format, as in "weight @blk.0.ffn_gate_exps has the format mxfp4".
-  EXPECT_THAT(std::string(status.message()),
-              testing::ContainsRegex("(blk\\.[0-9]+\\.|token_embd|output)"));
-  EXPECT_TRUE(std::any_of(rare.begin(), rare.end(), [&](const std::string& name) {
-    return status.message().find(name) != absl::string_view::npos;
-  })) << status;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, UnsupportedFormat, testing::ValuesIn(ModelCases(false)), TestName);
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(UnsupportedFormat);
-
 // Entries of the pack's qwen3.F32 that the subset does not have.
 class LongAndBatch : public testing::Test {
  protected:
   void SetUp() override {
     if (ConformanceDir().empty()) GTEST_SKIP() << "the conformance pack is not beside the checkout";
-    for (const ModelCase& test : ModelCases(true)) {
+    for (const ModelCase& test : ModelCases()) {
       if (test.entry.contains("long")) entry_ = test.entry;
     }
     auto model = Model::Load(ModelsDir() + "/" + entry_["file"].get<std::string>());

@@ -252,6 +252,7 @@ TEST(RandomBlocksTest, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(message(DType::kQ4_K, 256, 1e-9f), HasSubstr("standard deviation"));
   EXPECT_THAT(message(DType::kQ4_K, 256, NAN), HasSubstr("standard deviation"));
   EXPECT_THAT(message(DType::kI32, 256, 1.0f), HasSubstr("random i32 weights"));
+  EXPECT_THAT(message(DType::kNVFP4, 256, 1e4f), HasSubstr("the largest of this format is 224"));
   std::vector<std::byte> partial(143);
   EXPECT_EQ(FillRandomBlocks(DType::kQ4_K, 1, 1.0f, absl::MakeSpan(partial)).code(),
             absl::StatusCode::kInvalidArgument);

@@ -147,7 +147,7 @@ std::string NameOf(const testing::TestParamInfo<const char*>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, SteadyState,
-                         testing::Values("", "llama.Q4_0", "qwen3.Q8_0", "llama-tied-mha.F16"),
+                         testing::Values("", "llama.Q4_0", "llama-moe.Q8_0", "llama-tied-mha.F16"),
                          NameOf);
 
 }  // namespace

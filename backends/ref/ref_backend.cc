@@ -28,7 +28,7 @@ class RefExecutable : public Executable {
       if (!IsInteger(weight->type().dtype) && !CanDequantize(weight->type().dtype)) {
         return absl::UnimplementedError(absl::StrCat("weight ", weight->ref(), " has the format ",
                                                      Name(weight->type().dtype),
-                                                     ", which cannot be decoded yet"));
+                                                     ", which cannot be decoded"));
       }
       SLUICE_ASSIGN_OR_RETURN(views_[weight], BindWeight(*weight, weights, &slices_[i]));
       memory_.weights += views_[weight].bytes();

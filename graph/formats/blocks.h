@@ -8,6 +8,8 @@
 // nibble.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "graph/formats/half.h"
@@ -157,9 +159,153 @@ struct BlockIQ4_XS {
 };
 static_assert(sizeof(BlockIQ4_XS) == 136);
 
+// d * q, q = -1 or 1; element i is 1 where bit i % 8 of qs[i / 8] is set.
+struct BlockQ1_0 {
+  static constexpr int kElements = 128;
+  HalfField d;
+  uint8_t qs[16];
+};
+static_assert(sizeof(BlockQ1_0) == 18);
+
+// d * (q - 1), q of 2 bits: 2 (i % 4), 2 (i % 4) + 1 of qs[i / 4] for element i.
+struct BlockQ2_0 {
+  static constexpr int kElements = 64;
+  HalfField d;
+  uint8_t qs[16];
+};
+static_assert(sizeof(BlockQ2_0) == 18);
+
+// d * (q - 1), q a digit in base 3: a byte b stands for the fraction b / 256, whose digit n is
+// (b * 3^(n + 1) >> 8) % 3.
+// Element 32 n + l (n < 5, l < 32): digit n of qs[l]. Element 160 + 16 n + l (n < 5, l < 16): digit
+// n of qs[32 + l]. Element 240 + 4 n + l (n < 4, l < 4): digit n of qh[l].
+struct BlockTQ1_0 {
+  static constexpr int kElements = 256;
+  uint8_t qs[48];
+  uint8_t qh[4];
+  HalfField d;
+};
+static_assert(sizeof(BlockTQ1_0) == 54);
+
+// d * (q - 1), q of 2 bits.
+// Element 128 h + 32 j + l (l < 32): bits 2j, 2j + 1 of qs[32 h + l].
+struct BlockTQ2_0 {
+  static constexpr int kElements = 256;
+  uint8_t qs[64];
+  HalfField d;
+};
+static_assert(sizeof(BlockTQ2_0) == 66);
+
+// HalfOfE8M0(e) * kFp4Values[q], q of 4 bits: MXFP4 of the OCP Microscaling Formats
+// specification 1.0, but for e = 255, which is a NaN there.
+struct BlockMXFP4 {
+  static constexpr int kElements = 32;
+  uint8_t e;
+  uint8_t qs[16];
+};
+static_assert(sizeof(BlockMXFP4) == 17);
+
+// In 4 groups of 16: HalfOfUE4M3(d[g]) * kFp4Values[q], q of 4 bits.
+// Element 16 g + i (i < 8) is the low nibble of qs[8 g + i], element 16 g + 8 + i its high nibble.
+struct BlockNVFP4 {
+  static constexpr int kElements = 64;
+  uint8_t d[4];
+  uint8_t qs[32];
+};
+static_assert(sizeof(BlockNVFP4) == 36);
+
+// From here on quants are points of the format's grid (grids.h), 8 or 4 elements each, and signs
+// are bits, 1 for minus: bit j is that of the j-th element. Where there are only 7 signs for 8
+// elements, the last element is negative where that makes the number of minuses even.
+
+// In 8 groups of 32: d * (2 scale + 1) / 8 * point, scale of 4 bits, in 4 points of 8.
+// Group g: its points are bytes 0 .. 3 of qs[8 g ...]; the other four are a 32-bit number, 7 signs
+// of point p in bits 7p ... 7p + 6, the scale in bits 28 .. 31.
+struct BlockIQ2_XXS {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[64];
+};
+static_assert(sizeof(BlockIQ2_XXS) == 66);
+
+// In 16 groups of 16: d * (2 scale + 1) / 8 * point, scale of 4 bits.
+// Elements 8 p ...: the 16-bit number qs[2 p], the point in bits 0 .. 8, 7 signs in bits 9 .. 15.
+// Group g: scale in nibble g % 2 of scales[g / 2].
+struct BlockIQ2_XS {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[64];
+  uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_XS) == 74);
+
+// IQ2_XS with more points and signs: elements 8 p ... are the point with the low eight bits qs[p]
+// and the high two in bits 2 (p % 4), 2 (p % 4) + 1 of qh[p / 4], with the signs signs[p].
+struct BlockIQ2_S {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[32];
+  uint8_t signs[32];
+  uint8_t qh[8];
+  uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_S) == 82);
+
+// In 8 groups of 32: d * (2 scale + 1) / 4 * point, scale of 4 bits.
+// Elements 4 p ...: the point qs[p]. Group g: the 32-bit number scales_signs[4 g], 7 signs of its
+// elements 8 n ... in bits 7n .. 7n + 6, the scale in bits 28 .. 31.
+struct BlockIQ3_XXS {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[64];
+  uint8_t scales_signs[32];
+};
+static_assert(sizeof(BlockIQ3_XXS) == 98);
+
+// In 8 groups of 32: d * (2 scale + 1) * point, scale of 4 bits.
+// Elements 4 p ...: the point with the low eight bits qs[p] and the ninth in bit p % 8 of
+// qh[p / 8]. Elements 8 n ...: the signs signs[n]. Group g: scale in nibble g % 2 of scales[g / 2].
+struct BlockIQ3_S {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[64];
+  uint8_t qh[8];
+  uint8_t signs[32];
+  uint8_t scales[4];
+};
+static_assert(sizeof(BlockIQ3_S) == 110);
+
+// In 8 groups of 32: d * (2 scale + 1) / 8 * (point + shift), scale of 3 bits, shift -1 or 1.
+// Group g has 4 points of 8 and the 16-bit number qh[2 g]: scale in bits 12 .. 14, bit 15 is set
+// where the shift is -1. The point p of the group: low eight bits qs[4 g + p], high three bits
+// 3p .. 3p + 2 of that number.
+struct BlockIQ1_S {
+  static constexpr int kElements = 256;
+  HalfField d;
+  uint8_t qs[32];
+  uint8_t qh[16];
+};
+static_assert(sizeof(BlockIQ1_S) == 50);
+
+// In 16 groups of 16: d * (2 scale + 1) / 8 * (point + shift), scale of 3 bits, shift -1 or 1.
+// Elements 8 p ...: the point with the low eight bits qs[p]; of nibble p % 2 of qh[p / 2] three
+// bits are its high ones and the top one is set where the shift is -1.
+// Group g: bits 3 (g % 4) ... of the 16-bit number scales[2 (g / 4)]. The top nibbles of these four
+// numbers are d, lowest first.
+struct BlockIQ1_M {
+  static constexpr int kElements = 256;
+  uint8_t qs[32];
+  uint8_t qh[16];
+  uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ1_M) == 56);
+
 // The non-uniform grid of IQ4_NL and IQ4_XS.
 inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                           1,    13,   25,  38,  53,  69,  89,  113};
+
+// Twice the values of the 4-bit float E2M1: MXFP4 and NVFP4 halve their scales for it.
+inline constexpr int8_t kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 // The 6-bit scale and min of one group of 32 of Q4_K and Q5_K, from their 12 packed bytes.
 struct ScaleMin {
@@ -184,6 +330,36 @@ inline int UnpackScaleIQ4XS(const BlockIQ4_XS& block, int group) {
   const int low = (block.scales_l[group / 2] >> (4 * (group % 2))) & 15;
   const int high = (LoadU16(block.scales_h) >> (2 * group)) & 3;
   return (low | (high << 4)) - 32;
+}
+
+// Half of 2^(e - 127), an unsigned power of two; 0 and 1 are subnormal numbers.
+inline float HalfOfE8M0(uint8_t e) {
+  return std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1u) << 23);
+}
+
+// Half of an unsigned float with 4 bits of exponent (bias 7) and 3 of mantissa. The top bit means
+// nothing. 0x7f, a NaN elsewhere, is 0, as in ggml.
+inline float HalfOfUE4M3(uint8_t bits) {
+  if (bits == 0x7f) return 0;
+  const uint32_t exponent = (bits >> 3) & 15;
+  const uint32_t mantissa = bits & 7;
+  const uint32_t significand = exponent == 0 ? mantissa : mantissa | 8;
+  const float unit = std::bit_cast<float>((std::max(exponent, 1u) + 127 - 11) << 23);
+  return unit * static_cast<float>(significand);
+}
+
+// The f16 scale of IQ1_M is spread over the top nibbles of four 16-bit numbers.
+inline float LoadScaleIQ1M(const BlockIQ1_M& block) {
+  uint16_t bits = 0;
+  for (int i = 0; i < 4; ++i) {
+    bits |= static_cast<uint16_t>(block.scales[2 * i + 1] >> 4 << (4 * i));
+  }
+  return F32FromF16(bits);
+}
+
+// The scale of one group of 16 of IQ1_M, 0 .. 7.
+inline uint32_t UnpackScaleIQ1M(const BlockIQ1_M& block, int group) {
+  return LoadU16(block.scales + 2 * (group / 4)) >> (3 * (group % 4)) & 7u;
 }
 
 }  // namespace sluice

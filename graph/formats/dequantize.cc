@@ -35,8 +35,9 @@ constexpr Dequantizer kPlainFloats[] = {
 }  // namespace
 
 DequantizeFn DequantizerFor(DType dtype) {
-  const absl::Span<const Dequantizer> families[] = {kPlainFloats, LegacyDequantizers(),
-                                                    KQuantDequantizers(), IQuantDequantizers()};
+  const absl::Span<const Dequantizer> families[] = {kPlainFloats,         LegacyDequantizers(),
+                                                    KQuantDequantizers(), TableDequantizers(),
+                                                    LowBitDequantizers(), GridDequantizers()};
   for (const absl::Span<const Dequantizer> family : families) {
     for (const Dequantizer& row : family) {
       if (row.dtype == dtype) return row.decode;

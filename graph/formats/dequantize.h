@@ -16,7 +16,8 @@ namespace sluice {
 // into `out`. The two do not overlap.
 using DequantizeFn = void (*)(const std::byte* blocks, int64_t elements, float* out);
 
-// nullptr where the format cannot be decoded (integers, and formats not yet supported).
+// nullptr where the dtype is no format of weights: integers, f64, and the blocks of activations
+// (q8_1, q8_k).
 DequantizeFn DequantizerFor(DType dtype);
 inline bool CanDequantize(DType dtype) { return DequantizerFor(dtype) != nullptr; }
 

@@ -25,8 +25,12 @@ struct Dequantizer {
 absl::Span<const Dequantizer> LegacyDequantizers();
 // 256 elements in groups with quantised scales, and perhaps mins.
 absl::Span<const Dequantizer> KQuantDequantizers();
-// Quants that index a table of values.
-absl::Span<const Dequantizer> IQuantDequantizers();
+// Quants of 4 bits that index a table of values.
+absl::Span<const Dequantizer> TableDequantizers();
+// Quants of 1 bit, one digit in base 3, or 2 bits, with one scale.
+absl::Span<const Dequantizer> LowBitDequantizers();
+// Quants that index a grid of points of 4 or 8 elements.
+absl::Span<const Dequantizer> GridDequantizers();
 
 template <typename Block, void (*kDecodeBlock)(const Block&, float*)>
 void DecodeBlocks(const std::byte* bytes, int64_t elements, float* out) {

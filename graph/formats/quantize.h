@@ -28,10 +28,11 @@ using QuantizeFn = void (*)(const float* values, int64_t elements, std::byte* bl
 QuantizeFn QuantizerFor(DType dtype);
 
 // Fills `blocks` (whole blocks) with random weights of mean 0 and a standard deviation of about
-// `scale`, which must lie in 1e-3 .. 1e4. Plain floats are bell-shaped. In block formats every
-// quant and sub-scale is uniform over its bits; the f16 scale differs from block to block, and is
-// negative as often as positive in the formats without a min. Works for every format that has a
-// dequantizer; the same arguments give the same bytes on every machine.
+// `scale`, which must lie in 1e-3 .. 1e4 (nvfp4: .. 800). Plain floats are bell-shaped. In block
+// formats every quant and sub-scale is uniform over its bits; f16 scales differ from block to
+// block, and are negative as often as positive in the formats without a min; scales of 8 bits
+// (mxfp4, nvfp4) are positive. Works for every format that has a dequantizer; the same arguments
+// give the same bytes on every machine.
 absl::Status FillRandomBlocks(DType dtype, uint64_t seed, float scale,
                               absl::Span<std::byte> blocks);
 

@@ -90,8 +90,11 @@ void AddIndexedExperts(std::vector<OpCase>* cases) {
     const char* format;
     const char* act;
     int64_t last_id;
-  } kVariants[] = {
-      {"f32", "silu", 7}, {"f16", "gelu", 0}, {"q8_0", "silu", 7}, {"q4_k", "silu", 7}};
+  } kVariants[] = {{"f32", "silu", 7},
+                   {"f16", "gelu", 0},
+                   {"q8_0", "silu", 7},
+                   {"q4_k", "silu", 7},
+                   {"mxfp4", "silu", 7}};
   for (const auto& v : kVariants) {
     for (int tokens : kTokenCounts) {
       cases->push_back(
@@ -135,7 +138,7 @@ void AddMoe(std::vector<OpCase>* cases) {
            "output %p\noutput %id\n"),
        {}});
   // Routing of one block, from ids to the sum over experts, with each expert op in between.
-  for (const char* format : {"f32", "f16", "q8_0", "q4_k"}) {
+  for (const char* format : {"f32", "f16", "q8_0", "q4_k", "mxfp4"}) {
     for (int tokens : kTokenCounts) {
       cases->push_back(
           {Substitute("experts/$0/$1", format, tokens),

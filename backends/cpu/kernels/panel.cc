@@ -53,7 +53,7 @@ absl::Status AcceptsWeight(const Value& weight, Layout layout) {
   }
   return absl::UnimplementedError(absl::StrCat(
       "weight ", weight.ref(), " has the format ", Name(dtype),
-      layout == Layout::kFile ? ", which cannot be decoded yet" : ", which x16 does not have"));
+      layout == Layout::kFile ? ", which cannot be decoded" : ", which x16 does not have"));
 }
 
 }  // namespace
