@@ -54,14 +54,14 @@ BpeCodec::BpeCodec(const Vocabulary& vocabulary, PreTokenizer pre_tokenizer, boo
   }
 }
 
-absl::StatusOr<std::unique_ptr<BpeCodec>> BpeCodec::Load(const GgufFile& file,
+absl::StatusOr<std::unique_ptr<BpeCodec>> BpeCodec::Load(const WeightSource& file,
                                                          const Vocabulary& vocabulary,
                                                          const PreTokenizerKind& kind,
                                                          std::vector<std::string>* warnings) {
   if (file.Find(kMergesKey) == nullptr) return KeyError(file, kMergesKey, "missing");
   SLUICE_ASSIGN_OR_RETURN(
       const std::vector<absl::string_view> merges,
-      ReadKey<std::vector<absl::string_view>>(file, kMergesKey, &GgufValue::AsStrings, {}));
+      ReadKey<std::vector<absl::string_view>>(file, kMergesKey, &MetadataValue::AsStrings, {}));
   SLUICE_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer, PreTokenizer::Create(kind));
   std::unique_ptr<BpeCodec> codec(
       new BpeCodec(vocabulary, std::move(pre_tokenizer), kind.whole_words));

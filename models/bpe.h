@@ -13,11 +13,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "models/gguf.h"
 #include "models/pretokenizer.h"
 #include "models/symbol_merge.h"
 #include "models/text_codec.h"
 #include "models/vocabulary.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
@@ -28,7 +28,7 @@ class BpeCodec : public TextCodec {
  public:
   // Reads tokenizer.ggml.merges. Merges of tokens that the vocabulary lacks are left out, with one
   // warning. Keeps a reference to `vocabulary`.
-  static absl::StatusOr<std::unique_ptr<BpeCodec>> Load(const GgufFile& file,
+  static absl::StatusOr<std::unique_ptr<BpeCodec>> Load(const WeightSource& file,
                                                         const Vocabulary& vocabulary,
                                                         const PreTokenizerKind& kind,
                                                         std::vector<std::string>* warnings);

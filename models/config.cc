@@ -21,14 +21,15 @@ struct Range {
 // Typed, checked access to the keys that begin with `prefix`.
 class KeyReader {
  public:
-  KeyReader(const GgufFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+  KeyReader(const WeightSource& file, std::string prefix)
+      : file_(file), prefix_(std::move(prefix)) {}
 
-  const GgufValue* Find(absl::string_view key) const {
+  const MetadataValue* Find(absl::string_view key) const {
     return file_.Find(absl::StrCat(prefix_, key));
   }
 
   // A key without a default is required.
-  absl::StatusOr<const GgufValue*> Required(absl::string_view key) const;
+  absl::StatusOr<const MetadataValue*> Required(absl::string_view key) const;
   absl::StatusOr<int64_t> Int(absl::string_view key, Range range,
                               std::optional<int64_t> fallback = std::nullopt) const;
   // A finite float above zero.
@@ -55,12 +56,12 @@ class KeyReader {
     return Error(key, "expected ", range.min, " to ", range.max, ", got ", value);
   }
 
-  const GgufFile& file_;
+  const WeightSource& file_;
   std::string prefix_;
 };
 
-absl::StatusOr<const GgufValue*> KeyReader::Required(absl::string_view key) const {
-  if (const GgufValue* value = Find(key)) return value;
+absl::StatusOr<const MetadataValue*> KeyReader::Required(absl::string_view key) const {
+  if (const MetadataValue* value = Find(key)) return value;
   return absl::InvalidArgumentError(
       absl::StrCat(file_.path(), ": required key '", prefix_, key, "' is missing"));
 }
@@ -71,7 +72,7 @@ absl::StatusOr<int64_t> KeyReader::Int(absl::string_view key, Range range,
   if (fallback.has_value() && Find(key) == nullptr) {
     result = *fallback;
   } else {
-    SLUICE_ASSIGN_OR_RETURN(const GgufValue* value, Required(key));
+    SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
     const absl::StatusOr<int64_t> number = value->AsInt();
     if (!number.ok()) return Error(key, number.status().message());
     result = *number;
@@ -83,7 +84,7 @@ absl::StatusOr<int64_t> KeyReader::Int(absl::string_view key, Range range,
 absl::StatusOr<double> KeyReader::Positive(absl::string_view key,
                                            std::optional<double> fallback) const {
   if (fallback.has_value() && Find(key) == nullptr) return *fallback;
-  SLUICE_ASSIGN_OR_RETURN(const GgufValue* value, Required(key));
+  SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
   const absl::StatusOr<double> number = value->AsFloat();
   if (!number.ok()) return Error(key, number.status().message());
   if (std::isfinite(*number) && *number > 0) return *number;
@@ -92,7 +93,7 @@ absl::StatusOr<double> KeyReader::Positive(absl::string_view key,
 
 absl::StatusOr<absl::string_view> KeyReader::String(absl::string_view key,
                                                     absl::string_view fallback) const {
-  const GgufValue* value = Find(key);
+  const MetadataValue* value = Find(key);
   if (value == nullptr) return fallback;
   const absl::StatusOr<absl::string_view> text = value->AsString();
   if (!text.ok()) return Error(key, text.status().message());
@@ -101,9 +102,9 @@ absl::StatusOr<absl::string_view> KeyReader::String(absl::string_view key,
 
 absl::StatusOr<std::vector<int64_t>> KeyReader::PerLayer(absl::string_view key, int64_t layers,
                                                          Range range) const {
-  const GgufValue* value = Find(key);
+  const MetadataValue* value = Find(key);
   if (value == nullptr) return std::vector<int64_t>();
-  if (value->type() != GgufType::kArray) {
+  if (value->type() != MetadataType::kArray) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t number, Int(key, range));
     return std::vector<int64_t>(static_cast<size_t>(layers), number);
   }
@@ -117,7 +118,7 @@ absl::StatusOr<std::vector<int64_t>> KeyReader::PerLayer(absl::string_view key, 
   return *numbers;
 }
 
-absl::StatusOr<const Architecture*> ReadArchitecture(const GgufFile& file) {
+absl::StatusOr<const Architecture*> ReadArchitecture(const WeightSource& file) {
   const KeyReader general(file, "general.");
   SLUICE_RETURN_IF_ERROR(general.Required("architecture").status());
   SLUICE_ASSIGN_OR_RETURN(const absl::string_view name, general.String("architecture", ""));
@@ -129,11 +130,11 @@ absl::StatusOr<const Architecture*> ReadArchitecture(const GgufFile& file) {
                        absl::StrJoin(Architectures(), ", ", append_name));
 }
 
-absl::StatusOr<int64_t> ReadVocabulary(const GgufFile& file) {
+absl::StatusOr<int64_t> ReadVocabulary(const WeightSource& file) {
   const KeyReader tokenizer(file, "tokenizer.ggml.");
-  SLUICE_ASSIGN_OR_RETURN(const GgufValue* tokens, tokenizer.Required("tokens"));
-  if (tokens->type() != GgufType::kArray || tokens->element_type() != GgufType::kString) {
-    const bool array = tokens->type() == GgufType::kArray;
+  SLUICE_ASSIGN_OR_RETURN(const MetadataValue* tokens, tokenizer.Required("tokens"));
+  if (tokens->type() != MetadataType::kArray || tokens->element_type() != MetadataType::kString) {
+    const bool array = tokens->type() == MetadataType::kArray;
     return tokenizer.Error("tokens", "wrong value type: expected an array of strings, got ",
                            array ? "an array of " : "",
                            Name(array ? tokens->element_type() : tokens->type()));
@@ -176,7 +177,7 @@ absl::Status ReadHeads(const KeyReader& keys, ModelConfig* config) {
 // The factor by which positions are stretched; 1 where the file asks for none.
 absl::StatusOr<double> ReadRopeFactor(const KeyReader& keys) {
   for (const absl::string_view key : {"rope.scaling.factor", "rope.scale_linear"}) {
-    const GgufValue* value = keys.Find(key);
+    const MetadataValue* value = keys.Find(key);
     if (value == nullptr) continue;
     const absl::StatusOr<double> factor = value->AsFloat();
     if (!factor.ok()) return keys.Error(key, factor.status().message());
@@ -295,7 +296,7 @@ constexpr UnusedKey kUnusedKeys[] = {
     {"rope.scaling.yarn_log_multiplier", {0, 0}},
 };
 
-std::optional<double> AsNumber(const GgufValue& value) {
+std::optional<double> AsNumber(const MetadataValue& value) {
   if (const auto number = value.AsInt(); number.ok()) return static_cast<double>(*number);
   if (const auto number = value.AsFloat(); number.ok()) return *number;
   if (const auto flag = value.AsBool(); flag.ok()) return *flag ? 1 : 0;
@@ -310,7 +311,7 @@ bool IsDefaultAttentionScale(double value, int64_t key_length) {
 void WarnOfUnusedKeys(const KeyReader& keys, const ModelConfig& config,
                       std::vector<std::string>* warnings) {
   for (const UnusedKey& unused : kUnusedKeys) {
-    const GgufValue* value = keys.Find(unused.key);
+    const MetadataValue* value = keys.Find(unused.key);
     if (value == nullptr) continue;
     const std::optional<double> number = AsNumber(*value);
     if (number == unused.neutral[0] || number == unused.neutral[1]) continue;
@@ -326,7 +327,8 @@ void WarnOfUnusedKeys(const KeyReader& keys, const ModelConfig& config,
 
 }  // namespace
 
-absl::StatusOr<ModelConfig> ReadConfig(const GgufFile& file, std::vector<std::string>* warnings) {
+absl::StatusOr<ModelConfig> ReadConfig(const WeightSource& file,
+                                       std::vector<std::string>* warnings) {
   SLUICE_ASSIGN_OR_RETURN(const Architecture* architecture, ReadArchitecture(file));
   const KeyReader keys(file, absl::StrCat(architecture->name, "."));
   ModelConfig config;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "models/gguf.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
@@ -61,6 +61,7 @@ struct ModelConfig {
 // Errors name the file and the key, with the value got and what was expected; Unimplemented for a
 // rope scaling that there is no op for. `warnings` receives keys that would change the maths and
 // are not used. Takes time and memory in proportion to the layers, not to the vocabulary.
-absl::StatusOr<ModelConfig> ReadConfig(const GgufFile& file, std::vector<std::string>* warnings);
+absl::StatusOr<ModelConfig> ReadConfig(const WeightSource& file,
+                                       std::vector<std::string>* warnings);
 
 }  // namespace sluice

@@ -1,22 +1,20 @@
-// The parser behind GgufFile::Open and FromMemory: one walk over header, metadata and tensor
-// directory, then a check of where the tensors' data lies.
+// The parser behind GgufFile: one walk over header, metadata and tensor directory, then a check of
+// where the tensors' data lies.
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "models/file_format.h"
+#include "models/file_reader.h"
 #include "models/gguf.h"
 
 namespace sluice {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "values are loaded as they stand");
-static_assert(sizeof(size_t) == sizeof(uint64_t), "models are larger than 4 GiB");
 
 constexpr absl::string_view kMagic = "GGUF";
 constexpr absl::string_view kAlignmentKey = "general.alignment";
@@ -28,92 +26,39 @@ constexpr size_t kMinTensorRecord = 8 + 1 + 4 + 8 + 4 + 8;
 
 }  // namespace
 
-class GgufReader {
+class GgufReader : private FileReader {
  public:
-  explicit GgufReader(GgufFile* file) : file_(*file), bytes_(file->bytes_) {}
+  explicit GgufReader(GgufFile* file) : FileReader(file->path(), file->bytes()), file_(*file) {}
   absl::Status Parse();
 
  private:
   absl::Status ReadVersion();
   absl::Status ReadMetadata(size_t count);
-  absl::Status ReadValue(GgufValue* value);
-  absl::Status ReadArray(GgufValue* value);
-  absl::Status CheckBools(const GgufValue& value) const;
+  absl::StatusOr<MetadataValue> ReadValue();
+  absl::StatusOr<MetadataValue> ReadArray();
+  absl::Status CheckBools(absl::Span<const std::byte> values) const;
   absl::Status SetAlignment();
   absl::Status ReadDirectory(size_t count);
-  absl::Status ReadTensor(GgufTensor* tensor);
+  absl::Status ReadTensor(StoredTensor* tensor);
   absl::StatusOr<int64_t> ReadShape(std::vector<int64_t>* shape);
   absl::Status PlaceTensors();
   absl::Status CheckOverlaps();
 
-  // Each returns what comes next and advances past it; item_ is then where it began.
-  absl::StatusOr<absl::Span<const std::byte>> Take(absl::string_view what, uint64_t size);
-  template <typename T>
-  absl::StatusOr<T> TakeNumber(absl::string_view what);
+  // As Take().
   absl::StatusOr<size_t> TakeCount(absl::string_view what, size_t min_record);
-  absl::StatusOr<absl::string_view> TakeString(absl::string_view what, int64_t limit);
-  absl::StatusOr<absl::string_view> TakeName(int64_t limit);
-  absl::StatusOr<GgufType> TakeType(absl::string_view what);
-
-  void Enter(absl::string_view section, size_t index);
-  std::string Place() const;
-  template <typename... Args>
-  absl::Status Error(const Args&... message) const;  // InvalidArgument with file, place and byte
+  absl::StatusOr<absl::string_view> TakeString(absl::string_view what, uint64_t limit);
+  absl::StatusOr<absl::string_view> TakeEntryName(uint64_t limit);
+  absl::StatusOr<MetadataType> TakeType(absl::string_view what);
 
   GgufFile& file_;
-  absl::Span<const std::byte> bytes_;
-  size_t pos_ = 0;
-
-  // For messages: "header", or "key" or "tensor" with its index, its name once that is known, and
-  // the byte at which the item in question begins.
-  absl::string_view section_ = "header";
-  size_t index_ = 0;
-  absl::string_view name_;
-  size_t item_ = 0;
+  std::vector<StoredTensor> tensors_;  // until they are placed
 };
-
-void GgufReader::Enter(absl::string_view section, size_t index) {
-  section_ = section;
-  index_ = index;
-  name_ = {};
-}
-
-std::string GgufReader::Place() const {
-  if (!name_.empty()) return absl::StrCat(section_, " '", Printable(name_), "'");
-  return section_ == "header" ? std::string(section_) : absl::StrCat(section_, " ", index_);
-}
-
-template <typename... Args>
-absl::Status GgufReader::Error(const Args&... message) const {
-  return absl::InvalidArgumentError(
-      absl::StrCat(file_.path_, ": ", Place(), " at byte ", item_, ": ", message...));
-}
-
-absl::StatusOr<absl::Span<const std::byte>> GgufReader::Take(absl::string_view what,
-                                                             uint64_t size) {
-  item_ = pos_;
-  const size_t left = bytes_.size() - pos_;
-  if (size > left) {
-    return Error("unexpected end of file: ", what, " takes ", size, " bytes, ", left, " are left");
-  }
-  pos_ += size;
-  return bytes_.subspan(item_, size);
-}
-
-template <typename T>
-absl::StatusOr<T> GgufReader::TakeNumber(absl::string_view what) {
-  SLUICE_ASSIGN_OR_RETURN(const auto raw, Take(what, sizeof(T)));
-  T value;
-  std::memcpy(&value, raw.data(), sizeof(T));
-  return value;
-}
 
 absl::StatusOr<size_t> GgufReader::TakeCount(absl::string_view what, size_t min_record) {
   SLUICE_ASSIGN_OR_RETURN(const uint64_t count, TakeNumber<uint64_t>(what));
-  const size_t left = bytes_.size() - pos_;
-  if (count > left / min_record) {
-    return Error(what, " ", count, " exceeds the ", left / min_record, " that fit into the ", left,
-                 " bytes left");
+  if (count > left() / min_record) {
+    return Error(what, " ", count, " exceeds the ", left() / min_record, " that fit into the ",
+                 left(), " bytes left");
   }
   if (count > GgufLimits::kEntries) {
     return Error(what, " ", count, " exceeds the limit of ", GgufLimits::kEntries);
@@ -121,35 +66,27 @@ absl::StatusOr<size_t> GgufReader::TakeCount(absl::string_view what, size_t min_
   return count;
 }
 
-absl::StatusOr<absl::string_view> GgufReader::TakeString(absl::string_view what, int64_t limit) {
+absl::StatusOr<absl::string_view> GgufReader::TakeString(absl::string_view what, uint64_t limit) {
   SLUICE_ASSIGN_OR_RETURN(const uint64_t length, TakeNumber<uint64_t>(what));
-  if (length > static_cast<uint64_t>(limit)) {
-    return Error(what, " has a length of ", length, " bytes, which exceeds the limit of ", limit);
-  }
-  SLUICE_ASSIGN_OR_RETURN(const auto raw, Take(what, length));
-  return absl::string_view(reinterpret_cast<const char*>(raw.data()), raw.size());
+  return TakeText(what, length, limit);
 }
 
-absl::StatusOr<absl::string_view> GgufReader::TakeName(int64_t limit) {
-  SLUICE_ASSIGN_OR_RETURN(const absl::string_view name, TakeString("the name", limit));
-  if (name.empty()) return Error("the name is empty");
-  if (absl::StrContains(name, '\0')) {
-    return Error("the name '", Printable(name), "' contains a NUL");
-  }
-  return name;
+absl::StatusOr<absl::string_view> GgufReader::TakeEntryName(uint64_t limit) {
+  SLUICE_ASSIGN_OR_RETURN(const uint64_t length, TakeNumber<uint64_t>("the name"));
+  return TakeName(length, limit);
 }
 
-absl::StatusOr<GgufType> GgufReader::TakeType(absl::string_view what) {
+absl::StatusOr<MetadataType> GgufReader::TakeType(absl::string_view what) {
   SLUICE_ASSIGN_OR_RETURN(const uint32_t id, TakeNumber<uint32_t>(what));
-  if (id >= kGgufTypeCount) {
-    return Error("unknown ", what, " ", id, ", expected 0 to ", kGgufTypeCount - 1);
+  if (id >= kMetadataTypeCount) {
+    return Error("unknown ", what, " ", id, ", expected 0 to ", kMetadataTypeCount - 1);
   }
-  return static_cast<GgufType>(id);
+  return static_cast<MetadataType>(id);
 }
 
 absl::Status GgufReader::Parse() {
-  if (bytes_.empty()) return Error("the file is empty");
-  if (reinterpret_cast<uintptr_t>(bytes_.data()) % GgufLimits::kMinAlignment != 0) {
+  if (bytes().empty()) return Error("the file is empty");
+  if (reinterpret_cast<uintptr_t>(bytes().data()) % GgufLimits::kMinAlignment != 0) {
     return Error("the bytes begin at an address that is no multiple of ",
                  GgufLimits::kMinAlignment);
   }
@@ -163,8 +100,8 @@ absl::Status GgufReader::Parse() {
 }
 
 absl::Status GgufReader::ReadVersion() {
-  SLUICE_ASSIGN_OR_RETURN(const auto raw, Take("the magic", kMagic.size()));
-  const absl::string_view magic(reinterpret_cast<const char*>(raw.data()), raw.size());
+  SLUICE_ASSIGN_OR_RETURN(const absl::string_view magic,
+                          TakeText("the magic", kMagicBytes, kMagicBytes));
   if (magic != kMagic) {
     return Error("not a GGUF file: the magic is '", Printable(magic), "', expected '", kMagic, "'");
   }
@@ -183,59 +120,55 @@ absl::Status GgufReader::ReadVersion() {
 }
 
 absl::Status GgufReader::ReadMetadata(size_t count) {
-  file_.metadata_.reserve(count);
-  file_.metadata_index_.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     Enter("key", i);
-    SLUICE_ASSIGN_OR_RETURN(name_, TakeName(GgufLimits::kKeyBytes));
-    if (!file_.metadata_index_.emplace(name_, i).second) return Error("duplicate key");
-    file_.metadata_.emplace_back(name_, GgufValue());
-    SLUICE_RETURN_IF_ERROR(ReadValue(&file_.metadata_.back().second));
+    SLUICE_ASSIGN_OR_RETURN(const absl::string_view key, TakeEntryName(GgufLimits::kKeyBytes));
+    if (file_.Find(key) != nullptr) return Error("duplicate key");
+    SLUICE_ASSIGN_OR_RETURN(const MetadataValue value, ReadValue());
+    file_.AddKey(key, value);
   }
   return absl::OkStatus();
 }
 
-absl::Status GgufReader::ReadValue(GgufValue* value) {
-  SLUICE_ASSIGN_OR_RETURN(value->type_, TakeType("value type"));
-  if (value->type_ == GgufType::kArray) return ReadArray(value);
-  if (value->type_ == GgufType::kString) {
+absl::StatusOr<MetadataValue> GgufReader::ReadValue() {
+  SLUICE_ASSIGN_OR_RETURN(const MetadataType type, TakeType("value type"));
+  if (type == MetadataType::kArray) return ReadArray();
+  if (type == MetadataType::kString) {
     SLUICE_ASSIGN_OR_RETURN(const absl::string_view text,
                             TakeString("the string", GgufLimits::kStringBytes));
-    value->bytes_ = bytes_.subspan(item_, text.size());
-    return absl::OkStatus();
+    return MetadataValue(type, bytes().subspan(pos() - text.size(), text.size()));
   }
-  SLUICE_ASSIGN_OR_RETURN(value->bytes_, Take("the value", ScalarBytes(value->type_)));
-  return value->type_ == GgufType::kBool ? CheckBools(*value) : absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const auto raw, Take("the value", ScalarBytes(type)));
+  if (type == MetadataType::kBool) SLUICE_RETURN_IF_ERROR(CheckBools(raw));
+  return MetadataValue(type, raw);
 }
 
-absl::Status GgufReader::ReadArray(GgufValue* value) {
-  SLUICE_ASSIGN_OR_RETURN(const GgufType element, TakeType("array element type"));
-  if (element == GgufType::kArray) return Error("nested arrays are not supported");
+absl::StatusOr<MetadataValue> GgufReader::ReadArray() {
+  SLUICE_ASSIGN_OR_RETURN(const MetadataType element, TakeType("array element type"));
+  if (element == MetadataType::kArray) return Error("nested arrays are not supported");
   SLUICE_ASSIGN_OR_RETURN(const uint64_t count, TakeNumber<uint64_t>("the array size"));
-  const bool strings = element == GgufType::kString;
+  const bool strings = element == MetadataType::kString;
   const size_t min_bytes = strings ? sizeof(uint64_t) : ScalarBytes(element);
-  const size_t left = bytes_.size() - pos_;
-  if (count > GgufLimits::kArrayElements || count > left / min_bytes) {
-    return Error("an array of ", count, " elements exceeds the ", left,
+  if (count > GgufLimits::kArrayElements || count > left() / min_bytes) {
+    return Error("an array of ", count, " elements exceeds the ", left(),
                  " bytes left or the limit of ", GgufLimits::kArrayElements, " elements");
   }
-  value->element_type_ = element;
-  value->size_ = static_cast<int64_t>(count);
+  const size_t begin = pos();
   if (strings) {
-    const size_t begin = pos_;
     for (uint64_t i = 0; i < count; ++i) {
       SLUICE_RETURN_IF_ERROR(
           TakeString("a string of the array", GgufLimits::kStringBytes).status());
     }
-    value->bytes_ = bytes_.subspan(begin, pos_ - begin);
-    return absl::OkStatus();
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(const auto raw, Take("the array", count * min_bytes));
+    if (element == MetadataType::kBool) SLUICE_RETURN_IF_ERROR(CheckBools(raw));
   }
-  SLUICE_ASSIGN_OR_RETURN(value->bytes_, Take("the array", count * min_bytes));
-  return element == GgufType::kBool ? CheckBools(*value) : absl::OkStatus();
+  return MetadataValue::Array(element, static_cast<int64_t>(count),
+                              bytes().subspan(begin, pos() - begin));
 }
 
-absl::Status GgufReader::CheckBools(const GgufValue& value) const {
-  for (const std::byte byte : value.bytes_) {
+absl::Status GgufReader::CheckBools(absl::Span<const std::byte> values) const {
+  for (const std::byte byte : values) {
     if (byte > std::byte{1}) {
       return Error("a bool is ", static_cast<int>(byte), ", expected 0 or 1");
     }
@@ -244,13 +177,10 @@ absl::Status GgufReader::CheckBools(const GgufValue& value) const {
 }
 
 absl::Status GgufReader::SetAlignment() {
-  const auto it = file_.metadata_index_.find(kAlignmentKey);
-  if (it == file_.metadata_index_.end()) return absl::OkStatus();
-  Enter("key", it->second);
-  name_ = kAlignmentKey;
-  const GgufValue& value = file_.metadata_[it->second].second;
-  item_ = static_cast<size_t>(value.bytes_.data() - bytes_.data());
-  const absl::StatusOr<int64_t> alignment = value.AsInt();
+  const MetadataValue* value = file_.Find(kAlignmentKey);
+  if (value == nullptr) return absl::OkStatus();
+  Revisit("key", kAlignmentKey, static_cast<size_t>(value->bytes().data() - bytes().data()));
+  const absl::StatusOr<int64_t> alignment = value->AsInt();
   if (!alignment.ok()) return Error(alignment.status().message());
   if (!GgufLimits::IsAlignment(*alignment)) {
     return Error("the alignment is ", *alignment, ", expected a power of two from ",
@@ -261,38 +191,32 @@ absl::Status GgufReader::SetAlignment() {
 }
 
 absl::Status GgufReader::ReadDirectory(size_t count) {
-  file_.tensors_.reserve(count);
-  file_.tensor_index_.reserve(count);
+  tensors_.reserve(count);
+  absl::flat_hash_set<absl::string_view> names;
   for (size_t i = 0; i < count; ++i) {
     Enter("tensor", i);
-    SLUICE_ASSIGN_OR_RETURN(name_, TakeName(GgufLimits::kTensorNameBytes));
-    if (!file_.tensor_index_.emplace(name_, i).second) return Error("duplicate tensor");
-    GgufTensor& tensor = file_.tensors_.emplace_back();
-    tensor.name = std::string(name_);
+    SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
+                            TakeEntryName(GgufLimits::kTensorNameBytes));
+    if (!names.insert(name).second) return Error("duplicate tensor");
+    StoredTensor& tensor = tensors_.emplace_back();
+    tensor.name = std::string(name);
     SLUICE_RETURN_IF_ERROR(ReadTensor(&tensor));
   }
   return absl::OkStatus();
 }
 
 // Leaves tensor->offset relative to the data section, which begins behind the directory.
-absl::Status GgufReader::ReadTensor(GgufTensor* tensor) {
+absl::Status GgufReader::ReadTensor(StoredTensor* tensor) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t elements, ReadShape(&tensor->shape));
   SLUICE_ASSIGN_OR_RETURN(const uint32_t id, TakeNumber<uint32_t>("the tensor type"));
   const std::optional<DType> dtype = DTypeFromGgmlId(id);
   if (!dtype) return Error("unknown tensor type ", id);
   tensor->dtype = *dtype;
-  const DTypeInfo& info = Info(*dtype);
-  if (tensor->shape.back() % info.elements_per_block != 0) {
-    return Error("rows of ", tensor->shape.back(), " elements are no multiple of the block size ",
-                 info.elements_per_block, " of ", info.name);
-  }
-  const std::optional<int64_t> size = ByteSize(*dtype, elements);
-  if (!size) return Error("the size of ", elements, " elements of ", info.name, " overflows");
-  tensor->bytes = *size;
+  SLUICE_ASSIGN_OR_RETURN(tensor->bytes, SizeOf(*dtype, tensor->shape.back(), elements));
 
   SLUICE_ASSIGN_OR_RETURN(const uint64_t offset, TakeNumber<uint64_t>("the offset"));
-  if (offset > bytes_.size()) {
-    return Error("offset ", offset, " lies beyond the end of the file, ", bytes_.size(), " bytes");
+  if (offset > bytes().size()) {
+    return Error("offset ", offset, " lies beyond the end of the file, ", bytes().size(), " bytes");
   }
   if (offset % static_cast<uint64_t>(file_.alignment_) != 0) {
     return Error("offset ", offset, " is not aligned to ", file_.alignment_, " bytes");
@@ -324,33 +248,31 @@ absl::StatusOr<int64_t> GgufReader::ReadShape(std::vector<int64_t>* shape) {
 
 absl::Status GgufReader::PlaceTensors() {
   const size_t alignment = static_cast<size_t>(file_.alignment_);
-  const size_t data_start = (pos_ + alignment - 1) / alignment * alignment;
-  for (size_t i = 0; i < file_.tensors_.size(); ++i) {
-    GgufTensor& tensor = file_.tensors_[i];
-    Enter("tensor", i);
-    name_ = tensor.name;
-    item_ = data_start + static_cast<size_t>(tensor.offset);
-    if (item_ > bytes_.size() || static_cast<size_t>(tensor.bytes) > bytes_.size() - item_) {
+  const size_t data_start = (pos() + alignment - 1) / alignment * alignment;
+  for (StoredTensor& tensor : tensors_) {
+    const size_t begin = data_start + static_cast<size_t>(tensor.offset);
+    Revisit("tensor", tensor.name, begin);
+    if (begin > bytes().size() || static_cast<size_t>(tensor.bytes) > bytes().size() - begin) {
       return Error("the data, ", tensor.bytes, " bytes, goes beyond the end of the file, ",
-                   bytes_.size(), " bytes: truncated?");
+                   bytes().size(), " bytes: truncated?");
     }
-    tensor.offset = static_cast<int64_t>(item_);
+    tensor.offset = static_cast<int64_t>(begin);
   }
-  return CheckOverlaps();
+  SLUICE_RETURN_IF_ERROR(CheckOverlaps());
+  for (StoredTensor& tensor : tensors_) file_.AddTensor(std::move(tensor));
+  return absl::OkStatus();
 }
 
 absl::Status GgufReader::CheckOverlaps() {
-  std::vector<size_t> order(file_.tensors_.size());
+  std::vector<size_t> order(tensors_.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  const auto offset = [this](size_t i) { return file_.tensors_[i].offset; };
+  const auto offset = [this](size_t i) { return tensors_[i].offset; };
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return offset(a) < offset(b); });
   for (size_t i = 1; i < order.size(); ++i) {
-    const GgufTensor& before = file_.tensors_[order[i - 1]];
-    const GgufTensor& tensor = file_.tensors_[order[i]];
+    const StoredTensor& before = tensors_[order[i - 1]];
+    const StoredTensor& tensor = tensors_[order[i]];
     if (before.offset + before.bytes <= tensor.offset) continue;
-    Enter("tensor", order[i]);
-    name_ = tensor.name;
-    item_ = static_cast<size_t>(tensor.offset);
+    Revisit("tensor", tensor.name, static_cast<size_t>(tensor.offset));
     return Error("the data begins inside that of tensor '", Printable(before.name),
                  "', which ends at byte ", before.offset + before.bytes, ": offsets overlap");
   }
@@ -359,18 +281,40 @@ absl::Status GgufReader::CheckOverlaps() {
 
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MappedFile::Open(path));
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, FromMemory(mapping->bytes(), path));
-  file->mapping_ = std::move(mapping);
+  return FromMapping(std::move(mapping));
+}
+
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromMapping(
+    std::unique_ptr<MappedFile> mapping) {
+  auto file = absl::WrapUnique(new GgufFile(std::move(mapping)));
+  SLUICE_RETURN_IF_ERROR(GgufReader(file.get()).Parse());
   return file;
 }
 
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromMemory(absl::Span<const std::byte> bytes,
                                                                std::string name) {
-  auto file = absl::WrapUnique(new GgufFile);
-  file->path_ = std::move(name);
-  file->bytes_ = bytes;
+  auto file = absl::WrapUnique(new GgufFile(bytes, std::move(name)));
   SLUICE_RETURN_IF_ERROR(GgufReader(file.get()).Parse());
   return file;
 }
+
+namespace {
+
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenGguf(std::unique_ptr<MappedFile> mapping,
+                                                       const FileOptions& options) {
+  if (options.gqa != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(mapping->path(), ": gqa ", options.gqa,
+                     " was given, but a GGUF file says itself how many key-value heads it has; "
+                     "only ggml, ggmf and ggjt files do not"));
+  }
+  return GgufFile::FromMapping(std::move(mapping));
+}
+
+constexpr absl::string_view kMagics[] = {kMagic};
+
+}  // namespace
+
+const FileFormat kGgufFormat = {.magics = kMagics, .open = OpenGguf};
 
 }  // namespace sluice

@@ -35,23 +35,23 @@ void AppendText(std::string* out, absl::string_view text) {
 }
 
 template <typename T>
-std::string Scalar(GgufType type, T value) {
+std::string Scalar(MetadataType type, T value) {
   std::string out;
   Append(&out, type);
   Append(&out, value);
   return out;
 }
 
-std::string ArrayHeader(GgufType element, size_t size) {
+std::string ArrayHeader(MetadataType element, size_t size) {
   std::string out;
-  Append(&out, GgufType::kArray);
+  Append(&out, MetadataType::kArray);
   Append(&out, element);
   Append(&out, uint64_t{size});
   return out;
 }
 
 template <typename T>
-std::string Array(GgufType element, absl::Span<const T> values) {
+std::string Array(MetadataType element, absl::Span<const T> values) {
   std::string out = ArrayHeader(element, values.size());
   out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   return out;
@@ -147,53 +147,61 @@ class PartialFile {
 }  // namespace
 
 void GgufWriter::SetU32(absl::string_view key, uint32_t value) {
-  metadata_.push_back({std::string(key), Scalar(GgufType::kU32, value)});
+  metadata_.push_back({std::string(key), Scalar(MetadataType::kU32, value)});
 }
 
 void GgufWriter::SetI32(absl::string_view key, int32_t value) {
-  metadata_.push_back({std::string(key), Scalar(GgufType::kI32, value)});
+  metadata_.push_back({std::string(key), Scalar(MetadataType::kI32, value)});
 }
 
 void GgufWriter::SetU64(absl::string_view key, uint64_t value) {
-  metadata_.push_back({std::string(key), Scalar(GgufType::kU64, value)});
+  metadata_.push_back({std::string(key), Scalar(MetadataType::kU64, value)});
 }
 
 void GgufWriter::SetF32(absl::string_view key, float value) {
-  metadata_.push_back({std::string(key), Scalar(GgufType::kF32, value)});
+  metadata_.push_back({std::string(key), Scalar(MetadataType::kF32, value)});
+}
+
+void GgufWriter::SetScalar(absl::string_view key, MetadataType type,
+                           absl::Span<const std::byte> value) {
+  std::string out;
+  Append(&out, type);
+  out.append(reinterpret_cast<const char*>(value.data()), value.size());
+  metadata_.push_back({std::string(key), std::move(out)});
 }
 
 void GgufWriter::SetBool(absl::string_view key, bool value) {
-  metadata_.push_back({std::string(key), Scalar(GgufType::kBool, uint8_t{value})});
+  metadata_.push_back({std::string(key), Scalar(MetadataType::kBool, uint8_t{value})});
 }
 
 void GgufWriter::SetString(absl::string_view key, absl::string_view value) {
   std::string out;
-  Append(&out, GgufType::kString);
+  Append(&out, MetadataType::kString);
   AppendText(&out, value);
   metadata_.push_back({std::string(key), std::move(out)});
 }
 
 void GgufWriter::SetStrings(absl::string_view key, absl::Span<const std::string> values) {
-  std::string out = ArrayHeader(GgufType::kString, values.size());
+  std::string out = ArrayHeader(MetadataType::kString, values.size());
   for (const std::string& value : values) AppendText(&out, value);
   metadata_.push_back({std::string(key), std::move(out)});
 }
 
 void GgufWriter::SetI32s(absl::string_view key, absl::Span<const int32_t> values) {
-  metadata_.push_back({std::string(key), Array(GgufType::kI32, values)});
+  metadata_.push_back({std::string(key), Array(MetadataType::kI32, values)});
 }
 
 void GgufWriter::SetF32s(absl::string_view key, absl::Span<const float> values) {
-  metadata_.push_back({std::string(key), Array(GgufType::kF32, values)});
+  metadata_.push_back({std::string(key), Array(MetadataType::kF32, values)});
 }
 
-void GgufWriter::SetValue(absl::string_view key, const GgufValue& value) {
+void GgufWriter::SetValue(absl::string_view key, const MetadataValue& value) {
   std::string out;
-  if (value.type() == GgufType::kArray) {
+  if (value.type() == MetadataType::kArray) {
     out = ArrayHeader(value.element_type(), static_cast<size_t>(value.size()));
   } else {
     Append(&out, value.type());
-    if (value.type() == GgufType::kString) Append(&out, uint64_t{value.bytes().size()});
+    if (value.type() == MetadataType::kString) Append(&out, uint64_t{value.bytes().size()});
   }
   out.append(reinterpret_cast<const char*>(value.bytes().data()), value.bytes().size());
   metadata_.push_back({std::string(key), std::move(out)});
@@ -221,7 +229,7 @@ absl::StatusOr<std::string> GgufWriter::Metadata(int64_t alignment) const {
   }
   if (!default_alignment) {
     AppendText(&out, kAlignmentKey);
-    out += Scalar(GgufType::kU32, static_cast<uint32_t>(alignment));
+    out += Scalar(MetadataType::kU32, static_cast<uint32_t>(alignment));
   }
   return out;
 }

@@ -23,13 +23,15 @@ class GgufWriter {
   void SetI32(absl::string_view key, int32_t value);
   void SetU64(absl::string_view key, uint64_t value);
   void SetF32(absl::string_view key, float value);
+  // A number or bool of any type, as it stands in memory: ScalarBytes(type) bytes.
+  void SetScalar(absl::string_view key, MetadataType type, absl::Span<const std::byte> value);
   void SetBool(absl::string_view key, bool value);
   void SetString(absl::string_view key, absl::string_view value);
   void SetStrings(absl::string_view key, absl::Span<const std::string> values);
   void SetI32s(absl::string_view key, absl::Span<const int32_t> values);
   void SetF32s(absl::string_view key, absl::Span<const float> values);
   // Copies a value of another file as it is, whatever its type.
-  void SetValue(absl::string_view key, const GgufValue& value);
+  void SetValue(absl::string_view key, const MetadataValue& value);
 
   // Fills `data` (the tensor's whole storage, zeros) when Write() reaches the tensor.
   using FillFn = std::function<absl::Status(absl::Span<std::byte> data)>;

@@ -8,12 +8,14 @@
 #include "graph/status_macros.h"
 #include "models/architectures/decoder.h"
 #include "models/embedded/embedded_model.h"
+#include "models/gguf.h"
 #include "models/weight_directory.h"
 
 namespace sluice {
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(ModelFiles files, OpenModelFiles(path));
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
+                                                   const FileOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(ModelFiles files, OpenModelFiles(path, options));
   return FromFiles(std::move(files));
 }
 

@@ -21,13 +21,14 @@ class Model {
   // model_files.h) and finds every weight. Weights stay mapped and untouched. Errors name the file
   // and the key or tensor: a configuration that ReadConfig refuses, a missing tensor, a wrong
   // shape.
-  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path);
+  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path,
+                                                     const FileOptions& options = {});
   // The model that is built into the program.
   static absl::StatusOr<std::unique_ptr<Model>> LoadEmbedded();
   static absl::StatusOr<std::unique_ptr<Model>> FromFiles(ModelFiles files);
 
   // The one with the metadata.
-  const GgufFile& file() const { return *files_[0]; }
+  const WeightSource& file() const { return *files_[0]; }
   const ModelFiles& files() const { return files_; }
   const ModelConfig& config() const { return config_; }
   // Oddities that were worked around; each names the file and the key or tensor.

@@ -1,34 +1,66 @@
 #include "models/model_files.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
 namespace {
 
+constexpr const FileFormat* kFormats[] = {
+    &kGgufFormat,
+    &kGgmlFormat,
+};
+
+// nullptr if unknown.
+const FileFormat* FindFormat(absl::string_view magic) {
+  for (const FileFormat* format : kFormats) {
+    const auto& magics = format->magics;
+    if (std::find(magics.begin(), magics.end(), magic) != magics.end()) return format;
+  }
+  return nullptr;
+}
+
+absl::Status NoModelFile(const MappedFile& file, absl::string_view magic) {
+  if (magic.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(file.path(), ": the file is empty"));
+  }
+  std::vector<std::string> known;
+  for (const FileFormat* format : kFormats) {
+    for (const absl::string_view known_magic : format->magics) {
+      known.push_back(absl::StrCat("'", known_magic, "'"));
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(file.path(), ": not a model file: the magic is '",
+                                                 Printable(magic), "', expected one of ",
+                                                 absl::StrJoin(known, ", ")));
+}
+
 constexpr int64_t kMaxParts = 99999;  // file names have five digits
 
 template <typename... Args>
-absl::Status Error(const GgufFile& file, const Args&... message) {
+absl::Status Error(const WeightSource& file, const Args&... message) {
   return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", message...));
 }
 
 // nullopt if the key is absent.
-absl::StatusOr<std::optional<int64_t>> FindInt(const GgufFile& file, absl::string_view key) {
-  const GgufValue* value = file.Find(key);
+absl::StatusOr<std::optional<int64_t>> FindInt(const WeightSource& file, absl::string_view key) {
+  const MetadataValue* value = file.Find(key);
   if (value == nullptr) return std::nullopt;
   const absl::StatusOr<int64_t> number = value->AsInt();
   if (!number.ok()) return Error(file, "key '", key, "': ", number.status().message());
   return *number;
 }
 
-absl::Status Expect(const GgufFile& file, absl::string_view key, int64_t expected) {
+absl::Status Expect(const WeightSource& file, absl::string_view key, int64_t expected) {
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> got, FindInt(file, key));
   if (got == expected) return absl::OkStatus();
   return Error(file, "key '", key, "': expected ", expected, ", got ",
@@ -40,7 +72,7 @@ std::string PartSuffix(int64_t part, int64_t count) {
 }
 
 // What the names of all parts begin with.
-absl::StatusOr<std::string> PartPrefix(const GgufFile& first, int64_t count) {
+absl::StatusOr<std::string> PartPrefix(const WeightSource& first, int64_t count) {
   const std::string suffix = PartSuffix(0, count);
   if (absl::EndsWith(first.path(), suffix)) {
     return std::string(absl::StripSuffix(first.path(), suffix));
@@ -52,7 +84,7 @@ absl::StatusOr<std::string> PartPrefix(const GgufFile& first, int64_t count) {
 absl::Status CheckTensors(const ModelFiles& files) {
   absl::flat_hash_set<absl::string_view> names;
   for (const auto& file : files) {
-    for (const GgufTensor& tensor : file->tensors()) {
+    for (const StoredTensor& tensor : file->tensors()) {
       if (!names.insert(tensor.name).second) {
         return Error(*file, "tensor '", Printable(tensor.name), "': already in an earlier part");
       }
@@ -67,10 +99,20 @@ absl::Status CheckTensors(const ModelFiles& files) {
 
 }  // namespace
 
-absl::StatusOr<ModelFiles> OpenModelFiles(const std::string& path) {
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenModelFile(const std::string& path,
+                                                            const FileOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MappedFile::Open(path));
+  const auto* text = reinterpret_cast<const char*>(mapping->bytes().data());
+  const absl::string_view magic(text, std::min(mapping->bytes().size(), kMagicBytes));
+  const FileFormat* format = FindFormat(magic);
+  if (format == nullptr) return NoModelFile(*mapping, magic);
+  return format->open(std::move(mapping), options);
+}
+
+absl::StatusOr<ModelFiles> OpenModelFiles(const std::string& path, const FileOptions& options) {
   ModelFiles files;
-  SLUICE_ASSIGN_OR_RETURN(files.emplace_back(), GgufFile::Open(path));
-  const GgufFile& first = *files[0];
+  SLUICE_ASSIGN_OR_RETURN(files.emplace_back(), OpenModelFile(path, options));
+  const WeightSource& first = *files[0];
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> count, FindInt(first, "split.count"));
   if (!count.has_value() || *count == 1) return files;
   if (*count < 1 || *count > kMaxParts) {
@@ -80,7 +122,7 @@ absl::StatusOr<ModelFiles> OpenModelFiles(const std::string& path) {
   SLUICE_RETURN_IF_ERROR(Expect(first, "split.no", 0));
   for (int64_t part = 1; part < *count; ++part) {
     SLUICE_ASSIGN_OR_RETURN(files.emplace_back(),
-                            GgufFile::Open(absl::StrCat(prefix, PartSuffix(part, *count))));
+                            OpenModelFile(absl::StrCat(prefix, PartSuffix(part, *count))));
     SLUICE_RETURN_IF_ERROR(Expect(*files.back(), "split.no", part));
     SLUICE_RETURN_IF_ERROR(Expect(*files.back(), "split.count", *count));
   }

@@ -21,6 +21,10 @@ constexpr absl::string_view kLlama3Patterns[] = {
 constexpr absl::string_view kQwen2Patterns[] = {
     R"('(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
     R"( ?[^\s\p{L}\p{N}]+[\r\n]*|[\s]*[\r\n]+|[\s]+(?![^\s])|[\s]+)"};
+// Those of qwen2, but combining marks belong to words.
+constexpr absl::string_view kQwen35Patterns[] = {
+    R"('(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|)"
+    R"( ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|[\s]*[\r\n]+|[\s]+(?![^\s])|[\s]+)"};
 constexpr absl::string_view kSeedCoderPatterns[] = {
     R"('(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
     R"( ?[^\s\p{L}\p{N}\r\n]+|[\s]*[\r\n]+|[\s]+(?![^\s])|[\s]+)"};
@@ -102,6 +106,7 @@ constexpr PreTokenizerKind kKinds[] = {
     {.name = "chatglm-bpe", .patterns = kLlama3Patterns},
     {.name = "glm4", .patterns = kLlama3Patterns},
     {.name = "qwen2", .patterns = kQwen2Patterns, .tidies_spaces = false},
+    {.name = "qwen35", .patterns = kQwen35Patterns, .tidies_spaces = false},
     {.name = "deepseek-r1-qwen", .patterns = kQwen2Patterns, .tidies_spaces = false},
     {.name = "hunyuan", .patterns = kQwen2Patterns, .tidies_spaces = false},
     {.name = "grok-2", .patterns = kQwen2Patterns, .tidies_spaces = false},

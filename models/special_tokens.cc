@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 #include "absl/strings/ascii.h"
 
@@ -40,11 +41,21 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocabulary, bool swallow_space) {
   for (size_t byte = 1; byte < starts_.size(); ++byte) starts_[byte] += starts_[byte - 1];
 }
 
-std::vector<Fragment> SpecialTokens::Split(absl::string_view text, bool parse_control) const {
+std::vector<Fragment> SpecialTokens::Split(absl::string_view text,
+                                           absl::Span<const TextRange> markup) const {
   if (text.empty()) return {};
+  const auto is_markup = [&](absl::string_view match) {
+    const auto begin = static_cast<size_t>(match.data() - text.data());
+    const auto after = std::upper_bound(markup.begin(), markup.end(), begin,
+                                        [](size_t at, const TextRange& r) { return at < r.begin; });
+    return after != markup.begin() && begin + match.size() <= std::prev(after)->end;
+  };
   std::vector<Fragment> fragments = {{text}};
-  for (const size_t index : FindOccurring(text, parse_control)) {
-    fragments = SplitAt(tokens_[index], fragments);
+  for (const size_t index : FindOccurring(text, !markup.empty())) {
+    const Token& token = tokens_[index];
+    fragments = SplitAt(token, fragments, [&](absl::string_view match) {
+      return !token.control || is_markup(match);
+    });
   }
   return fragments;
 }
@@ -85,7 +96,8 @@ void SpecialTokens::MarkPrefixes(absl::string_view text, std::vector<bool>* occu
 }
 
 std::vector<Fragment> SpecialTokens::SplitAt(const Token& token,
-                                             const std::vector<Fragment>& fragments) {
+                                             const std::vector<Fragment>& fragments,
+                                             absl::FunctionRef<bool(absl::string_view)> counts) {
   std::vector<Fragment> result;
   for (const Fragment& fragment : fragments) {
     if (fragment.id != kNoToken) {
@@ -93,12 +105,16 @@ std::vector<Fragment> SpecialTokens::SplitAt(const Token& token,
       continue;
     }
     absl::string_view rest = fragment.text;
-    for (size_t at = rest.find(token.text); at != absl::string_view::npos;
-         at = rest.find(token.text)) {
+    for (size_t at = rest.find(token.text); at != absl::string_view::npos;) {
+      if (!counts(rest.substr(at, token.text.size()))) {
+        at = rest.find(token.text, at + 1);
+        continue;
+      }
       if (at > 0) result.push_back({rest.substr(0, at)});
       result.push_back({token.text, token.id});
       rest.remove_prefix(at + token.text.size());
       if (token.swallows_space) rest = absl::StripLeadingAsciiWhitespace(rest);
+      at = rest.find(token.text);
     }
     if (!rest.empty()) result.push_back({rest});
   }

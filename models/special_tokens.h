@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "models/token.h"
 #include "models/vocabulary.h"
 
@@ -18,6 +20,12 @@ struct Fragment {
   TokenId id = kNoToken;
 };
 
+// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin;
+  size_t end;
+};
+
 class SpecialTokens {
  public:
   // `swallow_space`: tokens take the white space after them along, which the phi-3 vocabularies
@@ -26,8 +34,9 @@ class SpecialTokens {
 
   // The longest special tokens are found first, each from left to right, wherever no longer one is
   // in the way (so it is not the longest at the leftmost place that wins). User-defined tokens
-  // always count, control and unknown tokens only with `parse_control`.
-  std::vector<Fragment> Split(absl::string_view text, bool parse_control) const;
+  // always count, control and unknown tokens only where they lie within one of the ranges of
+  // `markup`, which rise and neither overlap nor touch.
+  std::vector<Fragment> Split(absl::string_view text, absl::Span<const TextRange> markup) const;
 
  private:
   struct Token {
@@ -41,7 +50,9 @@ class SpecialTokens {
   std::vector<size_t> FindOccurring(absl::string_view text, bool parse_control) const;
   // Marks the tokens that the text begins with.
   void MarkPrefixes(absl::string_view text, std::vector<bool>* occurs) const;
-  static std::vector<Fragment> SplitAt(const Token& token, const std::vector<Fragment>& fragments);
+  // Takes every occurrence of `token` for which `counts(its view of the text)` out of fragments.
+  static std::vector<Fragment> SplitAt(const Token& token, const std::vector<Fragment>& fragments,
+                                       absl::FunctionRef<bool(absl::string_view)> counts);
 
   std::vector<Token> tokens_;            // sorted by text
   std::array<size_t, 257> starts_ = {};  // [b], [b + 1]: the range of texts that begin with byte b

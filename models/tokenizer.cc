@@ -16,16 +16,17 @@
 #include "models/tokenizer_keys.h"
 #include "models/utf8.h"
 #include "models/vocabulary.h"
+#include "models/wordpiece.h"
 
 namespace sluice {
 namespace {
 
 using Warnings = std::vector<std::string>;
 
-absl::StatusOr<const PreTokenizerKind*> ReadPreTokenizerKind(const GgufFile& file,
+absl::StatusOr<const PreTokenizerKind*> ReadPreTokenizerKind(const WeightSource& file,
                                                              Warnings* warnings) {
   SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
-                          ReadKey<absl::string_view>(file, kPreKey, &GgufValue::AsString, ""));
+                          ReadKey<absl::string_view>(file, kPreKey, &MetadataValue::AsString, ""));
   const PreTokenizerKind* kind = FindPreTokenizerKind(name);
   if (kind != nullptr) return kind;
   const std::string problem =
@@ -36,20 +37,31 @@ absl::StatusOr<const PreTokenizerKind*> ReadPreTokenizerKind(const GgufFile& fil
 }
 
 // Whether a token is added to every text. `token` is the one to add.
-absl::StatusOr<bool> ReadAdds(const GgufFile& file, absl::string_view key, bool fallback,
+absl::StatusOr<bool> ReadAdds(const WeightSource& file, absl::string_view key, bool fallback,
                               TokenId token, Warnings* warnings) {
   SLUICE_ASSIGN_OR_RETURN(const bool adds,
-                          ReadKey<bool>(file, key, &GgufValue::AsBool, bool{fallback}));
+                          ReadKey<bool>(file, key, &MetadataValue::AsBool, bool{fallback}));
   if (!adds || token != kNoToken) return adds;
   warnings->push_back(AboutKey(file, key, "ignored: the vocabulary has no such token"));
   return false;
 }
 
+absl::StatusOr<WordPieceOptions> ReadWordPieceOptions(const WeightSource& file) {
+  WordPieceOptions options;
+  SLUICE_ASSIGN_OR_RETURN(options.lower_case,
+                          ReadKey<bool>(file, kLowerCaseKey, &MetadataValue::AsBool, true));
+  // As in BERT's own tokenizer, accents go with the capitals unless said otherwise.
+  SLUICE_ASSIGN_OR_RETURN(
+      options.strip_accents,
+      ReadKey<bool>(file, kStripAccentsKey, &MetadataValue::AsBool, bool{options.lower_case}));
+  return options;
+}
+
 // The phi-3 vocabularies expect it; no key says so, only the model's name.
-absl::StatusOr<bool> ReadSwallowsSpace(const GgufFile& file) {
+absl::StatusOr<bool> ReadSwallowsSpace(const WeightSource& file) {
   SLUICE_ASSIGN_OR_RETURN(
       const absl::string_view name,
-      ReadKey<absl::string_view>(file, "general.name", &GgufValue::AsString, ""));
+      ReadKey<absl::string_view>(file, "general.name", &MetadataValue::AsString, ""));
   const std::string lower = absl::AsciiStrToLower(name);
   return absl::StrContains(lower, "phi-3") || absl::StrContains(lower, "phi3");
 }
@@ -67,37 +79,88 @@ std::string BytePiece(absl::string_view text) {
 Tokenizer::Tokenizer() = default;
 Tokenizer::~Tokenizer() = default;
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const GgufFile& file,
+absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const WeightSource& file,
                                                            Warnings* warnings) {
   std::unique_ptr<Tokenizer> result(new Tokenizer());
   SLUICE_ASSIGN_OR_RETURN(result->vocabulary_, Vocabulary::Load(file, warnings));
   const Vocabulary& vocabulary = *result->vocabulary_;
   SLUICE_ASSIGN_OR_RETURN(const bool swallows_space, ReadSwallowsSpace(file));
   result->special_ = std::make_unique<const SpecialTokens>(vocabulary, swallows_space);
-  bool adds_bos = true;
-  if (vocabulary.model() == Vocabulary::Model::kSentencePiece) {
-    SLUICE_ASSIGN_OR_RETURN(result->adds_space_,
-                            ReadKey<bool>(file, kAddSpaceKey, &GgufValue::AsBool, true));
-    result->codec_ = std::make_unique<const SpmCodec>(vocabulary, result->adds_space_);
-  } else {
-    SLUICE_ASSIGN_OR_RETURN(const PreTokenizerKind* kind, ReadPreTokenizerKind(file, warnings));
-    SLUICE_ASSIGN_OR_RETURN(result->codec_, BpeCodec::Load(file, vocabulary, *kind, warnings));
-    adds_bos = kind->adds_bos;
-    result->tidies_spaces_ = kind->tidies_spaces;
-  }
-  SLUICE_ASSIGN_OR_RETURN(result->adds_bos_,
-                          ReadAdds(file, kAddBosKey, adds_bos, vocabulary.bos(), warnings));
-  SLUICE_ASSIGN_OR_RETURN(result->adds_eos_,
-                          ReadAdds(file, kAddEosKey, false, vocabulary.eos(), warnings));
+  SLUICE_RETURN_IF_ERROR(result->LoadCodec(file, warnings));
+  SLUICE_RETURN_IF_ERROR(result->LoadAdded(file, warnings));
   return result;
+}
+
+absl::Status Tokenizer::LoadCodec(const WeightSource& file, Warnings* warnings) {
+  switch (vocabulary_->model()) {
+    case Vocabulary::Model::kSentencePiece: {
+      adds_bos_ = true;
+      SLUICE_ASSIGN_OR_RETURN(adds_space_,
+                              ReadKey<bool>(file, kAddSpaceKey, &MetadataValue::AsBool, true));
+      codec_ = std::make_unique<const SpmCodec>(*vocabulary_, adds_space_);
+      break;
+    }
+    case Vocabulary::Model::kBpe: {
+      SLUICE_ASSIGN_OR_RETURN(const PreTokenizerKind* kind, ReadPreTokenizerKind(file, warnings));
+      SLUICE_ASSIGN_OR_RETURN(codec_, BpeCodec::Load(file, *vocabulary_, *kind, warnings));
+      adds_bos_ = kind->adds_bos;
+      tidies_spaces_ = kind->tidies_spaces;
+      break;
+    }
+    case Vocabulary::Model::kWordPiece: {
+      SLUICE_ASSIGN_OR_RETURN(const WordPieceOptions options, ReadWordPieceOptions(file));
+      codec_ = std::make_unique<const WordPieceCodec>(*vocabulary_, options);
+      tidies_spaces_ = true;
+      break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Tokenizer::LoadAdded(const WeightSource& file, Warnings* warnings) {
+  if (vocabulary_->model() == Vocabulary::Model::kWordPiece) {
+    adds_bos_ = bos() != kNoToken;
+    end_ = vocabulary_->separator();
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(adds_bos_, ReadAdds(file, kAddBosKey, adds_bos_, bos(), warnings));
+  SLUICE_ASSIGN_OR_RETURN(const bool adds_eos, ReadAdds(file, kAddEosKey, false, eos(), warnings));
+  if (adds_eos) end_ = eos();
+  return absl::OkStatus();
 }
 
 std::vector<TokenId> Tokenizer::Encode(absl::string_view text,
                                        const TokenizeOptions& options) const {
+  const TextRange all = {0, text.size()};
+  return EncodeMarked(text, absl::MakeConstSpan(&all, options.parse_special ? 1 : 0),
+                      options.add_special);
+}
+
+std::vector<TokenId> Tokenizer::EncodePieces(absl::Span<const TextPiece> pieces,
+                                             bool add_special) const {
+  std::string text;
+  std::vector<TextRange> markup;
+  for (const TextPiece& piece : pieces) {
+    if (piece.text.empty()) continue;
+    const size_t begin = text.size();
+    text += piece.text;
+    if (!piece.is_markup) continue;
+    if (!markup.empty() && markup.back().end == begin) {
+      markup.back().end = text.size();
+    } else {
+      markup.push_back({begin, text.size()});
+    }
+  }
+  return EncodeMarked(text, markup, add_special);
+}
+
+std::vector<TokenId> Tokenizer::EncodeMarked(absl::string_view text,
+                                             absl::Span<const TextRange> markup,
+                                             bool add_special) const {
   std::vector<TokenId> ids;
-  if (options.add_special && adds_bos_) ids.push_back(bos());
+  if (add_special && adds_bos_) ids.push_back(bos());
   bool after_special = true;
-  for (const Fragment& fragment : special_->Split(text, options.parse_special)) {
+  for (const Fragment& fragment : special_->Split(text, markup)) {
     if (fragment.id == kNoToken) {
       codec_->Encode(fragment.text, after_special, &ids);
     } else {
@@ -105,7 +168,7 @@ std::vector<TokenId> Tokenizer::Encode(absl::string_view text,
     }
     after_special = fragment.id != kNoToken;
   }
-  if (options.add_special && adds_eos_) ids.push_back(eos());
+  if (add_special && end_ != kNoToken) ids.push_back(end_);
   return ids;
 }
 

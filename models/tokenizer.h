@@ -1,4 +1,5 @@
-// Text to token ids and back, for the vocabularies inside model files.
+// Text to token ids and back, for the vocabularies inside model files: byte-level BPE,
+// SentencePiece and WordPiece.
 //
 // Ids are those that llama.cpp gives. Tokenizer is immutable after loading and safe to share
 // between threads.
@@ -12,14 +13,21 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/gguf.h"
 #include "models/token.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
 class SpecialTokens;
 class TextCodec;
 class Vocabulary;
+struct TextRange;
+
+// A part of a text that was put together from a format's own mark-up and from what others wrote.
+struct TextPiece {
+  std::string text;
+  bool is_markup = false;
+};
 
 struct TokenizeOptions {
   bool add_special = true;     // begin/end tokens, where the vocabulary asks for them
@@ -37,15 +45,21 @@ class Tokenizer {
   // Reads tokenizer.ggml.*. The file must outlive the tokenizer. Errors name the file and the key:
   // NotFound if it has no vocabulary, Unimplemented for an unknown kind, InvalidArgument for
   // damage. `warnings` receives one line per oddity that was worked around.
-  static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const GgufFile& file,
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const WeightSource& file,
                                                          std::vector<std::string>* warnings);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Any bytes are accepted. Where they are not UTF-8, a byte-level vocabulary sees U+FFFD and a
-  // SentencePiece one the bytes.
+  // Any bytes are accepted. Where they are not UTF-8, a byte-level vocabulary sees U+FFFD, a
+  // SentencePiece one the bytes and a WordPiece one nothing.
   std::vector<TokenId> Encode(absl::string_view text, const TokenizeOptions& options = {}) const;
+
+  // What Encode gives for all pieces joined, with control tokens matched in the mark-up only: what
+  // others wrote cannot pose as mark-up, neither by itself nor together with the mark-up around it.
+  // Elsewhere a boundary between pieces makes no difference.
+  std::vector<TokenId> EncodePieces(absl::Span<const TextPiece> pieces,
+                                    bool add_special = true) const;
 
   // The bytes of one token; control and unknown tokens are empty unless `special`, ids out of
   // range and unused tokens always.
@@ -69,17 +83,26 @@ class Tokenizer {
   // True for eos, eot, eom and the tokens that models end an answer with (<|im_end|>, ...).
   bool IsEndOfGeneration(TokenId id) const;
   bool adds_bos() const { return adds_bos_; }
-  bool adds_eos() const { return adds_eos_; }
+  // After text: eos, or WordPiece's separator.
+  bool adds_end() const { return end_ != kNoToken; }
   bool adds_space() const { return adds_space_; }  // in front of text
 
  private:
   Tokenizer();
+  // What differs between kinds of vocabulary. Leaves in adds_bos_ whether a text begins with bos
+  // unless the file says otherwise.
+  absl::Status LoadCodec(const WeightSource& file, std::vector<std::string>* warnings);
+  // What is added to every text.
+  absl::Status LoadAdded(const WeightSource& file, std::vector<std::string>* warnings);
+  // Control tokens count within the ranges of `markup`.
+  std::vector<TokenId> EncodeMarked(absl::string_view text, absl::Span<const TextRange> markup,
+                                    bool add_special) const;
 
   std::unique_ptr<const Vocabulary> vocabulary_;
   std::unique_ptr<const SpecialTokens> special_;
   std::unique_ptr<const TextCodec> codec_;
   bool adds_bos_ = false;
-  bool adds_eos_ = false;
+  TokenId end_ = kNoToken;  // added to every text
   bool adds_space_ = false;
   bool tidies_spaces_ = false;
 };

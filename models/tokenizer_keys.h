@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "models/gguf.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
@@ -21,24 +21,26 @@ inline constexpr absl::string_view kMergesKey = "tokenizer.ggml.merges";
 inline constexpr absl::string_view kAddBosKey = "tokenizer.ggml.add_bos_token";
 inline constexpr absl::string_view kAddEosKey = "tokenizer.ggml.add_eos_token";
 inline constexpr absl::string_view kAddSpaceKey = "tokenizer.ggml.add_space_prefix";
+inline constexpr absl::string_view kLowerCaseKey = "tokenizer.ggml.normalizer.lowercase";
+inline constexpr absl::string_view kStripAccentsKey = "tokenizer.ggml.normalizer.strip_accents";
 
 // "FILE: key 'KEY': MESSAGE"
 template <typename... Args>
-std::string AboutKey(const GgufFile& file, absl::string_view key, const Args&... message) {
+std::string AboutKey(const WeightSource& file, absl::string_view key, const Args&... message) {
   return absl::StrCat(file.path(), ": key '", key, "': ", message...);
 }
 
 template <typename... Args>
-absl::Status KeyError(const GgufFile& file, absl::string_view key, const Args&... message) {
+absl::Status KeyError(const WeightSource& file, absl::string_view key, const Args&... message) {
   return absl::InvalidArgumentError(AboutKey(file, key, message...));
 }
 
-// What `as` (a conversion such as &GgufValue::AsBool) makes of the key's value, or `fallback` if
-// the file has no such key.
+// What `as` (a conversion such as &MetadataValue::AsBool) makes of the key's value, or `fallback`
+// if the file has no such key.
 template <typename T>
-absl::StatusOr<T> ReadKey(const GgufFile& file, absl::string_view key,
-                          absl::StatusOr<T> (GgufValue::*as)() const, T fallback) {
-  const GgufValue* const found = file.Find(key);
+absl::StatusOr<T> ReadKey(const WeightSource& file, absl::string_view key,
+                          absl::StatusOr<T> (MetadataValue::*as)() const, T fallback) {
+  const MetadataValue* const found = file.Find(key);
   if (found == nullptr) return fallback;
   absl::StatusOr<T> value = (found->*as)();
   if (value.ok()) return value;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -66,6 +67,26 @@ constexpr FillInRole kFillInRoles[] = {
     {"tokenizer.ggml.fim_sep_token_id", "", kSeparatorTexts, true},
 };
 
+// tokenizer.ggml.model, and the ids of roles where the file names none: SentencePiece's own
+// defaults, and those of BERT's vocabulary.
+struct ModelKind {
+  absl::string_view name;
+  Vocabulary::Model model;
+  TokenId unknown = kNoToken;
+  TokenId bos = kNoToken;
+  TokenId eos = kNoToken;
+  TokenId separator = kNoToken;
+};
+constexpr ModelKind kModels[] = {
+    {.name = "gpt2", .model = Vocabulary::Model::kBpe},
+    {.name = "llama", .model = Vocabulary::Model::kSentencePiece, .unknown = 0, .bos = 1, .eos = 2},
+    {.name = "bert",
+     .model = Vocabulary::Model::kWordPiece,
+     .unknown = 100,
+     .bos = 101,
+     .separator = 102},
+};
+
 // Tokens with the same oddity, which share a warning.
 struct Oddity {
   int64_t count = 0;
@@ -81,7 +102,7 @@ struct Oddity {
 // Fills a Vocabulary from a file, step by step.
 class VocabularyReader {
  public:
-  VocabularyReader(const GgufFile& file, std::vector<std::string>* warnings)
+  VocabularyReader(const WeightSource& file, std::vector<std::string>* warnings)
       : file_(file), warnings_(*warnings), result_(new Vocabulary()) {}
 
   absl::StatusOr<std::unique_ptr<Vocabulary>> Read() {
@@ -116,31 +137,34 @@ class VocabularyReader {
   }
   void Report(const Oddity& oddity, absl::string_view what);
 
-  const GgufFile& file_;
+  const WeightSource& file_;
   std::vector<std::string>& warnings_;
+  const ModelKind* kind_ = nullptr;  // once ReadModel has found it
   std::unique_ptr<Vocabulary> result_;
 };
 
 absl::Status VocabularyReader::ReadModel() {
   SLUICE_ASSIGN_OR_RETURN(
       const absl::string_view model,
-      ReadKey<absl::string_view>(file_, kModelKey, &GgufValue::AsString, "none"));
+      ReadKey<absl::string_view>(file_, kModelKey, &MetadataValue::AsString, "none"));
   if (model == "none" || model == "no_vocab") {
     return absl::NotFoundError(
         AboutKey(file_, kModelKey, "missing or 'none': the file has no vocabulary"));
   }
-  if (model != "gpt2" && model != "llama") {
+  kind_ = std::find_if(std::begin(kModels), std::end(kModels),
+                       [model](const ModelKind& kind) { return kind.name == model; });
+  if (kind_ == std::end(kModels)) {
     return absl::UnimplementedError(AboutKey(file_, kModelKey, "unknown kind of vocabulary '",
-                                             Printable(model), "', expected gpt2 or llama"));
+                                             Printable(model), "', expected gpt2, llama or bert"));
   }
-  result_->model_ = model == "gpt2" ? Vocabulary::Model::kBpe : Vocabulary::Model::kSentencePiece;
+  result_->model_ = kind_->model;
   return absl::OkStatus();
 }
 
 absl::Status VocabularyReader::ReadTexts() {
   if (file_.Find(kTokensKey) == nullptr) return KeyError(file_, kTokensKey, "missing");
   SLUICE_ASSIGN_OR_RETURN(result_->texts_, ReadKey<std::vector<absl::string_view>>(
-                                               file_, kTokensKey, &GgufValue::AsStrings, {}));
+                                               file_, kTokensKey, &MetadataValue::AsStrings, {}));
   const size_t count = result_->texts_.size();
   constexpr size_t kMost = std::numeric_limits<TokenId>::max();
   if (count == 0 || count > kMost) {
@@ -153,8 +177,9 @@ absl::Status VocabularyReader::ReadTypes() {
   const size_t count = result_->texts_.size();
   result_->types_.assign(count, TokenType::kNormal);
   if (file_.Find(kTypesKey) == nullptr) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> types,
-                          ReadKey<std::vector<int64_t>>(file_, kTypesKey, &GgufValue::AsInts, {}));
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> types,
+      ReadKey<std::vector<int64_t>>(file_, kTypesKey, &MetadataValue::AsInts, {}));
   if (types.size() < count) {
     return KeyError(file_, kTypesKey, "expected a type for each of ", count, " tokens, got ",
                     types.size());
@@ -168,9 +193,15 @@ absl::Status VocabularyReader::ReadTypes() {
 
 absl::Status VocabularyReader::ReadScores() {
   const size_t count = result_->texts_.size();
-  if (file_.Find(kScoresKey) == nullptr) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(result_->scores_,
-                          ReadKey<std::vector<float>>(file_, kScoresKey, &GgufValue::AsFloats, {}));
+  if (file_.Find(kScoresKey) == nullptr) {
+    if (result_->model_ == Vocabulary::Model::kSentencePiece) {
+      warnings_.push_back(AboutKey(file_, kScoresKey,
+                                   "missing: text may be cut into other tokens than in training"));
+    }
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(result_->scores_, ReadKey<std::vector<float>>(
+                                                file_, kScoresKey, &MetadataValue::AsFloats, {}));
   const std::vector<float>& scores = result_->scores_;
   if (scores.size() < count) {
     return KeyError(file_, kScoresKey, "expected a score for each of ", count, " tokens, got ",
@@ -201,12 +232,15 @@ void VocabularyReader::IndexTexts() {
 }
 
 absl::Status VocabularyReader::ReadRoles() {
-  // SentencePiece's own defaults.
-  const bool spm = result_->model_ == Vocabulary::Model::kSentencePiece;
   SLUICE_ASSIGN_OR_RETURN(result_->unknown_,
-                          ReadId("tokenizer.ggml.unknown_token_id", spm ? 0 : kNoToken));
-  SLUICE_ASSIGN_OR_RETURN(result_->bos_, ReadId("tokenizer.ggml.bos_token_id", spm ? 1 : kNoToken));
-  SLUICE_ASSIGN_OR_RETURN(result_->eos_, ReadId("tokenizer.ggml.eos_token_id", spm ? 2 : kNoToken));
+                          ReadId("tokenizer.ggml.unknown_token_id", kind_->unknown));
+  SLUICE_ASSIGN_OR_RETURN(result_->bos_, ReadId("tokenizer.ggml.bos_token_id", kind_->bos));
+  SLUICE_ASSIGN_OR_RETURN(result_->eos_, ReadId("tokenizer.ggml.eos_token_id", kind_->eos));
+  if (kind_->model == Vocabulary::Model::kWordPiece) {
+    // Spelled like this in the files.
+    SLUICE_ASSIGN_OR_RETURN(result_->separator_,
+                            ReadId("tokenizer.ggml.seperator_token_id", kind_->separator));
+  }
   SLUICE_ASSIGN_OR_RETURN(const TokenId eot, ReadId("tokenizer.ggml.eot_token_id", kNoToken));
   SLUICE_ASSIGN_OR_RETURN(const TokenId eom, ReadId("tokenizer.ggml.eom_token_id", kNoToken));
   MarkEnd(result_->eos_);
@@ -245,7 +279,7 @@ void VocabularyReader::RecognizeEnds() {
 absl::StatusOr<TokenId> VocabularyReader::ReadId(absl::string_view key, TokenId fallback) {
   if (!result_->Has(fallback)) fallback = kNoToken;
   SLUICE_ASSIGN_OR_RETURN(const int64_t id,
-                          ReadKey<int64_t>(file_, key, &GgufValue::AsInt, fallback));
+                          ReadKey<int64_t>(file_, key, &MetadataValue::AsInt, fallback));
   if (id == fallback) return fallback;
   if (id >= 0 && id < result_->size()) return static_cast<TokenId>(id);
   warnings_.push_back(
@@ -268,7 +302,7 @@ void VocabularyReader::Report(const Oddity& oddity, absl::string_view what) {
                                Printable(result_->Text(oddity.first)), "'"));
 }
 
-absl::StatusOr<std::unique_ptr<Vocabulary>> Vocabulary::Load(const GgufFile& file,
+absl::StatusOr<std::unique_ptr<Vocabulary>> Vocabulary::Load(const WeightSource& file,
                                                              std::vector<std::string>* warnings) {
   return VocabularyReader(file, warnings).Read();
 }

@@ -14,18 +14,18 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "models/gguf.h"
 #include "models/token.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
 class Vocabulary {
  public:
-  enum class Model { kBpe, kSentencePiece };  // tokenizer.ggml.model: gpt2, llama
+  enum class Model { kBpe, kSentencePiece, kWordPiece };  // gpt2, llama, bert in files
 
   // NotFound if the file has no vocabulary, Unimplemented for other models, InvalidArgument for
   // damage. Texts are views into `file`. `warnings` receives what was ignored.
-  static absl::StatusOr<std::unique_ptr<Vocabulary>> Load(const GgufFile& file,
+  static absl::StatusOr<std::unique_ptr<Vocabulary>> Load(const WeightSource& file,
                                                           std::vector<std::string>* warnings);
 
   Model model() const { return model_; }
@@ -45,6 +45,7 @@ class Vocabulary {
   TokenId bos() const { return bos_; }
   TokenId eos() const { return eos_; }
   TokenId unknown() const { return unknown_; }
+  TokenId separator() const { return separator_; }  // of WordPiece only
   bool EndsGeneration(TokenId id) const { return ends_.contains(id); }
 
  private:
@@ -59,6 +60,7 @@ class Vocabulary {
   TokenId bos_ = kNoToken;
   TokenId eos_ = kNoToken;
   TokenId unknown_ = kNoToken;
+  TokenId separator_ = kNoToken;
   absl::flat_hash_set<TokenId> ends_;
 };
 

@@ -53,7 +53,7 @@ absl::Status TensorError(absl::string_view tensor, const Args&... message) {
   return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor, "': ", message...));
 }
 
-absl::Status CheckShape(const GgufTensor& tensor, absl::Span<const int64_t> expected) {
+absl::Status CheckShape(const StoredTensor& tensor, absl::Span<const int64_t> expected) {
   if (WithoutLeadingOnes(tensor.shape) == WithoutLeadingOnes(expected)) return absl::OkStatus();
   return TensorError(tensor.name, "expected the shape ", ShapeText(expected), ", got ",
                      ShapeText(tensor.shape));
@@ -63,7 +63,7 @@ absl::Status CheckShape(const GgufTensor& tensor, absl::Span<const int64_t> expe
 
 WeightDirectory::WeightDirectory(const ModelFiles& files) {
   for (const auto& file : files) {
-    for (const GgufTensor& tensor : file->tensors()) {
+    for (const StoredTensor& tensor : file->tensors()) {
       index_.emplace(tensor.name, entries_.size());
       entries_.push_back({&tensor, file.get()});
     }
@@ -113,7 +113,7 @@ absl::StatusOr<DType> WeightDirectory::BindExperts(const WeightSpec& spec, Weigh
     if (entry == nullptr) {
       return TensorError(name, "missing, though tensors of other experts are there");
     }
-    const GgufTensor& tensor = *entry->tensor;
+    const StoredTensor& tensor = *entry->tensor;
     if (expert == 0) dtype = tensor.dtype;
     if (tensor.dtype != dtype) {
       return TensorError(name, "expected ", Name(dtype), " as of expert 0, got ",

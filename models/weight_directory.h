@@ -56,8 +56,8 @@ class WeightDirectory {
 
  private:
   struct Entry {
-    const GgufTensor* tensor;
-    const GgufFile* file;
+    const StoredTensor* tensor;
+    const WeightSource* file;
     bool used = false;
     absl::Span<const std::byte> data() const { return file->Data(*tensor); }
   };

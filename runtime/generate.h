@@ -1,8 +1,11 @@
-// Generation of one sequence: prompt in, tokens out, until something ends it.
+// Generation of one sequence: prompt in, tokens out, until something ends it. What is in the
+// sequence already is not run again.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -16,7 +19,7 @@ enum class StopReason : uint8_t {
   kEndOfGeneration,  // the model said that it is done
   kLength,           // max_tokens were generated
   kContext,          // the context is full
-  kCallback,         // on_token returned false
+  kCallback,         // on_token returned false, or is_stopped true
 };
 absl::string_view Describe(StopReason reason);
 
@@ -25,10 +28,12 @@ struct GenerateOptions {
   SamplerOptions sampling;
   std::function<bool(int32_t)> is_end;    // true for tokens that end the text; none: no token does
   std::function<bool(int32_t)> on_token;  // every generated token but the end; false stops
+  std::function<bool()> is_stopped;       // asked before each step; none: nothing stops it
 };
 
 struct GenerateResult {
   StopReason reason;
+  int64_t prompted = 0;   // tokens of the prompt that were run
   int64_t generated = 0;  // tokens given to on_token
   double prompt_seconds = 0;
   double decode_seconds = 0;
@@ -38,5 +43,28 @@ struct GenerateResult {
 // reports (non-finite logits among it).
 absl::StatusOr<GenerateResult> Generate(Session& session, absl::Span<const int32_t> prompt,
                                         const GenerateOptions& options);
+
+// A text that is continued again and again, such as a conversation: it keeps the tokens that its
+// sequence holds, and runs only what is new.
+class Transcript {
+ public:
+  explicit Transcript(Session& session) : session_(session), sequence_(session.NewSequence()) {}
+
+  // Generate for the whole of `text`, of which the part that the sequence begins with is not run
+  // again. After an error, too, the next call goes on from what the sequence holds.
+  absl::StatusOr<GenerateResult> Continue(absl::Span<const int32_t> text,
+                                          const GenerateOptions& options);
+
+ private:
+  void KeepCommon(absl::Span<const int32_t> text);
+  absl::StatusOr<absl::Span<const float>> RunPrompt(const GenerateOptions& options,
+                                                    GenerateResult* result);
+  absl::Status Decode(absl::Span<const float> logits, const GenerateOptions& options,
+                      Sampler* sampler, GenerateResult* result);
+
+  Session& session_;
+  std::unique_ptr<Sequence> sequence_;
+  std::vector<int32_t> held_;  // may be longer than the sequence, whose tokens it begins with
+};
 
 }  // namespace sluice

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "models/gguf.h"
-#include "tests/support/gguf_walk.h"
+#include "tests/support/source_walk.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto file =
       sluice::GgufFile::FromMemory({reinterpret_cast<const std::byte*>(data), size}, "fuzz");
   if (!file.ok()) return 0;
-  const std::string wrong = sluice::WalkGguf(**file);
+  const std::string wrong = sluice::WalkSource(**file);
   if (wrong.empty()) return 0;
   std::fprintf(stderr, "%s\n", wrong.c_str());
   std::abort();

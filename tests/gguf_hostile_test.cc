@@ -12,8 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "models/gguf.h"
 #include "tests/support/gguf_bytes.h"
-#include "tests/support/gguf_walk.h"
 #include "tests/support/paths.h"
+#include "tests/support/source_walk.h"
 
 namespace sluice {
 namespace {
@@ -32,7 +32,7 @@ std::string ErrorOf(absl::string_view bytes) {
   const std::vector<std::byte> exact(view.begin(), view.end());
   const auto file = GgufFile::FromMemory(exact, "m.gguf");
   if (file.ok()) {
-    EXPECT_EQ(WalkGguf(**file), "");
+    EXPECT_EQ(WalkSource(**file), "");
     return "";
   }
   EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
@@ -47,17 +47,17 @@ std::string ErrorOfTensor(std::string record) {
   return ErrorOf({.tensors = {std::move(record)}, .data = std::string(128, '\1')});
 }
 std::string ErrorOfAlignment(uint32_t alignment) {
-  return ErrorOfKey(Key("general.alignment", GgufType::kU32, Le(alignment)));
+  return ErrorOfKey(Key("general.alignment", MetadataType::kU32, Le(alignment)));
 }
 
 GgufBytes ValidFile() {
-  return {
-      .keys = {Key("general.architecture", GgufType::kString, Text("llama")),
-               Key("b", GgufType::kBool, Le(uint8_t{1})), Key("n", GgufType::kU64, Le(uint64_t{3})),
-               ArrayKey("s", GgufType::kString, 2, Text("x") + Text("yz")),
-               ArrayKey("f", GgufType::kF32, 2, Le(1.0F) + Le(2.0F))},
-      .tensors = {Record("a", {4, 2}, kF32, 0), Record("q", {32, 1, 1, 1}, kQ80, 32)},
-      .data = std::string(32 + 34, '\2')};
+  return {.keys = {Key("general.architecture", MetadataType::kString, Text("llama")),
+                   Key("b", MetadataType::kBool, Le(uint8_t{1})),
+                   Key("n", MetadataType::kU64, Le(uint64_t{3})),
+                   ArrayKey("s", MetadataType::kString, 2, Text("x") + Text("yz")),
+                   ArrayKey("f", MetadataType::kF32, 2, Le(1.0F) + Le(2.0F))},
+          .tensors = {Record("a", {4, 2}, kF32, 0), Record("q", {32, 1, 1, 1}, kQ80, 32)},
+          .data = std::string(32 + 34, '\2')};
 }
 
 TEST(GgufHostile, TheValidFileIsValid) { EXPECT_EQ(ErrorOf(ValidFile()), ""); }
@@ -125,9 +125,9 @@ TEST(GgufHostile, HugeCounts) {
     EXPECT_THAT(ErrorOf(absl::StrCat("GGUF", Le(3U), Le(uint64_t{0}), Le(count))),
                 HasSubstr(absl::StrCat("header at byte 16: key count ", count, " exceeds")));
     EXPECT_THAT(ErrorOfKey(absl::StrCat(Le(count), "abcdefgh")), HasSubstr("key 0 at byte 24"));
-    EXPECT_THAT(ErrorOfKey(Key("k", GgufType::kString, Le(count))),
+    EXPECT_THAT(ErrorOfKey(Key("k", MetadataType::kString, Le(count))),
                 AllOf(HasSubstr("key 'k'"), HasSubstr(absl::StrCat("a length of ", count))));
-    for (const GgufType type : {GgufType::kU8, GgufType::kF64, GgufType::kString}) {
+    for (const MetadataType type : {MetadataType::kU8, MetadataType::kF64, MetadataType::kString}) {
       EXPECT_THAT(ErrorOfKey(ArrayKey("k", type, count, "12345678")),
                   AllOf(HasSubstr("key 'k'"), HasSubstr(absl::StrCat("array of ", count))));
     }
@@ -142,11 +142,11 @@ TEST(GgufHostile, HugeCounts) {
 
 TEST(GgufHostile, ArraySizesThatWrap) {
   // 2^61 + 1 elements of 8 bytes are 8 bytes modulo 2^64.
-  EXPECT_THAT(ErrorOfKey(ArrayKey("k", GgufType::kU64, (uint64_t{1} << 61) + 1, Le(kMaxU64))),
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType::kU64, (uint64_t{1} << 61) + 1, Le(kMaxU64))),
               HasSubstr("exceeds"));
-  EXPECT_THAT(ErrorOfKey(ArrayKey("k", GgufType::kString, 2, Text("a") + Le(kMaxU64 - 7))),
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType::kString, 2, Text("a") + Le(kMaxU64 - 7))),
               HasSubstr("a string of the array has a length of 18446744073709551608 bytes"));
-  EXPECT_THAT(ErrorOfKey(ArrayKey("k", GgufType::kString, 2, Text("a") + Le(uint64_t{1}))),
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType::kString, 2, Text("a") + Le(uint64_t{1}))),
               HasSubstr("a string of the array takes 1 bytes, 0 are left"));
 }
 
@@ -154,27 +154,28 @@ TEST(GgufHostile, ValueTypes) {
   EXPECT_THAT(ErrorOfKey(Key("k", 13, Le(kMaxU64))),
               HasSubstr("key 'k' at byte 33: unknown value type 13, expected 0 to 12"));
   EXPECT_THAT(ErrorOfKey(Key("k", ~0U, Le(kMaxU64))), HasSubstr("unknown value type 4294967295"));
-  EXPECT_THAT(ErrorOfKey(ArrayKey("k", GgufType{13}, 1, Le(kMaxU64))),
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType{13}, 1, Le(kMaxU64))),
               HasSubstr("unknown array element type 13"));
-  EXPECT_THAT(
-      ErrorOfKey(ArrayKey("k", GgufType::kArray, 1, Le(GgufType::kU8) + Le(uint64_t{1}) + "x")),
-      HasSubstr("key 'k' at byte 37: nested arrays"));
-  EXPECT_THAT(ErrorOfKey(Key("k", GgufType::kBool, Le(uint8_t{2}))), HasSubstr("a bool is 2"));
-  EXPECT_THAT(ErrorOfKey(ArrayKey("k", GgufType::kBool, 2, "\1\xFF")), HasSubstr("a bool is 255"));
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType::kArray, 1,
+                                  Le(MetadataType::kU8) + Le(uint64_t{1}) + "x")),
+              HasSubstr("key 'k' at byte 37: nested arrays"));
+  EXPECT_THAT(ErrorOfKey(Key("k", MetadataType::kBool, Le(uint8_t{2}))), HasSubstr("a bool is 2"));
+  EXPECT_THAT(ErrorOfKey(ArrayKey("k", MetadataType::kBool, 2, "\1\xFF")),
+              HasSubstr("a bool is 255"));
 }
 
 TEST(GgufHostile, KeyNames) {
   const std::string value = Le(uint8_t{1});
-  EXPECT_THAT(ErrorOfKey(Key("", GgufType::kU8, value + "x")),
+  EXPECT_THAT(ErrorOfKey(Key("", MetadataType::kU8, value + "x")),
               HasSubstr("key 0 at byte 32: the name is empty"));
-  EXPECT_THAT(ErrorOfKey(Key(absl::string_view("a\0b", 3), GgufType::kU8, value)),
+  EXPECT_THAT(ErrorOfKey(Key(absl::string_view("a\0b", 3), MetadataType::kU8, value)),
               HasSubstr("the name 'a\\x00b' contains a NUL"));
-  EXPECT_THAT(ErrorOfKey(Key(std::string(65536, 'k'), GgufType::kU8, value)),
+  EXPECT_THAT(ErrorOfKey(Key(std::string(65536, 'k'), MetadataType::kU8, value)),
               HasSubstr("exceeds the limit of 65535"));
-  EXPECT_EQ(ErrorOfKey(Key("\xFF\x1B", GgufType::kU8, value)), "");
-  EXPECT_THAT(
-      ErrorOf({.keys = {Key("\x1Bk", GgufType::kU8, value), Key("\x1Bk", GgufType::kU8, value)}}),
-      HasSubstr("key '\\x1Bk' at byte 47: duplicate key"));
+  EXPECT_EQ(ErrorOfKey(Key("\xFF\x1B", MetadataType::kU8, value)), "");
+  EXPECT_THAT(ErrorOf({.keys = {Key("\x1Bk", MetadataType::kU8, value),
+                                Key("\x1Bk", MetadataType::kU8, value)}}),
+              HasSubstr("key '\\x1Bk' at byte 47: duplicate key"));
 }
 
 TEST(GgufHostile, Alignment) {
@@ -184,11 +185,11 @@ TEST(GgufHostile, Alignment) {
                       HasSubstr(absl::StrCat("the alignment is ", alignment))));
   }
   for (const uint32_t alignment : {8U, 32U, 1U << 30}) EXPECT_EQ(ErrorOfAlignment(alignment), "");
-  EXPECT_THAT(ErrorOfKey(Key("general.alignment", GgufType::kString, Text("32"))),
+  EXPECT_THAT(ErrorOfKey(Key("general.alignment", MetadataType::kString, Text("32"))),
               HasSubstr("expected an integer, got string"));
   // The data section would begin behind the end of the file.
   GgufBytes file = ValidFile();
-  file.keys.push_back(Key("general.alignment", GgufType::kU32, Le(uint32_t{4096})));
+  file.keys.push_back(Key("general.alignment", MetadataType::kU32, Le(uint32_t{4096})));
   file.tensors = {Record("a", {4, 2}, kF32, 0)};
   EXPECT_THAT(ErrorOf(file), HasSubstr("tensor 'a' at byte 4096: the data, 32 bytes, goes beyond"));
   file.alignment = 4096;
@@ -340,7 +341,7 @@ void CheckPack(const std::string& folder) {
     const auto file = GgufFile::Open(path);
     if (!FormatErrors().contains(name)) {
       ASSERT_TRUE(file.ok()) << file.status();
-      EXPECT_EQ(WalkGguf(**file), "");
+      EXPECT_EQ(WalkSource(**file), "");
       continue;
     }
     EXPECT_EQ(test_case["expect"], "reject");

@@ -19,7 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "models/gguf_writer.h"
 #include "tests/support/gguf_bytes.h"
-#include "tests/support/gguf_walk.h"
+#include "tests/support/source_walk.h"
 
 namespace sluice {
 namespace {
@@ -54,50 +54,52 @@ class GgufFileTest : public ::testing::Test {
 };
 
 // One key with the value, opened. `bytes` stays with the caller.
-GgufValue ValueOf(GgufType type, absl::string_view payload, std::string* bytes) {
+MetadataValue ValueOf(MetadataType type, absl::string_view payload, std::string* bytes) {
   *bytes = GgufBytes{.keys = {Key("k", type, payload)}}.Build();
   const auto file = GgufFile::FromMemory(AsBytes(*bytes), "test");
   EXPECT_TRUE(file.ok()) << file.status();
-  return file.ok() ? *(*file)->Find("k") : GgufValue();
+  return file.ok() ? *(*file)->Find("k") : MetadataValue();
 }
 
 template <typename T>
-absl::StatusOr<int64_t> IntOf(GgufType type, T value) {
+absl::StatusOr<int64_t> IntOf(MetadataType type, T value) {
   std::string bytes;
   return ValueOf(type, Le(value), &bytes).AsInt();
 }
 
 double FloatOf(float value) {
   std::string bytes;
-  return ValueOf(GgufType::kF32, Le(value), &bytes).AsFloat().value();
+  return ValueOf(MetadataType::kF32, Le(value), &bytes).AsFloat().value();
 }
 
 // Every type, as a scalar and in an array.
 std::vector<std::string> KeysOfAllTypes() {
   return {
-      Key("u8", GgufType::kU8, Le(uint8_t{200})),
-      Key("i8", GgufType::kI8, Le(int8_t{-100})),
-      Key("u16", GgufType::kU16, Le(uint16_t{60000})),
-      Key("i16", GgufType::kI16, Le(int16_t{-30000})),
-      Key("u32", GgufType::kU32, Le(uint32_t{4000000000})),
-      Key("i32", GgufType::kI32, Le(int32_t{-2000000000})),
-      Key("f32", GgufType::kF32, Le(0.1F)),
-      Key("bool", GgufType::kBool, Le(uint8_t{1})),
-      Key("string", GgufType::kString, Text(absl::string_view("a\0\xFFz", 4))),
-      Key("u64", GgufType::kU64, Le(uint64_t{1} << 62)),
-      Key("i64", GgufType::kI64, Le(std::numeric_limits<int64_t>::min())),
-      Key("f64", GgufType::kF64, Le(0.1)),
-      ArrayKey("u8s", GgufType::kU8, 2, Le(uint16_t{0xFF01})),
-      ArrayKey("i64s", GgufType::kI64, 2, Le(int64_t{-1}) + Le(int64_t{7})),
-      ArrayKey("f32s", GgufType::kF32, 2, Le(-0.0F) + Le(kInf)),
-      ArrayKey("bools", GgufType::kBool, 3, absl::string_view("\1\0\1", 3)),
-      ArrayKey("strings", GgufType::kString, 3, Text("one") + Text("") + Text("\xC3\xA9")),
-      ArrayKey("none", GgufType::kString, 0, ""),
+      Key("u8", MetadataType::kU8, Le(uint8_t{200})),
+      Key("i8", MetadataType::kI8, Le(int8_t{-100})),
+      Key("u16", MetadataType::kU16, Le(uint16_t{60000})),
+      Key("i16", MetadataType::kI16, Le(int16_t{-30000})),
+      Key("u32", MetadataType::kU32, Le(uint32_t{4000000000})),
+      Key("i32", MetadataType::kI32, Le(int32_t{-2000000000})),
+      Key("f32", MetadataType::kF32, Le(0.1F)),
+      Key("bool", MetadataType::kBool, Le(uint8_t{1})),
+      Key("string", MetadataType::kString, Text(absl::string_view("a\0\xFFz", 4))),
+      Key("u64", MetadataType::kU64, Le(uint64_t{1} << 62)),
+      Key("i64", MetadataType::kI64, Le(std::numeric_limits<int64_t>::min())),
+      Key("f64", MetadataType::kF64, Le(0.1)),
+      ArrayKey("u8s", MetadataType::kU8, 2, Le(uint16_t{0xFF01})),
+      ArrayKey("i64s", MetadataType::kI64, 2, Le(int64_t{-1}) + Le(int64_t{7})),
+      ArrayKey("f32s", MetadataType::kF32, 2, Le(-0.0F) + Le(kInf)),
+      ArrayKey("bools", MetadataType::kBool, 3, absl::string_view("\1\0\1", 3)),
+      ArrayKey("strings", MetadataType::kString, 3, Text("one") + Text("") + Text("\xC3\xA9")),
+      ArrayKey("none", MetadataType::kString, 0, ""),
   };
 }
 
 void ExpectAllTypes(const GgufFile& file) {
-  const auto value = [&file](absl::string_view key) -> const GgufValue& { return *file.Find(key); };
+  const auto value = [&file](absl::string_view key) -> const MetadataValue& {
+    return *file.Find(key);
+  };
   EXPECT_EQ(value("u8").AsInt().value(), 200);
   EXPECT_EQ(value("i8").AsInt().value(), -100);
   EXPECT_EQ(value("u16").AsInt().value(), 60000);
@@ -115,14 +117,14 @@ void ExpectAllTypes(const GgufFile& file) {
   const std::vector<float> floats = value("f32s").AsFloats().value();
   EXPECT_THAT(floats, ElementsAre(0.0F, kInf));
   EXPECT_TRUE(std::signbit(floats[0]));
-  EXPECT_EQ(value("bools").element_type(), GgufType::kBool);
+  EXPECT_EQ(value("bools").element_type(), MetadataType::kBool);
   EXPECT_EQ(value("bools").size(), 3);
   EXPECT_THAT(value("strings").AsStrings().value(), ElementsAre("one", "", "\xC3\xA9"));
   EXPECT_THAT(value("none").AsStrings().value(), IsEmpty());
-  EXPECT_EQ(WalkGguf(file), "");
+  EXPECT_EQ(WalkSource(file), "");
 }
 
-TEST(GgufValue, EveryTypeReadsInVersions2And3) {
+TEST(MetadataValue, EveryTypeReadsInVersions2And3) {
   for (const uint32_t version : {2U, 3U}) {
     const std::string bytes = GgufBytes{.version = version, .keys = KeysOfAllTypes()}.Build();
     const auto file = GgufFile::FromMemory(AsBytes(bytes), "all types");
@@ -135,30 +137,30 @@ TEST(GgufValue, EveryTypeReadsInVersions2And3) {
   }
 }
 
-TEST(GgufValue, IntegersThatDoNotFitAreErrors) {
-  EXPECT_EQ(IntOf(GgufType::kU64, std::numeric_limits<int64_t>::max()).value(),
+TEST(MetadataValue, IntegersThatDoNotFitAreErrors) {
+  EXPECT_EQ(IntOf(MetadataType::kU64, std::numeric_limits<int64_t>::max()).value(),
             std::numeric_limits<int64_t>::max());
-  EXPECT_THAT(std::string(IntOf(GgufType::kU64, uint64_t{1} << 63).status().message()),
+  EXPECT_THAT(std::string(IntOf(MetadataType::kU64, uint64_t{1} << 63).status().message()),
               HasSubstr("9223372036854775808 is out of range"));
   std::string bytes;
-  const GgufValue array =
-      ValueOf(GgufType::kArray,
-              Le(GgufType::kU64) + Le(uint64_t{2}) + Le(uint64_t{1}) + Le(~uint64_t{0}), &bytes);
+  const MetadataValue array = ValueOf(
+      MetadataType::kArray,
+      Le(MetadataType::kU64) + Le(uint64_t{2}) + Le(uint64_t{1}) + Le(~uint64_t{0}), &bytes);
   EXPECT_THAT(std::string(array.AsInts().status().message()),
               HasSubstr("element 1 is 18446744073709551615, out of range"));
 }
 
-TEST(GgufValue, WrongTypesNameBoth) {
+TEST(MetadataValue, WrongTypesNameBoth) {
   std::string bytes;
-  const GgufValue text = ValueOf(GgufType::kString, Text("x"), &bytes);
+  const MetadataValue text = ValueOf(MetadataType::kString, Text("x"), &bytes);
   EXPECT_EQ(text.AsInt().status(),
             absl::InvalidArgumentError("wrong value type: expected an integer, got string"));
   EXPECT_EQ(text.AsFloat().status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(text.AsBool().status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(text.AsInts().status().code(), absl::StatusCode::kInvalidArgument);
   std::string more;
-  const GgufValue array =
-      ValueOf(GgufType::kArray, Le(GgufType::kF64) + Le(uint64_t{1}) + Le(1.0), &more);
+  const MetadataValue array =
+      ValueOf(MetadataType::kArray, Le(MetadataType::kF64) + Le(uint64_t{1}) + Le(1.0), &more);
   EXPECT_EQ(
       array.AsFloats().status(),
       absl::InvalidArgumentError("wrong value type: expected an array of f32, got array of f64"));
@@ -166,7 +168,7 @@ TEST(GgufValue, WrongTypesNameBoth) {
   EXPECT_FALSE(array.AsString().ok());
 }
 
-TEST(GgufValue, F32ReadsAsItsShortestDecimal) {
+TEST(MetadataValue, F32ReadsAsItsShortestDecimal) {
   EXPECT_EQ(FloatOf(1e-6F), 1e-6);
   EXPECT_EQ(FloatOf(0.3F), 0.3);
   EXPECT_EQ(FloatOf(1e6F), 1e6);
@@ -221,7 +223,7 @@ TEST_F(GgufFileTest, WriterRoundTripsMetadata) {
   const auto opened = GgufFile::Open(Path("m.gguf"));
   ASSERT_TRUE(opened.ok()) << opened.status();
   const GgufFile& file = **opened;
-  EXPECT_EQ(WalkGguf(file), "");
+  EXPECT_EQ(WalkSource(file), "");
   EXPECT_EQ(file.path(), Path("m.gguf"));
   EXPECT_EQ(file.version(), 3U);
   EXPECT_EQ(file.metadata()[0].first, "general.architecture");
@@ -256,19 +258,19 @@ TEST_F(GgufFileTest, WriterRoundTripsTensors) {
     EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
     const auto file = GgufFile::Open(path);
     ASSERT_TRUE(file.ok()) << file.status();
-    EXPECT_EQ(WalkGguf(**file), "");
+    EXPECT_EQ(WalkSource(**file), "");
     EXPECT_EQ((*file)->alignment(), alignment);
     EXPECT_EQ((*file)->Find("general.alignment") == nullptr, alignment == 32);
     EXPECT_EQ((*file)->tensors()[1].name, "b.weight");
     EXPECT_EQ((*file)->FindTensor("c.weight"), nullptr);
 
-    const GgufTensor* a = (*file)->FindTensor("a.weight");
+    const StoredTensor* a = (*file)->FindTensor("a.weight");
     ASSERT_NE(a, nullptr);
     EXPECT_THAT(a->shape, ElementsAre(2, 3));
     const absl::Span<const std::byte> data = (*file)->Data(*a);
     ASSERT_EQ(data.size(), 24U);
     EXPECT_EQ(std::memcmp(data.data(), values.data(), data.size()), 0);
-    const GgufTensor* b = (*file)->FindTensor("b.weight");
+    const StoredTensor* b = (*file)->FindTensor("b.weight");
     ASSERT_NE(b, nullptr);
     EXPECT_EQ(b->dtype, DType::kQ4_K);
     EXPECT_THAT(b->shape, ElementsAre(4, 3, 2, 512));
@@ -401,7 +403,8 @@ TEST_F(GgufFileTest, ShrunkFileIsNoticed) {
 
 TEST_F(GgufFileTest, StringsRewrittenWhileOpenAreDataLoss) {
   const std::string bytes =
-      GgufBytes{.keys = {ArrayKey("k", GgufType::kString, 2, Text("one") + Text("two"))}}.Build();
+      GgufBytes{.keys = {ArrayKey("k", MetadataType::kString, 2, Text("one") + Text("two"))}}
+          .Build();
   const std::string path = Put("m.gguf", bytes);
   const auto file = GgufFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();

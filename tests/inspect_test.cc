@@ -182,9 +182,9 @@ TEST_F(Inspect, NeverReadsWeights) {
   // 128 experts, 8 used, of 3 * 2048 * 768 in 48 layers.
   EXPECT_EQ(inspection.parameters.active, 30'532'122'624 - 48LL * 120 * 3 * 2048 * 768);
   size_t resident = 0;
-  const GgufFile& file = (*model)->file();
+  const WeightSource& file = (*model)->file();
   // The first tensors share pages and read-ahead with the file's head.
-  for (const GgufTensor& tensor : file.tensors().subspan(1)) {
+  for (const StoredTensor& tensor : file.tensors().subspan(1)) {
     resident += ResidentPages(file.Data(tensor));
   }
   EXPECT_EQ(resident, 0u);

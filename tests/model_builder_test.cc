@@ -170,8 +170,8 @@ TEST(BuildGraph, RejectsBadOptions) {
 
 // ---- Where weights are found.
 
-const GgufTensor& TensorOf(const Model& model, absl::string_view name) {
-  const GgufTensor* tensor = model.file().FindTensor(name);
+const StoredTensor& TensorOf(const Model& model, absl::string_view name) {
+  const StoredTensor* tensor = model.file().FindTensor(name);
   EXPECT_NE(tensor, nullptr) << name;
   return *tensor;
 }

@@ -6,11 +6,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "models/gguf.h"
 #include "models/gguf_writer.h"
+#include "models/model.h"
+#include "tests/support/paths.h"
 
 namespace sluice {
 namespace {
@@ -116,6 +120,39 @@ TEST_F(ModelFilesTest, RejectsMissingAndRepeatedTensors) {
   Write(Path(2, 3), 2, 3, 1);
   EXPECT_THAT(Error(Path(0, 3)),
               EndsWith("m-00003-of-00003.gguf: tensor 't1': already in an earlier part"));
+}
+
+TEST_F(ModelFilesTest, ASplitModelHasTheWeightsOfTheWhole) {
+  constexpr uint32_t kParts = 3;
+  const std::string whole_path = TestDataDir() + "/models/llama.Q4_0.gguf";
+  const auto file = GgufFile::Open(whole_path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  for (uint32_t part = 0; part < kParts; ++part) {
+    GgufWriter writer;
+    writer.SetU32("split.no", part);
+    writer.SetU32("split.count", kParts);
+    for (const auto& [key, value] : (*file)->metadata()) {
+      if (part == 0) writer.SetValue(key, value);
+    }
+    for (size_t i = part; i < (*file)->tensors().size(); i += kParts) {
+      const StoredTensor& tensor = (*file)->tensors()[i];
+      writer.AddTensor(tensor.name, tensor.dtype, tensor.shape,
+                       [data = (*file)->Data(tensor)](absl::Span<std::byte> out) {
+                         std::copy(data.begin(), data.end(), out.begin());
+                         return absl::OkStatus();
+                       });
+    }
+    ASSERT_EQ(writer.Write(Path(static_cast<int>(part), kParts)), absl::OkStatus());
+  }
+  const auto whole = Model::Load(whole_path);
+  const auto split = Model::Load(Path(0, kParts));
+  ASSERT_TRUE(whole.ok() && split.ok()) << whole.status() << split.status();
+  EXPECT_EQ((*split)->warnings(), (*whole)->warnings());
+  ASSERT_EQ((*split)->weights().size(), (*whole)->weights().size());
+  for (const auto& [name, pieces] : (*whole)->weights()) {
+    ASSERT_TRUE((*split)->weights().contains(name)) << name;
+    EXPECT_TRUE((*split)->weights().at(name) == pieces) << name;
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "graph/formats/blocks.h"
 #include "graph/formats/dequantize.h"
+#include "graph/formats/quantize_families.h"
 #include "gtest/gtest.h"
 
 namespace sluice {
@@ -162,7 +163,7 @@ TEST(QuantizeTest, ZerosAndTinyValuesDecodeToZero) {
     if (QuantizerFor(info.dtype) == nullptr || !IsBlockFormat(info.dtype)) continue;
     // The inverse of the step would overflow for the second and third.
     for (const float value : {0.0f, 1e-38f, -1e-42f}) {
-      EXPECT_THAT(RoundTrip(info.dtype, std::vector<float>(64, value)), testing::Each(0.0f))
+      EXPECT_THAT(RoundTrip(info.dtype, std::vector<float>(256, value)), testing::Each(0.0f))
           << info.name << " " << value;
     }
   }
@@ -174,7 +175,81 @@ TEST(QuantizeTest, OnlyDecodableFormatsHaveEncoders) {
       EXPECT_TRUE(CanDequantize(info.dtype)) << info.name;
     }
   }
-  EXPECT_EQ(QuantizerFor(DType::kQ4_K), nullptr);
+  EXPECT_EQ(QuantizerFor(DType::kIQ4_XS), nullptr);
+}
+
+uint64_t Fnv1a(const std::vector<std::byte>& bytes) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const std::byte byte : bytes) hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001b3;
+  return hash;
+}
+
+double NmseOf(const std::vector<float>& values, const std::vector<float>& decoded) {
+  double errors = 0, squares = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    errors += std::pow(double{decoded[i]} - values[i], 2);
+    squares += std::pow(double{values[i]}, 2);
+  }
+  return errors / squares;
+}
+
+// Groups of all sizes, some of equal values, some of zeros, some too small for a scale of theirs.
+std::vector<float> HardValues() {
+  std::vector<float> values = TestValues();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i / 16 % 7 == 0) values[i] = 0;
+    if (i / 32 % 5 == 0) values[i] = 0.5f;
+    if (i / 32 % 11 == 0) values[i] = std::ldexp(values[i], -80);
+  }
+  return values;
+}
+
+// Hashes of what ggml_quantize_chunk of llama.cpp v0.5.0 makes of the same values, and the errors
+// of that, rounded up; of the hard values, where quants may differ that mean nothing, the errors.
+TEST(QuantizeTest, BytesAreThoseOfTheReferenceQuantisers) {
+  constexpr int64_t kElements = 64 * 256;
+  const std::vector<float> values =
+      Decode(DType::kF32, RandomBlocks(DType::kF32, kElements, 1, 1.0f).value(), kElements);
+  struct Case {
+    DType dtype;
+    uint64_t hash;
+    double nmse, hard_nmse;
+  };
+  for (const Case& expected : {
+           Case{DType::kQ4_0, 0x6842b6b100addc1c, 6.73e-3, 4.89e-3},
+           Case{DType::kQ4_1, 0x44af81370aa3bc87, 5.76e-3, 2.61e-3},
+           Case{DType::kQ5_0, 0xfdb799c1efdb56cd, 1.68e-3, 1.14e-3},
+           Case{DType::kQ5_1, 0x4a817c58959c9c45, 1.34e-3, 5.00e-4},
+           Case{DType::kQ8_0, 0xf502bf28c32ad8cc, 2.61e-5, 1.84e-5},
+           Case{DType::kQ2_K, 0xb9534ecbd62de6cd, 8.40e-2, 3.47e-2},
+           Case{DType::kQ3_K, 0x7d80bcea85402ac2, 2.17e-2, 1.30e-2},
+           Case{DType::kQ4_K, 0x69023b416fc17135, 4.81e-3, 2.10e-3},
+           Case{DType::kQ5_K, 0x787daa1ba148b299, 1.22e-3, 5.15e-4},
+           Case{DType::kQ6_K, 0x7e7bed567ef8cefb, 2.89e-4, 2.22e-4},
+       }) {
+    EXPECT_EQ(Fnv1a(Encode(expected.dtype, values)), expected.hash) << Name(expected.dtype);
+    EXPECT_LT(NmseOf(values, RoundTrip(expected.dtype, values)), expected.nmse)
+        << Name(expected.dtype);
+    EXPECT_LT(NmseOf(HardValues(), RoundTrip(expected.dtype, HardValues())), expected.hard_nmse)
+        << Name(expected.dtype);
+  }
+}
+
+TEST(QuantizeTest, InstructionSetsGiveTheSameBytes) {
+  if (Avx2KQuantizers().empty()) GTEST_SKIP() << "the machine has no AVX2";
+  ASSERT_EQ(Avx2KQuantizers().size(), PortableKQuantizers().size());
+  for (const std::vector<float>& values : {TestValues(), HardValues()}) {
+    for (size_t i = 0; i < Avx2KQuantizers().size(); ++i) {
+      const Quantizer &avx2 = Avx2KQuantizers()[i], &portable = PortableKQuantizers()[i];
+      ASSERT_EQ(avx2.dtype, portable.dtype);
+      const auto elements = static_cast<int64_t>(values.size());
+      std::vector<std::byte> a(static_cast<size_t>(ByteSize(avx2.dtype, elements).value()));
+      std::vector<std::byte> b(a.size());
+      avx2.encode(values.data(), elements, a.data());
+      portable.encode(values.data(), elements, b.data());
+      EXPECT_EQ(a, b) << Name(avx2.dtype);
+    }
+  }
 }
 
 struct Moments {

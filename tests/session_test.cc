@@ -122,6 +122,54 @@ TEST_F(EmbeddedSession, GenerationStopsForEachReason) {
   EXPECT_EQ(result->reason, StopReason::kCallback);
 }
 
+TEST_F(EmbeddedSession, ATranscriptRunsOnlyWhatIsNew) {
+  auto session = Open({.max_tokens = 32});
+  Transcript transcript(*session);
+  GenerateOptions options{.max_tokens = 6, .sampling = {.temperature = 0}};
+  std::vector<int32_t> made;
+  options.on_token = [&](int32_t token) {
+    made.push_back(token);
+    return true;
+  };
+  const auto prompted = [&](const std::vector<int32_t>& text) {
+    const auto result = transcript.Continue(text, options);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? result->prompted : -1;
+  };
+  std::vector<int32_t> text = {532, 586, 258, 427};
+  EXPECT_EQ(prompted(text), 4);
+  text.insert(text.end(), made.begin(), made.end());
+  text.insert(text.end(), {258, 427});
+  made.clear();
+  EXPECT_EQ(prompted(text), 3);  // the last token of the answer was made, but not run
+  const std::vector<int32_t> continued = std::exchange(made, {});
+  ASSERT_TRUE(Generate(*session, text, options).ok());
+  EXPECT_EQ(continued, std::exchange(made, {}));
+
+  EXPECT_EQ(prompted(text), 1);  // the last token's logits are needed
+  text[2] = 586;
+  EXPECT_EQ(prompted(text), static_cast<int64_t>(text.size()) - 2);
+}
+
+TEST_F(EmbeddedSession, AStoppedPromptIsGoneOnWith) {
+  auto session = Open({.max_tokens = 32});
+  Transcript transcript(*session);
+  int asked = 0;
+  GenerateOptions options{.max_tokens = 1, .sampling = {.temperature = 0}};
+  options.is_stopped = [&] { return asked++ == 1; };
+  const std::vector<int32_t> text(80, 5);
+  const auto stopped = transcript.Continue(text, options);
+  ASSERT_TRUE(stopped.ok()) << stopped.status();
+  EXPECT_EQ(stopped->reason, StopReason::kCallback);
+  EXPECT_EQ(stopped->prompted, 32);
+  EXPECT_EQ(stopped->generated, 0);
+  options.is_stopped = nullptr;
+  const auto result = transcript.Continue(text, options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->prompted, 48);
+  EXPECT_EQ(result->generated, 1);
+}
+
 TEST_F(EmbeddedSession, PromptsThatCannotBeContinuedAreRefused) {
   auto session = Open({.max_tokens = 32, .context = 32});
   EXPECT_THAT(std::string(Generate(*session, {}, {}).status().message()), HasSubstr("empty"));

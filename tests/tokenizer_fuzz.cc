@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "models/gguf.h"
 #include "models/pretokenizer.h"
 #include "models/tokenizer.h"
 #include "models/utf8.h"

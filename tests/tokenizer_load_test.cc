@@ -105,8 +105,8 @@ TEST(TokenizerLoad, NoVocabulary) {
             "key 'tokenizer.ggml.model': missing or 'none': the file has no vocabulary");
   EXPECT_THAT(Error(Bpe().Text(kModel, "none"), absl::StatusCode::kNotFound), HasSubstr(kModel));
   EXPECT_EQ(Error(Bpe().Text(kModel, "bert\n"), absl::StatusCode::kUnimplemented),
-            "key 'tokenizer.ggml.model': unknown kind of vocabulary 'bert\\x0A', expected gpt2 or "
-            "llama");
+            "key 'tokenizer.ggml.model': unknown kind of vocabulary 'bert\\x0A', expected gpt2, "
+            "llama or bert");
 }
 
 TEST(TokenizerLoad, WrongTypesNameTheKey) {
@@ -223,7 +223,7 @@ TEST(TokenizerLoad, DefaultsOfSentencePiece) {
   EXPECT_EQ(loaded.tokenizer->bos(), 1);
   EXPECT_EQ(loaded.tokenizer->eos(), 2);
   EXPECT_TRUE(loaded.tokenizer->adds_bos());
-  EXPECT_FALSE(loaded.tokenizer->adds_eos());
+  EXPECT_FALSE(loaded.tokenizer->adds_end());
   EXPECT_THAT(loaded.tokenizer->Encode("a"), ElementsAre(1, 6, 3));
   const Loaded plain = Load(Spm()
                                 .Bool("tokenizer.ggml.add_space_prefix", false)

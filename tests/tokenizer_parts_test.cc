@@ -110,7 +110,11 @@ class SpecialTokensTest : public testing::Test {
 
   // Special tokens as [id].
   std::string Split(absl::string_view text, bool parse_control = true) const {
-    return absl::StrJoin(tokens_->Split(text, parse_control), "|",
+    const TextRange all = {0, text.size()};
+    return Split(text, absl::MakeConstSpan(&all, parse_control ? 1 : 0));
+  }
+  std::string Split(absl::string_view text, absl::Span<const TextRange> markup) const {
+    return absl::StrJoin(tokens_->Split(text, markup), "|",
                          [](std::string* out, const Fragment& fragment) {
                            absl::StrAppend(out, fragment.text);
                            if (fragment.id != kNoToken) absl::StrAppend(out, "[", fragment.id, "]");
@@ -130,6 +134,14 @@ TEST_F(SpecialTokensTest, FindsTokensOfTheKindsAskedFor) {
   EXPECT_EQ(Split(""), "");
   EXPECT_EQ(Split("<k"), "<k");
   EXPECT_EQ(Split("<k><k>"), "<k>[3]|<k>[3]");
+}
+
+TEST_F(SpecialTokensTest, ControlTokensCountWithinMarkupOnly) {
+  Make({"<c>", "<k>"}, {3, 4});
+  const std::vector<TextRange> markup = {{0, 4}, {7, 9}};
+  EXPECT_EQ(Split("<c><c><c>", markup), "<c>[0]|<c><c>");  // the third is only partly mark-up
+  EXPECT_EQ(Split("a<c><k><c>", {{0, 4}, {7, 10}}), "a|<c>[0]|<k>[1]|<c>[0]");
+  EXPECT_EQ(Split("<c>a<c>", {{4, 7}}), "<c>a|<c>[0]");
 }
 
 TEST_F(SpecialTokensTest, LongerTokensAreFoundFirst) {
@@ -175,6 +187,13 @@ TEST(PreTokenizer, Llama3) {
 TEST(PreTokenizer, Qwen2) {
   EXPECT_THAT(Words("qwen2", "you'LL a.b 123"),
               ElementsAre("you", "'LL", " a", ".b", " ", "1", "2", "3"));
+}
+
+TEST(PreTokenizer, Qwen35KeepsMarksWithinWords) {
+  const absl::string_view text = "e\u0301t \u0301!\u0301";
+  EXPECT_THAT(Words("qwen2", text), ElementsAre("e", "\u0301t", " \u0301!\u0301"));
+  EXPECT_THAT(Words("qwen35", text), ElementsAre("e\u0301t", " \u0301", "!\u0301"));
+  EXPECT_THAT(Words("qwen35", "you'LL 12"), ElementsAre("you", "'LL", " ", "1", "2"));
 }
 
 TEST(PreTokenizer, Starcoder) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "models/embedded/embedded_model.h"
+#include "models/gguf.h"
 #include "models/utf8.h"
 #include "tests/support/paths.h"
 

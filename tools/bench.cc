@@ -185,10 +185,10 @@ struct ModelFacts {
 
 ModelFacts FactsOf(const Model& model) {
   ModelFacts facts;
-  const GgufValue* name = model.file().Find("general.name");
+  const MetadataValue* name = model.file().Find("general.name");
   const auto text = name != nullptr ? name->AsString() : absl::StatusOr<absl::string_view>("");
   facts.name = absl::StrCat(model.config().architecture, " ", Printable(text.value_or("")));
-  for (const GgufTensor& tensor : model.file().tensors()) {
+  for (const StoredTensor& tensor : model.file().tensors()) {
     facts.bytes += tensor.bytes;
     facts.parameters +=
         std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());

@@ -14,12 +14,14 @@ inline absl::Status Told() { return absl::Status(absl::StatusCode::kFailedPrecon
 void AddBench(CLI::App& app, absl::Status* status);
 void AddDiff(CLI::App& app, absl::Status* status);
 void AddDump(CLI::App& app, absl::Status* status);
+void AddGguf(CLI::App& app, absl::Status* status);
 void AddInspect(CLI::App& app, absl::Status* status);
 void AddLogits(CLI::App& app, absl::Status* status);
 void AddMakeModel(CLI::App& app, absl::Status* status);
 void AddOps(CLI::App& app, absl::Status* status);
 void AddOpt(CLI::App& app, absl::Status* status);
 void AddProfile(CLI::App& app, absl::Status* status);
+void AddQuantize(CLI::App& app, absl::Status* status);
 void AddReduce(CLI::App& app, absl::Status* status);
 void AddPasses(CLI::App& app, absl::Status* status);
 void AddPerplexity(CLI::App& app, absl::Status* status);

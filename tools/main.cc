@@ -21,10 +21,11 @@ constexpr int kWrongUsage = 2;
 
 // llama.cpp's names of several letters behind one dash, which the parser would take for several
 // options of one letter.
-constexpr std::array<std::pair<absl::string_view, absl::string_view>, 4> kShortNames = {{
+constexpr std::array<std::pair<absl::string_view, absl::string_view>, 5> kShortNames = {{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
     {"-pg", "--prompt-gen"},
+    {"-sys", "--system"},
     {"-ub", "--ubatch-size"},
 }};
 
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  sluice run -p \"Once upon a time\"             the embedded story model\n"
       "  sluice run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours\n"
+      "  sluice run model.gguf --chat                 a conversation with it\n"
       "  sluice dump model.gguf | less                the graph as the builder made it\n"
       "  sluice dump model.gguf --final --tokens 1    a decode step as it will run\n"
       "  sluice ops                                   every operation, documented\n"
@@ -80,6 +82,8 @@ int main(int argc, char** argv) {
   AddVerify(app, &status);
   AddReduce(app, &status);
   AddMakeModel(app, &status);
+  AddQuantize(app, &status);
+  AddGguf(app, &status);
   AddOps(app, &status);
   try {
     app.parse(Arguments(argc, argv));

@@ -12,6 +12,8 @@
 #include "absl/strings/str_split.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
+#include "models/embedded/embedded_model.h"
+#include "models/gguf.h"
 #include "passes/memory_plan.h"
 #include "passes/pipeline.h"
 #include "tools/analysis/inspect_machine.h"
@@ -19,12 +21,23 @@
 namespace sluice::tools {
 
 void ModelOptions::Declare(CLI::App* command) {
-  command->add_option("MODEL,-m,--model", path,
-                      "GGUF file; left out: the small story model inside this program");
+  CLI::Option* model = command->add_option(
+      "MODEL,-m,--model", path, "model file; left out: the small story model inside this program");
+  command
+      ->add_option("--gqa", gqa,
+                   "heads that share a key-value head, for ggml, ggmf and ggjt files; left out: "
+                   "as the weights' shapes say")
+      ->check(CLI::Range(int64_t{1}, ModelLimits::kHeads))
+      ->needs(model);
+}
+
+absl::StatusOr<std::unique_ptr<WeightSource>> ModelOptions::OpenFile() const {
+  if (path.empty()) return GgufFile::FromMemory(EmbeddedModel(), "embedded model");
+  return OpenModelFile(path, {.gqa = gqa});
 }
 
 absl::StatusOr<std::unique_ptr<Model>> ModelOptions::Load() const {
-  return path.empty() ? Model::LoadEmbedded() : Model::Load(path);
+  return path.empty() ? Model::LoadEmbedded() : Model::Load(path, {.gqa = gqa});
 }
 
 void BackendOptions::Declare(CLI::App* command) {
@@ -105,8 +118,15 @@ void PackProgress::OnPacked(const PackEvent& event) {
 
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> loaded, model.Load());
+  return OpenSession(std::move(loaded), backend, cache, setup);
+}
+
+absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
+                                          const BackendOptions& backend, const CacheOptions& cache,
+                                          const SessionSetup& setup) {
   LoadedSession loaded;
-  SLUICE_ASSIGN_OR_RETURN(loaded.model, model.Load());
+  loaded.model = std::move(model);
   loaded.packing = std::make_unique<PackProgress>(*loaded.model);
   SLUICE_ASSIGN_OR_RETURN(loaded.backend,
                           backend.Make([packing = loaded.packing.get()](const PackEvent& event) {

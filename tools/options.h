@@ -22,7 +22,10 @@ namespace sluice::tools {
 
 struct ModelOptions {
   std::string path;  // "": the embedded model
+  int64_t gqa = 0;   // FileOptions'
   void Declare(CLI::App* command);
+  // The file with the metadata, of a split model the first part.
+  absl::StatusOr<std::unique_ptr<WeightSource>> OpenFile() const;
   absl::StatusOr<std::unique_ptr<Model>> Load() const;
 };
 
@@ -83,6 +86,9 @@ struct SessionSetup {
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);
+absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
+                                          const BackendOptions& backend, const CacheOptions& cache,
+                                          const SessionSetup& setup);
 
 // What the plan of such a session depends on, without opening it.
 absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache,

@@ -50,7 +50,7 @@ absl::Status Passes(const PassesOptions& options) {
   if (options.format == "md") {
     SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
                             ReadKey<absl::string_view>(model->file(), "general.name",
-                                                       &GgufValue::AsString, graph.name()));
+                                                       &MetadataValue::AsString, graph.name()));
     std::cout << PassesPage(name, effects);
   } else {
     PrintText(effects);

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/gguf.h"
+#include "models/printable.h"
 #include "tools/analysis/ceilings.h"
 #include "tools/analysis/inspect_machine.h"
 #include "tools/analysis/inspect_memory.h"

@@ -1,11 +1,15 @@
-// sluice run: text from a prompt.
+// sluice run: text from a prompt, or a chat.
+#include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <random>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
 #include "runtime/generate.h"
+#include "tools/chat.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
@@ -21,7 +25,9 @@ struct RunOptions {
   CacheOptions cache;
   CompileOptions compile;
   std::string prompt, prompt_file;
+  ChatOptions chat;
   int64_t context = 4096;
+  bool context_asked_for = false;
   int64_t batch = 512;
   int64_t seed = -1;
   bool special = false;
@@ -53,11 +59,11 @@ absl::StatusOr<std::string> PromptOf(const RunOptions& options) {
   return options.prompt;
 }
 
-void PrintSummary(const GenerateResult& result, size_t prompt_tokens, uint64_t seed, bool greedy) {
+void PrintSummary(const GenerateResult& result, uint64_t seed, bool greedy) {
   std::cerr << absl::StreamFormat("[%s after %d tokens", Describe(result.reason), result.generated);
   if (!greedy) std::cerr << ", seed " << seed;
-  std::cerr << absl::StreamFormat("; prompt %d tokens at %.1f/s", prompt_tokens,
-                                  static_cast<double>(prompt_tokens) / result.prompt_seconds);
+  std::cerr << absl::StreamFormat("; prompt %d tokens at %.1f/s", result.prompted,
+                                  static_cast<double>(result.prompted) / result.prompt_seconds);
   if (result.generated > 1 && result.decode_seconds > 0) {
     std::cerr << absl::StreamFormat(", text at %.1f/s",
                                     static_cast<double>(result.generated) / result.decode_seconds);
@@ -65,38 +71,57 @@ void PrintSummary(const GenerateResult& result, size_t prompt_tokens, uint64_t s
   std::cerr << "]\n";
 }
 
+// Prints the prompt and what the model makes of it.
+absl::Status ContinuePrompt(Session& session, const Tokenizer& tokenizer, const std::string& prompt,
+                            const RunOptions& options) {
+  const std::vector<TokenId> ids = tokenizer.Encode(prompt, {.parse_special = options.special});
+  StreamingDecoder decoder(tokenizer, {.continues = true});
+  GenerateOptions generate = options.generate;
+  generate.on_token = [&](TokenId id) {
+    std::cout << decoder.Push(id) << std::flush;
+    return std::cout.good();
+  };
+  std::cout << prompt << std::flush;
+  const absl::StatusOr<GenerateResult> result = Generate(session, ids, generate);
+  std::cout << decoder.Finish() << std::endl;
+  SLUICE_RETURN_IF_ERROR(result.status());
+  PrintSummary(*result, generate.sampling.seed, generate.sampling.temperature == 0);
+  return absl::OkStatus();
+}
+
 absl::Status Run(RunOptions options) {
   SLUICE_ASSIGN_OR_RETURN(const std::string prompt, PromptOf(options));
   SamplerOptions& sampling = options.generate.sampling;
   sampling.seed = options.seed >= 0 ? static_cast<uint64_t>(options.seed) : std::random_device()();
   SLUICE_RETURN_IF_ERROR(sampling.Check());
-  SLUICE_ASSIGN_OR_RETURN(
-      LoadedSession loaded,
-      OpenSession(
-          options.model, options.backend, options.cache,
-          {.compile = options.compile, .context = options.context, .max_tokens = options.batch}));
-  SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, loaded.model->tokenizer());
-  const std::vector<TokenId> ids = tokenizer->Encode(prompt, {.parse_special = options.special});
-
-  StreamingDecoder decoder(*tokenizer, {.continues = true});
+  // What may be wrong with the model's text comes first: the rest takes longer.
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
+  SLUICE_ASSIGN_OR_RETURN(const Tokenizer* const tokenizer, model->tokenizer());
+  std::optional<ChatTemplate> chat_template;
+  if (options.chat.enabled) {
+    SLUICE_ASSIGN_OR_RETURN(chat_template, options.chat.Template(model->file()));
+  }
+  const int64_t longest = model->config().context_length;
+  SLUICE_ASSIGN_OR_RETURN(const LoadedSession loaded,
+                          OpenSession(std::move(model), options.backend, options.cache,
+                                      {.compile = options.compile,
+                                       .context = std::min(options.context, longest),
+                                       .max_tokens = options.batch}));
+  if (options.context_asked_for && options.context > longest) {
+    Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
+                         options.context, longest));
+  }
   options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
-  options.generate.on_token = [&](TokenId id) {
-    std::cout << decoder.Push(id) << std::flush;
-    return std::cout.good();
-  };
-  std::cout << prompt << std::flush;
-  absl::StatusOr<GenerateResult> result = Generate(*loaded.session, ids, options.generate);
-  std::cout << decoder.Finish() << std::endl;
-  SLUICE_RETURN_IF_ERROR(result.status());
-  PrintSummary(*result, ids.size(), sampling.seed, sampling.temperature == 0);
-  return absl::OkStatus();
+  if (!chat_template) return ContinuePrompt(*loaded.session, *tokenizer, prompt, options);
+  return Chat({*loaded.session, *tokenizer, *chat_template}, options.chat, prompt,
+              options.generate);
 }
 
 }  // namespace
 
 void AddRun(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* command = app.add_subcommand("run", "Continue a prompt");
+  CLI::App* command = app.add_subcommand("run", "Continue a prompt, or chat");
   options->model.Declare(command);
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "the text to continue");
   command->add_option("-f,--file", options->prompt_file, "read the prompt from a file; -: stdin")
@@ -114,8 +139,11 @@ void AddRun(CLI::App& app, absl::Status* status) {
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  command->add_flag("--special", options->special,
-                    "read control tokens like <|im_start|> in the prompt");
+  options->chat.Declare(command);
+  command
+      ->add_flag("--special", options->special,
+                 "read control tokens like <|im_start|> in the prompt")
+      ->excludes("--chat");
   options->backend.Declare(command);
   options->cache.Declare(command);
   options->compile.Declare(command);
@@ -124,6 +152,7 @@ void AddRun(CLI::App& app, absl::Status* status) {
     if (command->count("--temp") == 0 && options->model.path.empty()) {
       options->generate.sampling.temperature = kEmbeddedTemperature;
     }
+    options->context_asked_for = command->count("--ctx-size") > 0;
     *status = Run(*options);
   });
 }

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
-#include "models/embedded/embedded_model.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
@@ -22,10 +21,7 @@ struct TokenizeCommand {
 };
 
 absl::Status Tokenize(const TokenizeCommand& command) {
-  const std::string& path = command.model.path;
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
-                          path.empty() ? GgufFile::FromMemory(EmbeddedModel(), "embedded model")
-                                       : GgufFile::Open(path));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> file, command.model.OpenFile());
   std::vector<std::string> warnings;
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                           Tokenizer::Load(*file, &warnings));

@@ -1,10 +1,12 @@
 #include "graph/formats/quantize.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "graph/formats/blocks.h"
+#include "graph/formats/quantize_families.h"
 
 namespace sluice {
 namespace {
@@ -27,7 +29,8 @@ float InverseOrZero(float step) {
   return std::isfinite(inverse) ? inverse : 0.0f;
 }
 
-float LargestMagnitude(const float* values) {
+// The value of largest magnitude, with its sign.
+float Extreme(const float* values) {
   return *std::max_element(values, values + 32,
                            [](float a, float b) { return std::fabs(a) < std::fabs(b); });
 }
@@ -49,7 +52,7 @@ void StoreQuants(const int* quants, uint8_t* qs, uint8_t* qh) {
 //
 // Q4_0 (zero = 8) and Q5_0 (zero = 16): quants 0 .. 2 * zero - 1, of which `zero` means 0.
 void EncodeSymmetric(const float* values, int zero, HalfField& d, uint8_t* qs, uint8_t* qh) {
-  const float step = LargestMagnitude(values) / static_cast<float>(-zero);
+  const float step = Extreme(values) / static_cast<float>(-zero);
   const float inverse = InverseOrZero(step);
   int quants[32];
   for (int i = 0; i < 32; ++i) {
@@ -87,12 +90,30 @@ void EncodeQ4_1(const float* values, BlockQ4_1& block) {
 void EncodeQ5_1(const float* values, BlockQ5_1& block) {
   EncodeAffine(values, 31, block.d, block.m, block.qs, block.qh);
 }
+
+// As floats without their sign, bits are ordered like numbers: unlike a maximum of floats, that of
+// integers vectorises.
+float LargestMagnitude(const float* values) {
+  uint32_t largest = 0;
+  for (int i = 0; i < 32; ++i) {
+    largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu);
+  }
+  return std::bit_cast<float>(largest);
+}
+
+// std::round, without a call of it.
+int RoundAwayFromZero(float value) {
+  const int whole = static_cast<int>(value);
+  const float rest = value - static_cast<float>(whole);
+  return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
 void EncodeQ8_0(const float* values, BlockQ8_0& block) {
-  const float step = std::fabs(LargestMagnitude(values)) / 127.0f;
+  const float step = LargestMagnitude(values) / 127.0f;
   const float inverse = InverseOrZero(step);
   StoreF16(step, block.d);
   for (int i = 0; i < 32; ++i) {
-    block.qs[i] = static_cast<int8_t>(std::round(values[i] * inverse));
+    block.qs[i] = static_cast<int8_t>(RoundAwayFromZero(values[i] * inverse));
   }
 }
 
@@ -102,11 +123,6 @@ void EncodeBlocks(const float* values, int64_t elements, std::byte* out) {
   const int64_t count = elements / Block::kElements;
   for (int64_t i = 0; i < count; ++i) kEncodeBlock(values + i * Block::kElements, blocks[i]);
 }
-
-struct Quantizer {
-  DType dtype;
-  QuantizeFn encode;
-};
 
 constexpr Quantizer kQuantizers[] = {
     {DType::kF32, EncodeF32},
@@ -122,8 +138,12 @@ constexpr Quantizer kQuantizers[] = {
 }  // namespace
 
 QuantizeFn QuantizerFor(DType dtype) {
-  for (const Quantizer& row : kQuantizers) {
-    if (row.dtype == dtype) return row.encode;
+  const absl::Span<const Quantizer> families[] = {kQuantizers, Avx2KQuantizers(),
+                                                  PortableKQuantizers()};
+  for (const absl::Span<const Quantizer> family : families) {
+    for (const Quantizer& row : family) {
+      if (row.dtype == dtype) return row.encode;
+    }
   }
   return nullptr;
 }

@@ -1,4 +1,4 @@
-// Weights for tests, benchmarks and tools that make model files: float32 in, blocks out, and blocks
+// Weights for tools that make model files, tests and benchmarks: float32 in, blocks out, and blocks
 // of random weights in any format.
 #pragma once
 
@@ -20,6 +20,8 @@ namespace sluice {
 //   q4_0, q5_0  step x / -8 or x / -16 for the x of largest magnitude, which is thus the lowest
 //               quant; the others to nearest, ties up, clamped to the highest
 //   q4_1, q5_1  the range min .. max in 15 or 31 steps, quants to nearest, ties up
+//   q2_k .. q6_k  a search for the scales of least weighted error (quantize_search.h); where a
+//               group's scale rounds to zero, its quants, which mean nothing, are zero here
 // Scales and mins are stored as f16: a block whose scale lies beyond 65504 decodes to infinities,
 // one whose scale lies below 2^-25 to zeros (or its min).
 using QuantizeFn = void (*)(const float* values, int64_t elements, std::byte* blocks);

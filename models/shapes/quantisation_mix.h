@@ -2,12 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
-#include "models/shapes/model_shape.h"
 
 namespace sluice {
 
@@ -17,24 +15,34 @@ struct QuantisationMix {
   DType dtype;             // of most matrices
 };
 
-// F16, Q8_0, Q4_0, Q4_K_M.
+// From F32 to Q6_K; every format in them has an encoder.
 absl::Span<const QuantisationMix> QuantisationMixes();
 const QuantisationMix* FindQuantisationMix(absl::string_view name);  // nullptr if unknown
 
-enum class TensorRole : uint8_t {
-  kVector,     // norms, routers, rope factors: always f32
-  kEmbedding,  // the table; with a tied output that, too
-  kOutput,
-  kAttentionKey,
-  kAttentionValue,
-  kAttentionOutput,
-  kFeedForwardDown,  // of experts, too
-  kMatrix,           // any other
+// general.quantization_version: of the block formats, as every current file has it.
+inline constexpr uint32_t kQuantizationVersion = 2;
+
+// What the rules want to know of a model.
+struct MixModel {
+  absl::string_view architecture;
+  int64_t layers = 0;
+  int64_t heads = 0, kv_heads = 0;
+  int64_t experts = 0;       // 0: dense
+  bool tied_output = false;  // the embedding is the output, too
 };
 
-// The format in which llama.cpp v0.5.0's quantiser stores a tensor of layer `layer` of `layers`
-// (any number outside of layers), without an importance matrix and without overrides.
-DType DTypeInMix(const QuantisationMix& mix, const ModelShape& shape, TensorRole role,
-                 int64_t layer, int64_t layers);
+// Whether mixes concern a tensor at all: matrices do, but for norms and routers, which stay as they
+// are. `shape` is row-major, outermost first, and not empty.
+bool IsQuantisable(absl::string_view name, absl::Span<const int64_t> shape);
+
+// The format in which llama.cpp v0.5.0's quantiser stores such a tensor, without an importance
+// matrix. A format that the rows do not fit, because they are no multiple of its blocks, is
+// replaced as FittingDType() says.
+DType DTypeInMix(const QuantisationMix& mix, const MixModel& model, absl::string_view name,
+                 absl::Span<const int64_t> shape);
+
+// `dtype`, or where rows of `columns` elements are no multiple of its blocks, a slightly larger
+// format of smaller blocks; in the end F16.
+DType FittingDType(DType dtype, int64_t columns);
 
 }  // namespace sluice

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <numbers>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "graph/formats/quantize.h"
 #include "graph/status_macros.h"
 #include "models/gguf_writer.h"
+#include "models/output_file.h"
 #include "models/shapes/synthetic_vocabulary.h"
 
 namespace sluice {
@@ -21,70 +20,77 @@ namespace {
 
 constexpr absl::string_view kTokenTable = "token_embd.weight";
 constexpr absl::string_view kRopeFactors = "rope_freqs.weight";
-constexpr uint32_t kQuantizationVersion = 2;  // of the block formats, as every current file has it
 
 // Collects the tensors of one file.
 class TensorList {
  public:
   TensorList(const ModelShape& shape, const QuantisationMix& mix, int64_t layers)
-      : shape_(shape), mix_(mix), layers_(layers) {}
+      : shape_(shape),
+        mix_(mix),
+        model_{.architecture = shape.architecture,
+               .layers = layers,
+               .heads = shape.heads,
+               .kv_heads = shape.kv_heads,
+               .experts = shape.experts,
+               .tied_output = shape.tied_output} {}
 
   std::vector<ShapedTensor> Make() {
-    Add(kTokenTable, TensorRole::kEmbedding, {shape_.vocabulary, shape_.hidden});
-    if (shape_.rope_factors) Add(kRopeFactors, TensorRole::kVector, {shape_.head_length / 2});
-    for (layer_ = 0; layer_ < layers_; ++layer_) {
-      prefix_ = absl::StrCat("blk.", layer_, ".");
+    Add(kTokenTable, {shape_.vocabulary, shape_.hidden});
+    if (shape_.rope_factors) Add(kRopeFactors, {shape_.head_length / 2});
+    for (int64_t layer = 0; layer < model_.layers; ++layer) {
+      prefix_ = absl::StrCat("blk.", layer, ".");
       AddAttention();
       shape_.experts > 0 ? AddExperts() : AddFeedForward();
     }
     prefix_.clear();
-    Add("output_norm.weight", TensorRole::kVector, {shape_.hidden});
+    Add("output_norm.weight", {shape_.hidden});
     if (!shape_.tied_output) {
-      Add("output.weight", TensorRole::kOutput, {shape_.vocabulary, shape_.hidden});
+      Add("output.weight", {shape_.vocabulary, shape_.hidden});
     }
     return std::move(tensors_);
   }
 
  private:
-  void Add(absl::string_view name, TensorRole role, std::vector<int64_t> dims) {
-    tensors_.push_back({absl::StrCat(prefix_, name),
-                        DTypeInMix(mix_, shape_, role, layer_, layers_), std::move(dims)});
+  void Add(absl::string_view suffix, std::vector<int64_t> dims) {
+    const std::string name = absl::StrCat(prefix_, suffix);
+    const DType dtype =
+        IsQuantisable(name, dims) ? DTypeInMix(mix_, model_, name, dims) : DType::kF32;
+    tensors_.push_back({name, dtype, std::move(dims)});
   }
 
   void AddAttention() {
     const int64_t q = shape_.heads * shape_.head_length;
     const int64_t kv = shape_.kv_heads * shape_.head_length;
-    Add("attn_norm.weight", TensorRole::kVector, {shape_.hidden});
-    Add("attn_q.weight", TensorRole::kMatrix, {q, shape_.hidden});
-    Add("attn_k.weight", TensorRole::kAttentionKey, {kv, shape_.hidden});
-    Add("attn_v.weight", TensorRole::kAttentionValue, {kv, shape_.hidden});
-    Add("attn_output.weight", TensorRole::kAttentionOutput, {shape_.hidden, q});
+    Add("attn_norm.weight", {shape_.hidden});
+    Add("attn_q.weight", {q, shape_.hidden});
+    Add("attn_k.weight", {kv, shape_.hidden});
+    Add("attn_v.weight", {kv, shape_.hidden});
+    Add("attn_output.weight", {shape_.hidden, q});
     if (shape_.head_norms) {
-      Add("attn_q_norm.weight", TensorRole::kVector, {shape_.head_length});
-      Add("attn_k_norm.weight", TensorRole::kVector, {shape_.head_length});
+      Add("attn_q_norm.weight", {shape_.head_length});
+      Add("attn_k_norm.weight", {shape_.head_length});
     }
-    Add("ffn_norm.weight", TensorRole::kVector, {shape_.hidden});
+    Add("ffn_norm.weight", {shape_.hidden});
   }
 
   void AddFeedForward() {
-    Add("ffn_gate.weight", TensorRole::kMatrix, {shape_.feed_forward, shape_.hidden});
-    Add("ffn_up.weight", TensorRole::kMatrix, {shape_.feed_forward, shape_.hidden});
-    Add("ffn_down.weight", TensorRole::kFeedForwardDown, {shape_.hidden, shape_.feed_forward});
+    Add("ffn_gate.weight", {shape_.feed_forward, shape_.hidden});
+    Add("ffn_up.weight", {shape_.feed_forward, shape_.hidden});
+    Add("ffn_down.weight", {shape_.hidden, shape_.feed_forward});
   }
 
   void AddExperts() {
     const int64_t count = shape_.experts;
     const int64_t ff = shape_.expert_feed_forward;
-    Add("ffn_gate_inp.weight", TensorRole::kVector, {count, shape_.hidden});
-    Add("ffn_gate_exps.weight", TensorRole::kMatrix, {count, ff, shape_.hidden});
-    Add("ffn_up_exps.weight", TensorRole::kMatrix, {count, ff, shape_.hidden});
-    Add("ffn_down_exps.weight", TensorRole::kFeedForwardDown, {count, shape_.hidden, ff});
+    Add("ffn_gate_inp.weight", {count, shape_.hidden});
+    Add("ffn_gate_exps.weight", {count, ff, shape_.hidden});
+    Add("ffn_up_exps.weight", {count, ff, shape_.hidden});
+    Add("ffn_down_exps.weight", {count, shape_.hidden, ff});
   }
 
   const ModelShape& shape_;
   const QuantisationMix& mix_;
-  int64_t layers_;
-  int64_t layer_ = 0;
+  MixModel model_;
   std::string prefix_;
   std::vector<ShapedTensor> tensors_;
 };
@@ -179,21 +185,6 @@ GgufWriter::FillFn FillOf(const ModelShape& shape, const ShapedModelOptions& opt
     if (options.on_written) options.on_written(tensor.bytes());
     return absl::OkStatus();
   };
-}
-
-absl::Status CheckDiskSpace(const std::string& path, int64_t bytes) {
-  std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  std::error_code error;
-  const std::filesystem::space_info space = std::filesystem::space(folder, error);
-  if (error) {
-    return absl::NotFoundError(absl::StrCat(folder.string(), ": ", error.message()));
-  }
-  if (static_cast<int64_t>(space.available) >= bytes) return absl::OkStatus();
-  constexpr double kGiB = 1 << 30;
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "%s: the file needs %.2f GiB, the disk has %.2f GiB left", path,
-      static_cast<double>(bytes) / kGiB, static_cast<double>(space.available) / kGiB));
 }
 
 }  // namespace

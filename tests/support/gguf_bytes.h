@@ -26,12 +26,12 @@ inline std::string Text(absl::string_view text) {
 inline std::string Key(absl::string_view name, uint32_t type, absl::string_view payload) {
   return absl::StrCat(Text(name), Le(type), payload);
 }
-inline std::string Key(absl::string_view name, GgufType type, absl::string_view payload) {
+inline std::string Key(absl::string_view name, MetadataType type, absl::string_view payload) {
   return Key(name, static_cast<uint32_t>(type), payload);
 }
-inline std::string ArrayKey(absl::string_view name, GgufType element, uint64_t count,
+inline std::string ArrayKey(absl::string_view name, MetadataType element, uint64_t count,
                             absl::string_view payload) {
-  return Key(name, GgufType::kArray, absl::StrCat(Le(element), Le(count), payload));
+  return Key(name, MetadataType::kArray, absl::StrCat(Le(element), Le(count), payload));
 }
 
 // A directory record; `dims` in the file's order, innermost first.

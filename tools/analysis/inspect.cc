@@ -52,7 +52,7 @@ absl::StatusOr<int64_t> LargestThatFits(
 std::vector<FormatUse> TensorFormats(const ModelFiles& files) {
   std::vector<FormatUse> uses;
   for (const auto& file : files) {
-    for (const GgufTensor& tensor : file->tensors()) {
+    for (const StoredTensor& tensor : file->tensors()) {
       auto use = std::find_if(uses.begin(), uses.end(),
                               [&](const FormatUse& u) { return u.dtype == tensor.dtype; });
       if (use == uses.end()) use = uses.insert(uses.end(), {.dtype = tensor.dtype});
@@ -69,7 +69,7 @@ std::vector<FormatUse> TensorFormats(const ModelFiles& files) {
 ParameterCount CountParameters(const Model& model, const Graph& graph) {
   ParameterCount count;
   for (const auto& file : model.files()) {
-    for (const GgufTensor& tensor : file->tensors()) count.total += Elements(tensor.shape);
+    for (const StoredTensor& tensor : file->tensors()) count.total += Elements(tensor.shape);
   }
   count.active = count.total;
   const int64_t experts = model.config().experts;

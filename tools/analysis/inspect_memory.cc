@@ -76,7 +76,7 @@ int64_t MetadataBytes(const ModelFiles& files) {
   int64_t total = 0;
   for (const auto& file : files) {
     int64_t head = 0;
-    for (const GgufTensor& tensor : file->tensors()) {
+    for (const StoredTensor& tensor : file->tensors()) {
       head = head == 0 ? tensor.offset : std::min(head, tensor.offset);
     }
     total += head;
@@ -90,14 +90,14 @@ int64_t HashTableBytes(int64_t entries, int64_t entry_bytes) {
   return static_cast<int64_t>(std::bit_ceil(needed)) * (entry_bytes + 1);
 }
 
-int64_t ArraySize(const GgufFile& file, absl::string_view key) {
-  const GgufValue* value = file.Find(key);
-  return value != nullptr && value->type() == GgufType::kArray ? value->size() : 0;
+int64_t ArraySize(const WeightSource& file, absl::string_view key) {
+  const MetadataValue* value = file.Find(key);
+  return value != nullptr && value->type() == MetadataType::kArray ? value->size() : 0;
 }
 
 // Texts are views into the file: what counts is the tables over them, and the lists that are there
 // only while they are filled.
-int64_t VocabularyBytes(const GgufFile& file) {
+int64_t VocabularyBytes(const WeightSource& file) {
   constexpr int64_t kView = sizeof(absl::string_view), kId = sizeof(TokenId);
   const int64_t tokens = ArraySize(file, kTokensKey);
   const int64_t merges = ArraySize(file, kMergesKey);

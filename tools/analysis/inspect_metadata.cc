@@ -1,6 +1,7 @@
 #include "tools/analysis/inspect_metadata.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,15 +11,19 @@
 namespace sluice {
 namespace {
 
-std::string TextOf(const GgufFile& file, absl::string_view key) {
-  const GgufValue* value = file.Find(key);
+std::string TextOf(const WeightSource& file, absl::string_view key) {
+  const MetadataValue* value = file.Find(key);
   if (value == nullptr) return "";
   const absl::StatusOr<absl::string_view> text = value->AsString();
   return text.ok() ? Printable(*text) : "";
 }
 
-std::string ScalarText(const GgufValue& value) {
-  if (const auto text = value.AsString(); text.ok()) return Printable(*text);
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
+std::string ScalarText(const MetadataValue& value, bool full) {
+  if (const auto text = value.AsString(); text.ok()) {
+    return full ? Printable(*text, kNoLimit) : Printable(*text);
+  }
   if (const auto flag = value.AsBool(); flag.ok()) return *flag ? "true" : "false";
   if (const auto number = value.AsInt(); number.ok()) return absl::StrCat(*number);
   if (const auto number = value.AsFloat(); number.ok()) return absl::StrCat(*number);
@@ -26,27 +31,28 @@ std::string ScalarText(const GgufValue& value) {
 }
 
 template <typename T>
-std::string Elements(const absl::StatusOr<std::vector<T>>& values) {
-  constexpr size_t kShown = 6;
+std::string Elements(const absl::StatusOr<std::vector<T>>& values, bool full) {
   if (!values.ok()) return "";
+  const size_t count = full ? values->size() : std::min<size_t>(6, values->size());
   std::vector<std::string> shown;
-  for (size_t i = 0; i < std::min(kShown, values->size()); ++i) {
+  for (size_t i = 0; i < count; ++i) {
     if constexpr (std::is_same_v<T, absl::string_view>) {
-      shown.push_back(Printable((*values)[i], 24));
+      shown.push_back(Printable((*values)[i], full ? kNoLimit : 24));
     } else {
       shown.push_back(absl::StrCat((*values)[i]));
     }
   }
-  return absl::StrCat(absl::StrJoin(shown, ", "), values->size() > kShown ? ", ..." : "");
+  return absl::StrCat(absl::StrJoin(shown, ", "), values->size() > count ? ", ..." : "");
 }
 
-std::string ArrayText(const GgufValue& value) {
+std::string ArrayText(const MetadataValue& value, bool full) {
   const std::string head = absl::StrCat("[", value.size(), " ", Name(value.element_type()), "] ");
-  if (value.element_type() == GgufType::kString) {
-    return absl::StrCat(head, Elements(value.AsStrings()));
+  if (value.element_type() == MetadataType::kString) {
+    return absl::StrCat(head, Elements(value.AsStrings(), full));
   }
-  if (value.element_type() == GgufType::kF32) return absl::StrCat(head, Elements(value.AsFloats()));
-  return absl::StrCat(head, Elements(value.AsInts()));
+  if (value.element_type() == MetadataType::kF32)
+    return absl::StrCat(head, Elements(value.AsFloats(), full));
+  return absl::StrCat(head, Elements(value.AsInts(), full));
 }
 
 template <typename Get>
@@ -81,20 +87,20 @@ std::string RopeText(const RopeConfig& rope) {
 std::string FileText(const Model& model) {
   int64_t bytes = 0;
   for (const auto& file : model.files()) {
-    for (const GgufTensor& tensor : file->tensors()) bytes += tensor.bytes;
+    for (const StoredTensor& tensor : file->tensors()) bytes += tensor.bytes;
   }
   const size_t parts = model.files().size();
   return absl::StrCat(Printable(model.file().path(), 1000), ", ",
                       BytesText(static_cast<double>(bytes)), " of tensors",
-                      parts > 1 ? absl::StrCat(" in ", parts, " parts") : "", ", GGUF ",
-                      model.file().version());
+                      parts > 1 ? absl::StrCat(" in ", parts, " parts") : "", ", ",
+                      model.file().format());
 }
 
 }  // namespace
 
 NamedTexts KeyFacts(const Model& model) {
   const ModelConfig& config = model.config();
-  const GgufFile& file = model.file();
+  const WeightSource& file = model.file();
   const auto heads = [](const LayerConfig& layer) { return layer.heads; };
   const auto kv_heads = [](const LayerConfig& layer) { return layer.kv_heads; };
   return {
@@ -113,11 +119,12 @@ NamedTexts KeyFacts(const Model& model) {
   };
 }
 
-NamedTexts AllMetadata(const GgufFile& file) {
+NamedTexts AllMetadata(const WeightSource& file, bool full) {
   NamedTexts texts;
   for (const auto& [key, value] : file.metadata()) {
-    texts.emplace_back(Printable(key),
-                       value.type() == GgufType::kArray ? ArrayText(value) : ScalarText(value));
+    texts.emplace_back(Printable(key), value.type() == MetadataType::kArray
+                                           ? ArrayText(value, full)
+                                           : ScalarText(value, full));
   }
   return texts;
 }

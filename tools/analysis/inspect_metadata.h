@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "models/gguf.h"
 #include "models/model.h"
+#include "models/weight_source.h"
 
 namespace sluice {
 
@@ -15,8 +15,8 @@ using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 // What one asks first: name, file, architecture, layers, sizes, experts, vocabulary, context, rope.
 NamedTexts KeyFacts(const Model& model);
 
-// Every key in file order. Long texts are cut, arrays show their size and first elements; nothing
-// that a terminal would take for a command gets through.
-NamedTexts AllMetadata(const GgufFile& file);
+// Every key in file order. Long texts are cut, arrays show their size and first elements, unless
+// `full`; nothing that a terminal would take for a command gets through.
+NamedTexts AllMetadata(const WeightSource& file, bool full = false);
 
 }  // namespace sluice

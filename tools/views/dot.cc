@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "models/gguf.h"
+#include "models/printable.h"
 #include "tools/views/layer.h"
 
 namespace sluice {

@@ -13,7 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/gguf.h"
+#include "models/printable.h"
 
 namespace sluice {
 namespace {

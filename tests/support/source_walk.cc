@@ -1,10 +1,11 @@
-#include "tests/support/gguf_walk.h"
+#include "tests/support/source_walk.h"
 
 #include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "graph/dtype.h"
+#include "models/gguf.h"
 
 namespace sluice {
 namespace {
@@ -16,23 +17,23 @@ void Touch(const Bytes& bytes) {
   for (const auto byte : bytes) sink = sink + static_cast<unsigned>(byte);
 }
 
-std::string CheckArray(const GgufValue& value) {
+std::string CheckArray(const MetadataValue& value) {
   const size_t size = static_cast<size_t>(value.size());
   if (const auto ints = value.AsInts(); ints.ok() && ints->size() != size) return "AsInts: size";
   if (const auto floats = value.AsFloats(); floats.ok() && floats->size() != size) {
     return "AsFloats: size";
   }
   const auto strings = value.AsStrings();
-  if (strings.ok() != (value.element_type() == GgufType::kString)) return "AsStrings: type";
+  if (strings.ok() != (value.element_type() == MetadataType::kString)) return "AsStrings: type";
   if (!strings.ok()) return "";
   if (strings->size() != size) return "AsStrings: size";
   for (const absl::string_view text : *strings) Touch(text);
   return "";
 }
 
-std::string CheckValue(const GgufValue& value) {
+std::string CheckValue(const MetadataValue& value) {
   Touch(value.bytes());
-  if (value.type() == GgufType::kArray) {
+  if (value.type() == MetadataType::kArray) {
     if (value.AsInt().ok() || value.AsString().ok()) return "an array read as a scalar";
     return CheckArray(value);
   }
@@ -40,7 +41,7 @@ std::string CheckValue(const GgufValue& value) {
   const int readable =
       value.AsInt().ok() + value.AsFloat().ok() + value.AsBool().ok() + value.AsString().ok();
   // A u64 beyond int64_t has no accessor.
-  if (readable != 1 && value.type() != GgufType::kU64) return "not exactly one accessor fits";
+  if (readable != 1 && value.type() != MetadataType::kU64) return "not exactly one accessor fits";
   if (const auto text = value.AsString(); text.ok()) {
     const std::string printable = Printable(*text);
     const auto is_control = [](char c) { return (c >= 0 && c < 0x20) || c == 0x7F; };
@@ -49,28 +50,30 @@ std::string CheckValue(const GgufValue& value) {
   return "";
 }
 
-std::string CheckTensor(const GgufFile& file, const GgufTensor& tensor) {
+std::string CheckTensor(const WeightSource& file, const StoredTensor& tensor) {
   if (tensor.shape.empty() || tensor.shape.size() > GgufLimits::kDims) return "rank";
   int64_t elements = 1;
   for (const int64_t size : tensor.shape) {
     if (size < 1 || __builtin_mul_overflow(elements, size, &elements)) return "shape";
   }
   if (ByteSize(tensor.dtype, elements) != tensor.bytes) return "bytes";
-  if (tensor.offset % file.alignment() != 0) return "alignment";
   if (file.Data(tensor).size() != static_cast<size_t>(tensor.bytes)) return "data size";
+  if (reinterpret_cast<uintptr_t>(file.Data(tensor).data()) % WeightSource::kDataAlignment != 0) {
+    return "alignment";
+  }
   Touch(file.Data(tensor));
   return "";
 }
 
 }  // namespace
 
-std::string WalkGguf(const GgufFile& file) {
+std::string WalkSource(const WeightSource& file) {
   for (const auto& [key, value] : file.metadata()) {
     if (file.Find(key) != &value) return absl::StrCat("Find: ", Printable(key));
     const std::string wrong = CheckValue(value);
     if (!wrong.empty()) return absl::StrCat(Printable(key), ": ", wrong);
   }
-  for (const GgufTensor& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file.tensors()) {
     if (file.FindTensor(tensor.name) != &tensor) {
       return absl::StrCat("FindTensor: ", Printable(tensor.name));
     }

@@ -1,0 +1,34 @@
+// The known formats of model files. Each is one reader that defines its record, and one line in
+// model_files.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "models/mapped_file.h"
+#include "models/weight_source.h"
+
+namespace sluice {
+
+// What a user knows and a file of some formats does not say. Formats whose files do say so refuse
+// it.
+struct FileOptions {
+  int64_t gqa = 0;  // attention heads that share one key-value head; 0: not given
+};
+
+inline constexpr size_t kMagicBytes = 4;
+
+struct FileFormat {
+  absl::Span<const absl::string_view> magics;  // kMagicBytes each; a file begins with one
+  absl::StatusOr<std::unique_ptr<WeightSource>> (*open)(std::unique_ptr<MappedFile> mapping,
+                                                        const FileOptions& options);
+};
+
+extern const FileFormat kGgufFormat;
+extern const FileFormat kGgmlFormat;
+
+}  // namespace sluice

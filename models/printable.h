@@ -1,0 +1,15 @@
+// Text from strangers, for messages.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace sluice {
+
+// Makes a name or value from a file fit for a terminal: control characters and invalid UTF-8
+// become \xNN, and anything over `limit` bytes is cut, between characters, with "...".
+std::string Printable(absl::string_view text, size_t limit = 80);
+
+}  // namespace sluice
