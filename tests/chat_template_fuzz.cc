@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "models/chat_template.h"
+#include "models/gguf.h"
 
 namespace sluice {
 namespace {
