@@ -4,39 +4,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "models/chat_template.h"
-#include "models/gguf.h"
+#include "tests/support/fuzz_vocabulary.h"
 
 namespace sluice {
 namespace {
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
-
-struct Subject {
-  std::unique_ptr<GgufFile> file;
-  std::unique_ptr<Tokenizer> tokenizer;
-};
-
-Subject Load(const char* name) {
-  auto file = GgufFile::Open(absl::StrCat(SLUICE_SOURCE_DIR, "/tests/data/tokenizer/", name));
-  Require(file.ok(), "the vocabulary opens");
-  std::vector<std::string> warnings;
-  auto tokenizer = Tokenizer::Load(**file, &warnings);
-  Require(tokenizer.ok(), "the tokenizer loads");
-  return {*std::move(file), *std::move(tokenizer)};
-}
 
 int64_t CountControls(const Tokenizer& tokenizer, const std::vector<TextPiece>& pieces) {
   const std::vector<TokenId> ids = tokenizer.EncodePieces(pieces);
@@ -68,15 +44,15 @@ void CheckRendering(const ChatTemplate& chat_template, const Tokenizer& tokenize
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sluice;  // NOLINT(google-build-using-namespace): the entry point of one file
-  static const Subject bpe = Load("tiny-bpe.vocab.gguf");
-  static const Subject spm = Load("tiny-spm.vocab.gguf");
+  static const FuzzVocabulary bpe = LoadVocabulary("tiny-bpe.vocab.gguf");
+  static const FuzzVocabulary spm = LoadVocabulary("tiny-spm.vocab.gguf");
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto recognised = ChatTemplate::Recognise(text);
   const auto& family = ChatFamilies()[data[0] % ChatFamilies().size()];
   const auto named = ChatTemplate::Named(family.name);
   Require(named.ok(), "every family has its name");
-  for (const Subject* subject : {&bpe, &spm}) {
+  for (const FuzzVocabulary* subject : {&bpe, &spm}) {
     CheckRendering(*named, *subject->tokenizer, text);
     if (recognised.ok()) CheckRendering(*recognised, *subject->tokenizer, text);
   }

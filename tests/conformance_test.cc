@@ -17,8 +17,8 @@
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "models/model.h"
-#include "runtime/generate.h"
 #include "runtime/session.h"
+#include "tests/support/greedy.h"
 #include "tests/support/paths.h"
 #include "tools/analysis/random_data.h"
 
@@ -174,16 +174,9 @@ TEST_P(GoldenText, GreedyContinuation) {
     for (DType cache : {DType::kF32, DType::kF16}) {
       auto session = OpenSession(**model, *backend, cache, 64);
       ASSERT_TRUE(session.ok()) << session.status();
-      std::vector<int32_t> text;
-      GenerateOptions options{.max_tokens = static_cast<int64_t>(golden.size()),
-                              .sampling = {.temperature = 0}};
-      options.on_token = [&](int32_t token) {
-        text.push_back(token);
-        return true;
-      };
-      auto result = Generate(**session, prompt, options);
-      ASSERT_TRUE(result.ok()) << result.status();
-      EXPECT_EQ(text, golden) << backend->name() << " with a cache of " << Name(cache);
+      const auto text = GreedyText(**session, prompt, golden.size());
+      ASSERT_TRUE(text.ok()) << text.status();
+      EXPECT_EQ(*text, golden) << backend->name() << " with a cache of " << Name(cache);
     }
   }
 }
@@ -278,16 +271,9 @@ TEST(Stories260k, ReproducesTheGoldenTextAndLogits) {
     for (Backend* backend : {ref.get(), cpu.get()}) {
       auto session = OpenSession(**model, *backend, DType::kF32, 128);
       ASSERT_TRUE(session.ok()) << session.status();
-      std::vector<int32_t> text;
-      GenerateOptions options{.max_tokens = static_cast<int64_t>(golden.size()),
-                              .sampling = {.temperature = 0}};
-      options.on_token = [&](int32_t token) {
-        text.push_back(token);
-        return true;
-      };
-      auto result = Generate(**session, ids, options);
-      ASSERT_TRUE(result.ok()) << result.status();
-      EXPECT_EQ(text, golden) << backend->name();
+      const auto text = GreedyText(**session, ids, golden.size());
+      ASSERT_TRUE(text.ok()) << text.status();
+      EXPECT_EQ(*text, golden) << backend->name();
       auto logits = LogitsOf(**session, whole, whole.size());
       ASSERT_TRUE(logits.ok()) << logits.status();
       EXPECT_LT(Nmse({golden_logits}, {*logits}),

@@ -16,9 +16,9 @@
 #include "models/gguf.h"
 #include "models/gguf_writer.h"
 #include "models/model.h"
-#include "runtime/generate.h"
 #include "runtime/session.h"
 #include "tests/support/ggml_bytes.h"
+#include "tests/support/greedy.h"
 #include "tests/support/paths.h"
 
 namespace sluice {
@@ -243,16 +243,9 @@ TEST_F(GgmlModelTest, StoriesGiveTheGoldenText) {
     ASSERT_TRUE(graph.ok()) << graph.status();
     const auto session = Session::Create(*std::move(graph), (*model)->weights(), *cpu, {});
     ASSERT_TRUE(session.ok()) << session.status();
-    std::vector<int32_t> text;
-    GenerateOptions options{.max_tokens = static_cast<int64_t>(golden.size()),
-                            .sampling = {.temperature = 0}};
-    options.on_token = [&](int32_t token) {
-      text.push_back(token);
-      return true;
-    };
-    const auto result = Generate(**session, ids, options);
-    ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(text, golden);
+    const auto text = GreedyText(**session, ids, golden.size());
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(*text, golden);
   }
 }
 

@@ -3,41 +3,17 @@
 // The seed corpus is tests/data/tokenizer.
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "models/gguf.h"
 #include "models/pretokenizer.h"
 #include "models/tokenizer.h"
 #include "models/utf8.h"
+#include "tests/support/fuzz_vocabulary.h"
 
 namespace sluice {
 namespace {
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
-
-struct Subject {
-  std::unique_ptr<GgufFile> file;
-  std::unique_ptr<Tokenizer> tokenizer;
-};
-
-Subject Load(const char* name) {
-  auto file = GgufFile::Open(absl::StrCat(SLUICE_SOURCE_DIR, "/tests/data/tokenizer/", name));
-  Require(file.ok(), "the vocabulary opens");
-  std::vector<std::string> warnings;
-  auto tokenizer = Tokenizer::Load(**file, &warnings);
-  Require(tokenizer.ok(), "the tokenizer loads");
-  return {*std::move(file), *std::move(tokenizer)};
-}
 
 std::vector<PreTokenizer> AllPreTokenizers() {
   std::vector<PreTokenizer> all;
@@ -113,8 +89,8 @@ void CheckPreTokenizer(const PreTokenizer& pre_tokenizer, absl::string_view text
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sluice;  // NOLINT(google-build-using-namespace): the entry point of one file
-  static const Subject bpe = Load("tiny-bpe.vocab.gguf");
-  static const Subject spm = Load("tiny-spm.vocab.gguf");
+  static const FuzzVocabulary bpe = LoadVocabulary("tiny-bpe.vocab.gguf");
+  static const FuzzVocabulary spm = LoadVocabulary("tiny-spm.vocab.gguf");
   static const std::vector<PreTokenizer> pre_tokenizers = AllPreTokenizers();
   if (size == 0) return 0;
   const absl::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
@@ -125,7 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   std::vector<TokenId> ids;  // some of them out of range
   for (const char byte : text) ids.push_back(static_cast<uint8_t>(byte) * 3 - 10);
-  for (const Subject* subject : {&bpe, &spm}) {
+  for (const FuzzVocabulary* subject : {&bpe, &spm}) {
     Decode(*subject->tokenizer, ids, /*special=*/data[0] % 2 == 0);
   }
   return 0;
