@@ -1,0 +1,130 @@
+// What commands print, by format, and their exit codes: what scripts go by.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/support/program.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr int kFailed = 1, kWrongUsage = 2;
+
+// Standard output of a command that succeeds, with the embedded model unless a file is named.
+std::string OutputOf(const std::vector<std::string>& arguments) {
+  Program program(arguments);
+  EXPECT_EQ(program.Finish(), 0) << program.errors();
+  return program.output();
+}
+
+std::vector<std::string> Lines(const std::string& text) {
+  return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
+class Commands : public testing::Test {
+ protected:
+  Commands() { std::filesystem::create_directories(folder_); }
+  ~Commands() override { std::filesystem::remove_all(folder_); }
+  std::string Path(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
+
+  const std::string folder_ =
+      absl::StrCat(testing::TempDir(), "/commands_test.", static_cast<int64_t>(getpid()));
+};
+
+std::vector<std::string> Bench(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {"bench", "-t", "1", "-r", "2"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+std::vector<std::string> TestsOf(const Json& records) {
+  std::vector<std::string> tests;
+  for (const Json& record : records) {
+    EXPECT_GT(record["avg_ts"], 0);
+    EXPECT_EQ(record["samples_ts"].size(), 2);
+    tests.push_back(record["test"]);
+  }
+  return tests;
+}
+
+TEST_F(Commands, BenchMeasuresWhatIsAskedFor) {
+  const Json json = Json::parse(OutputOf(
+      Bench({"-p", "8,4", "-n", "2", "-pg", "8,2", "--parallel", "1,3", "-d", "4", "-o", "json"})));
+  EXPECT_THAT(TestsOf(json),
+              ElementsAre("pp8 @ d4", "pp4 @ d4", "tg2 @ d4", "tg2 x3 @ d4", "pp8+tg2 @ d4"));
+}
+
+TEST_F(Commands, BenchFormatsHoldTheSame) {
+  const std::vector<std::string> lines =
+      Lines(OutputOf(Bench({"-p", "8", "-n", "2", "-o", "jsonl"})));
+  ASSERT_EQ(lines.size(), 2);
+  Json records;
+  for (const std::string& line : lines) records.push_back(Json::parse(line));
+  EXPECT_THAT(TestsOf(records), ElementsAre("pp8", "tg2"));
+
+  const std::vector<std::string> table =
+      Lines(OutputOf(Bench({"-p", "8", "-n", "2", "-o", "csv"})));
+  ASSERT_EQ(table.size(), 3);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : records[0].items()) names.push_back(name);
+  EXPECT_THAT(absl::StrSplit(table[0], ','), testing::UnorderedElementsAreArray(names));
+  EXPECT_THAT(table[1], HasSubstr(",\"pp8\","));
+
+  const std::vector<std::string> page = Lines(OutputOf(Bench({"-p", "8", "-n", "0"})));
+  ASSERT_EQ(page.size(), 3);
+  EXPECT_THAT(page[0], StartsWith("| model |"));
+}
+
+TEST_F(Commands, BenchSaysWhatItCannotMeasure) {
+  Program nothing(Bench({"-p", "0", "-n", "0"}));
+  EXPECT_EQ(nothing.Finish(), kFailed);
+  EXPECT_THAT(nothing.errors(), HasSubstr("nothing to measure"));
+  Program half(Bench({"-pg", "8"}));
+  EXPECT_EQ(half.Finish(), kFailed);
+  EXPECT_THAT(half.errors(), HasSubstr("-pg 8: expected two numbers"));
+  Program format(Bench({"-o", "xml"}));
+  EXPECT_EQ(format.Finish(), kWrongUsage);
+}
+
+TEST_F(Commands, PerplexityComparesARunWithAnother) {
+  std::ofstream(Path("text")) << "Once upon a time, there was a little fox who lived in a wood.";
+  const std::vector<std::string> common = {"perplexity", "-f", Path("text"), "-c", "8",
+                                           "--skip",     "0",  "-t",         "1"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = common;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  OutputOf(with({"--logits-out", Path("logits"), "--prepack-memory", "0"}));
+  const Json json = Json::parse(OutputOf(with({"--kl-against", Path("logits"), "-o", "json"})));
+  EXPECT_EQ(json["window"], 8);
+  EXPECT_EQ(json["predictions"], 7 * json["windows"].get<int64_t>());
+  // Packed weights round activations to 8 bits: near, but not equal.
+  EXPECT_GT(json["kl_mean"], 0);
+  EXPECT_LT(json["kl_mean"], 0.01);
+  EXPECT_NEAR(json["perplexity"].get<double>() / json["base_perplexity"].get<double>(), 1, 0.1);
+  EXPECT_THAT(OutputOf(with({"--kl-against", Path("logits")})), HasSubstr("mean KL"));
+
+  Program other(with({"--kl-against", Path("text")}));
+  EXPECT_EQ(other.Finish(), kFailed);
+  EXPECT_THAT(other.errors(), HasSubstr("expected the float32 logits of"));
+  Program nothing({"perplexity", "-f", Path("text"), "-c", "8", "--skip", "7"});
+  EXPECT_EQ(nothing.Finish(), kFailed);
+  EXPECT_THAT(nothing.errors(), HasSubstr("--skip 7 leaves nothing"));
+}
+
+}  // namespace
+}  // namespace sluice
