@@ -145,6 +145,15 @@ TEST(BuildGraph, TakesHeadsAndLengthsFromTheConfig) {
   EXPECT_THAT(Print(*graph.Find("%l1.kr")->producer()), HasSubstr("dims=12"));
 }
 
+TEST(BuildGraph, CachesOfBlocksNeedHeadsOfWholeBlocks) {
+  const std::unique_ptr<Model> model = Load(ModelFile("llama"));
+  const absl::Status status = model->BuildGraph({.v_type = DType::kQ8_0}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("a cache of q8_0 needs heads whose length is a multiple of 32, the model's "
+                        "have 8: expected f32, f16 or bf16"));
+}
+
 TEST(BuildGraph, DefaultsToTheModelsContext) {
   const std::unique_ptr<Model> model = Load(ModelFile("llama").Int(".context_length", 100));
   const Graph graph = Build(*model, {});

@@ -88,9 +88,9 @@ class EmbeddedWindows : public testing::Test {
   }
 
   // The logits of all positions, in the order in which they come.
-  std::vector<std::vector<float>> Rows(Backend& backend, int64_t chunk) {
-    auto graph = model_->BuildGraph(
-        {.max_tokens = 16, .context = 16, .k_type = DType::kF32, .v_type = DType::kF32});
+  std::vector<std::vector<float>> Rows(Backend& backend, int64_t chunk, DType cache = DType::kF32) {
+    auto graph =
+        model_->BuildGraph({.max_tokens = 16, .context = 16, .k_type = cache, .v_type = cache});
     EXPECT_TRUE(graph.ok()) << graph.status();
     auto session =
         Session::Create(*std::move(graph), model_->weights(), backend, {.max_outputs = 16});
@@ -133,6 +133,28 @@ TEST_F(EmbeddedWindows, AreTheSameInChunksAndOnTheReference) {
   for (size_t i = 0; i < whole.size(); ++i) {
     EXPECT_LT(KlDivergence(whole[i], chunks[i]), 1e-9) << i;
     EXPECT_LT(KlDivergence(expected[i], whole[i]), 1e-9) << i;
+  }
+}
+
+// The narrower, the farther; each on both backends alike, as far as another order of sums may round
+// a cached number the other way.
+TEST_F(EmbeddedWindows, NarrowCachesCostLittle) {
+  const auto cpu = MakeCpuBackend({.threads = 1});
+  const auto ref = MakeRefBackend();
+  const auto exact = Rows(*ref, 16);
+  double before = 0;
+  for (const auto& [cache, limit] : {std::pair(DType::kF16, 1e-5), {DType::kQ8_0, 1e-2}}) {
+    const auto rows = Rows(*cpu, 16, cache), expected = Rows(*ref, 16, cache);
+    DivergenceMeter from_exact, from_reference;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      from_exact.Add(exact[i], rows[i], 0);
+      from_reference.Add(expected[i], rows[i], 0);
+    }
+    const double mean = from_exact.report().mean.value;
+    EXPECT_LT(mean, limit) << Name(cache);
+    EXPECT_GT(mean, before) << Name(cache);
+    EXPECT_LT(from_reference.report().mean.value, 0.1 * limit) << Name(cache);
+    before = mean;
   }
 }
 

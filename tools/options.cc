@@ -56,11 +56,12 @@ absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
 }
 
 void CacheOptions::Declare(CLI::App* command) {
-  const auto types = CLI::IsMember({"f32", "f16"});
-  command->add_option("--cache-type-k", k_type, "-ctk: type of the key cache, f32 or f16")
+  const auto types = CLI::IsMember({"f32", "f16", "bf16", "q8_0"});
+  command->add_option("--cache-type-k", k_type, "-ctk: type of the key cache: f32, f16, bf16, q8_0")
       ->check(types)
       ->capture_default_str();
-  command->add_option("--cache-type-v", v_type, "-ctv: type of the value cache, f32 or f16")
+  command
+      ->add_option("--cache-type-v", v_type, "-ctv: type of the value cache: f32, f16, bf16, q8_0")
       ->check(types)
       ->capture_default_str();
 }

@@ -8,9 +8,9 @@
 namespace sluice {
 
 // Docs of the operands k_cache and v_cache.
-inline constexpr char kKCacheDoc[] = "state<f32|f16|bf16[blocks,Hkv,block_size,D]>";
+inline constexpr char kKCacheDoc[] = "state<f32|f16|bf16|q8_0[blocks,Hkv,block_size,D]>";
 inline constexpr char kVCacheDoc[] =
-    "state<f32|f16|bf16[blocks,Hkv,block_size,Dv]>, its dtype its own";
+    "state<f32|f16|bf16|q8_0[blocks,Hkv,block_size,Dv]>, its dtype its own";
 inline constexpr char kSlotsDoc[] = "i32[t], block * block_size + offset within the block";
 
 // Checks the bindings of those docs: only the number of blocks may vary from run to run.

@@ -196,6 +196,13 @@ Value* DecoderLayer::Rotate(absl::string_view name, Value* heads, RopeStyle styl
 }
 
 Value* DecoderLayer::Cache(absl::string_view name, DType dtype, int64_t length) {
+  const int64_t group = Info(dtype).elements_per_block;
+  if (length % group != 0) {
+    b_.Fail(absl::InvalidArgumentError(
+        absl::StrCat("a cache of ", Name(dtype), " needs heads whose length is a multiple of ",
+                     group, ", the model's have ", length, ": expected f32, f16 or bf16")));
+    return nullptr;
+  }
   const Shape shape = {Dim::Symbol(decoder::kBlocks), layer_.kv_heads, b_.options().block_size,
                        length};
   return b_.graph().State(ValueName(name), {dtype, shape, /*is_state=*/true});

@@ -149,7 +149,12 @@ class NodeMaker {
       const bool is_taken = doc.is_state && !states_.insert(value).second;
       if (value != nullptr && !is_taken) return {&operand, value->type(), value};
     }
-    return {&operand, TensorType{dtype, ShapeOf(doc), doc.is_state}};
+    TensorType type{dtype, ShapeOf(doc), doc.is_state};
+    // Rows of a cache of blocks are whole blocks.
+    const bool is_whole =
+        type.shape.empty() || type.shape.back().factor() % Info(dtype).elements_per_block == 0;
+    if (!is_whole) type.dtype = DType::kF32;
+    return {&operand, type};
   }
 
   // Of i32 and floats mostly f32, which nearly all ops take.

@@ -65,7 +65,10 @@ Value* Heads(Composer& c, const std::string& name, Value* x, int64_t heads, int6
 
 std::pair<Value*, Value*> Caches(Composer& c, const AttentionShape& shape) {
   const Shape dims = {Dim::Symbol(decoder::kBlocks), shape.kv_heads, shape.block_size, shape.width};
-  const auto dtype = [&] { return c.Pick({DType::kF16, DType::kF16, DType::kF32, DType::kBF16}); };
+  const auto dtype = [&] {
+    if (shape.width % 32 == 0 && c.Chance(20)) return DType::kQ8_0;
+    return c.Pick({DType::kF16, DType::kF16, DType::kF32, DType::kBF16});
+  };
   Value* k = c.State("k_cache", {dtype(), dims});
   return {k, c.State("v_cache", {dtype(), dims})};
 }

@@ -208,7 +208,7 @@ void AddQkNormRope(std::vector<OpCase>* cases) {
     }
   }
   // Keys that are not rotated, at position 0, are rounded to the cache's format alike everywhere.
-  for (const char* format : {"f16", "bf16"}) {
+  for (const char* format : {"f16", "bf16", "q8_0"}) {
     cases->push_back(
         {StrCat("qk_norm_rope_append/", format),
          GraphText(5,
@@ -302,6 +302,8 @@ void AddAttention(std::vector<OpCase>* cases) {
       {"f16_mha", "f16", "scale=0.125", 2},
       {"f16_window", "f16", "scale=0.125, window=9", 4},
       {"f16_full", "f16", "causal=false, scale=0.125", 4},
+      {"bf16", "bf16", "scale=0.125", 4},
+      {"q8_0", "q8_0", "scale=0.125", 4},
   };
   for (const auto& v : kVariants) {
     for (int tokens : kTokenCounts) {

@@ -28,6 +28,7 @@ template <typename V, typename Use>
 inline void WithDType(DType dtype, const Use& use) {
   if (dtype == DType::kF16) return use.template operator()<DType::kF16>();
   if (dtype == DType::kBF16) return use.template operator()<DType::kBF16>();
+  if (dtype == DType::kQ8_0) return use.template operator()<DType::kQ8_0>();
   return use.template operator()<DType::kF32>();
 }
 
@@ -96,24 +97,29 @@ class KeyBlocks {
   RowPointers keys_ = {}, values_ = {};
 };
 
+// Numbers i .. dim - 1, fewer than a vector has, and zeros after them.
+template <typename V, DType kDType>
+inline typename V::Floats LastElements(const std::byte* row, int64_t i, int64_t dim) {
+  if constexpr (kDType == DType::kQ8_0) {
+    return V::Broadcast(0);  // whole blocks are whole vectors
+  } else {
+    constexpr int64_t kBytes = kBytesOf<kDType>;
+    std::byte rest[V::kLanes * kBytes] = {};
+    if (i < dim) __builtin_memcpy(rest, row + i * kBytes, static_cast<size_t>((dim - i) * kBytes));
+    return LoadElements<V, kDType>(rest);
+  }
+}
+
 // out[j * stride]: row j as floats, zeros to the end of the last vector. The stride is padded.
 template <typename V, DType kDType>
 void DecodeRows(const RowPointers& rows, const RowPointers& next, int64_t n, int64_t dim,
                 float* out, int64_t stride) {
-  constexpr int64_t kBytes = kBytesOf<kDType>;
   for (int64_t j = 0; j < n; ++j, out += stride) {
     Fetch<V>(next, j);
     const std::byte* row = rows.at[j];
     int64_t i = 0;
-    for (; i + V::kLanes <= dim; i += V::kLanes) {
-      V::Store(out + i, LoadElements<V, kDType>(row + i * kBytes));
-    }
-    for (; i < stride; i += V::kLanes) {
-      std::byte rest[V::kLanes * kBytes] = {};
-      if (i < dim)
-        __builtin_memcpy(rest, row + i * kBytes, static_cast<size_t>((dim - i) * kBytes));
-      V::Store(out + i, LoadElements<V, kDType>(rest));
-    }
+    for (; i + V::kLanes <= dim; i += V::kLanes) V::Store(out + i, ElementsAt<V, kDType>(row, i));
+    for (; i < stride; i += V::kLanes) V::Store(out + i, LastElements<V, kDType>(row, i, dim));
   }
 }
 
@@ -290,7 +296,7 @@ void DotRows(const RowPointers& keys, const RowPointers& next, int64_t n, const 
     typename V::Floats sums[kRows];
     for (auto& sum : sums) sum = V::Broadcast(0);
     for (int64_t i = 0; i < dim; i += V::kLanes) {
-      const auto key = LoadElements<V, kDType>(keys.at[j] + i * kBytesOf<kDType>);
+      const auto key = ElementsAt<V, kDType>(keys.at[j], i);
       for (int r = 0; r < kRows; ++r) sums[r] = V::Fma(V::Load(q + r * dim + i), key, sums[r]);
     }
     for (int r = 0; r < kRows; ++r) scores[r * kKeyBlock + j] = V::Sum(sums[r]);
@@ -310,9 +316,8 @@ void AddValues(const RowPointers& values, const RowPointers& next, int64_t n, co
   }
   for (int64_t j = 0; j < n; ++j) {
     Fetch<V>(next, j);
-    const std::byte* row = values.at[j] + col * kBytesOf<kDType>;
     for (int i = 0; i < kVectors; ++i) {
-      const auto value = LoadElements<V, kDType>(row + i * V::kLanes * kBytesOf<kDType>);
+      const auto value = ElementsAt<V, kDType>(values.at[j], col + i * V::kLanes);
       for (int r = 0; r < kRows; ++r) {
         sums[r][i] = V::Fma(V::Broadcast(powers[r * kKeyBlock + j]), value, sums[r][i]);
       }

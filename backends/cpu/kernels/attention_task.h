@@ -25,7 +25,7 @@ struct PagedRows {
   const std::byte* data;
   int64_t page_bytes, row_bytes;
   int64_t dim;
-  DType dtype;  // f32, f16 or bf16
+  DType dtype;  // f32, f16, bf16 or q8_0
 };
 
 // The query rows of some tokens of one sequence, all heads that share one head of the cache, over

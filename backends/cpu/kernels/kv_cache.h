@@ -1,4 +1,4 @@
-// A paged KV cache as kernels see it: [blocks,heads,block_size,dim], of plain floats.
+// A paged KV cache as kernels see it: [blocks,heads,block_size,dim], of plain floats or q8_0.
 #pragma once
 
 #include <cstddef>
@@ -57,9 +57,10 @@ inline absl::Status CheckSlots(const TensorView& slots, const Cache& cache) {
 inline absl::Status AcceptsCaches(const Node& node, size_t first) {
   for (size_t i : {first, first + 1}) {
     const DType dtype = node.operand(i)->type().dtype;
-    if (!IsPlainFloat(dtype)) {
+    if (!IsPlainFloat(dtype) && dtype != DType::kQ8_0) {
       return absl::UnimplementedError(absl::StrCat("the cache ", node.operand(i)->ref(), " is ",
-                                                   Name(dtype), ", expected f32, f16 or bf16"));
+                                                   Name(dtype),
+                                                   ", expected f32, f16, bf16 or q8_0"));
     }
   }
   return absl::OkStatus();

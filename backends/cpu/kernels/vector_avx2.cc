@@ -5,6 +5,8 @@
 
 #include <immintrin.h>
 
+#include <cstring>
+
 namespace sluice::cpu {
 namespace {
 
@@ -56,6 +58,15 @@ struct Avx2 {
   static Floats LoadF16(const std::byte* p) { return _mm256_cvtph_ps(LoadHalves(p)); }
   static Floats LoadBf16(const std::byte* p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(LoadHalves(p)), 16));
+  }
+  static Floats LoadInt8(const std::byte* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  static Floats BroadcastF16(const std::byte* p) {
+    int16_t half;
+    std::memcpy(&half, p, sizeof(half));
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
   }
   static void StoreF16(std::byte* p, Floats a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));

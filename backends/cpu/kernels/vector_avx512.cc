@@ -5,6 +5,8 @@
 
 #include <immintrin.h>
 
+#include <cstring>
+
 namespace sluice::cpu {
 namespace {
 
@@ -40,6 +42,15 @@ struct Avx512 {
   static Floats LoadF16(const std::byte* p) { return _mm512_cvtph_ps(LoadHalves(p)); }
   static Floats LoadBf16(const std::byte* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(LoadHalves(p)), 16));
+  }
+  static Floats LoadInt8(const std::byte* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+  static Floats BroadcastF16(const std::byte* p) {
+    int16_t half;
+    std::memcpy(&half, p, sizeof(half));
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
   }
   static void StoreF16(std::byte* p, Floats a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),

@@ -12,7 +12,8 @@
 //   IfLess(a, b, x, y)        a < b ? x : y
 //   Sum, Largest              of all lanes
 //   SwapPairs                 lanes 2i and 2i + 1 exchanged
-//   LoadF16, LoadBf16, StoreF16
+//   LoadF16, LoadBf16, LoadInt8, StoreF16
+//   BroadcastF16(p)           the half there in all lanes
 //
 // V is a type of the including file alone, so that no two files share an instantiation. These files
 // are compiled without contraction of products and sums.
@@ -39,6 +40,18 @@ inline typename V::Floats LoadElements(const std::byte* p) {
 }
 template <DType kDType>
 inline constexpr int64_t kBytesOf = kDType == DType::kF32 ? 4 : 2;
+
+// Numbers i, i + 1, ... of a row of plain floats or of q8_0, where i is a multiple of kLanes.
+template <typename V, DType kDType>
+inline typename V::Floats ElementsAt(const std::byte* row, int64_t i) {
+  if constexpr (kDType == DType::kQ8_0) {
+    constexpr int64_t kElements = 32, kScaleBytes = 2;
+    const std::byte* block = row + i / kElements * (kScaleBytes + kElements);
+    return V::Mul(V::BroadcastF16(block), V::LoadInt8(block + kScaleBytes + i % kElements));
+  } else {
+    return LoadElements<V, kDType>(row + i * kBytesOf<kDType>);
+  }
+}
 
 // How a loop reaches memory: a whole vector, or the part that is left at the end of a row.
 template <typename V>

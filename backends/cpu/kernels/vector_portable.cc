@@ -58,6 +58,16 @@ struct Portable {
 
   static Floats LoadF16(const std::byte* p) { return LoadHalves(p, F32FromF16); }
   static Floats LoadBf16(const std::byte* p) { return LoadHalves(p, F32FromBf16); }
+  static Floats LoadInt8(const std::byte* p) {
+    Floats a;
+    for (int i = 0; i < kLanes; ++i) a[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+    return a;
+  }
+  static Floats BroadcastF16(const std::byte* p) {
+    uint16_t half;
+    std::memcpy(&half, p, sizeof(half));
+    return Broadcast(F32FromF16(half));
+  }
   static void StoreF16(std::byte* p, Floats a) {
     uint16_t halves[kLanes];
     for (int i = 0; i < kLanes; ++i) halves[i] = F16FromF32(a[i]);
