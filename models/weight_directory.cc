@@ -149,6 +149,11 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
     return absl::UnimplementedError(
         absl::StrCat("tensor '", tensor, "': the format ", Name(*dtype), " is not supported"));
   }
+  // Ignored, it would give other logits without a word.
+  if (const std::string factor = absl::StrCat(spec.name, ".scale"); index_.contains(factor)) {
+    return absl::UnimplementedError(absl::StrCat("tensor '", factor, "': a factor beside '", tensor,
+                                                 "', as NVFP4 has, is not supported"));
+  }
   const std::vector<int64_t> shape = StackedShape(spec);
   table_[spec.name] = std::move(pieces);
   return TensorType{*dtype, Shape(shape.begin(), shape.end())};

@@ -46,8 +46,8 @@ class WeightDirectory {
 
   // Checks the weight's tensors, adds its pieces to the table and returns its type. Errors name
   // the tensor: missing, a shape other than the spec's, experts of different dtypes, a vector
-  // (norm, bias) that is not f32; Unimplemented for a format without a decoder. Callers add the
-  // file.
+  // (norm, bias) that is not f32; Unimplemented for a format without a decoder and for a weight
+  // with a factor in a tensor of its own. Callers add the file.
   absl::StatusOr<TensorType> Bind(const WeightSpec& spec);
 
   const WeightTable& table() const { return table_; }

@@ -342,6 +342,11 @@ TEST(Load, RejectsWrongTypes) {
             "tensor 'blk.0.attn_q.weight': the format i32 is not supported");
 }
 
+TEST(Load, RefusesFactorsThatItDoesNotApply) {
+  EXPECT_THAT(Error(ModelFile("llama").Tensor("blk.0.attn_q.scale", {1})),
+              HasSubstr("tensor 'blk.0.attn_q.scale': a factor beside 'blk.0.attn_q.weight'"));
+}
+
 TEST(Load, WarnsOfUnusedTensors) {
   const std::string path = ModelFile::Path();
   EXPECT_THAT(Load(ModelFile("llama").Tensor("blk.0.\x07odd", {8}))->warnings(),
