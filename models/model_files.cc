@@ -99,6 +99,10 @@ absl::Status CheckTensors(const ModelFiles& files) {
 
 }  // namespace
 
+bool IsModelFile(absl::string_view first_bytes) {
+  return FindFormat(first_bytes.substr(0, kMagicBytes)) != nullptr;
+}
+
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenModelFile(const std::string& path,
                                                             const FileOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MappedFile::Open(path));

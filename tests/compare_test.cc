@@ -163,7 +163,9 @@ class ModelComparison {
   }
 
   const Graph& graph() const { return graph_; }
-  DecoderSetup setup() const { return {graph_, model_->weights(), tokens_}; }
+  DecoderSetup setup(int64_t prepack_bytes = 0) const {
+    return {graph_, model_->weights(), tokens_, prepack_bytes};
+  }
 
  private:
   std::unique_ptr<Model> model_;
@@ -212,6 +214,26 @@ TEST(ComparePasses, NoPassChangesTheNumbersOfAnyModel) {
     ASSERT_GE(steps->size(), 2);
     EXPECT_THAT((*steps)[0].step, StartsWith("after "));
   }
+}
+
+TEST(CompareBackends, PackedWeightsAgreeWithAReferenceThatRoundsActivations) {
+  constexpr int64_t kAll = int64_t{1} << 40;
+  const auto cpu = MakeCpuBackend({.threads = 1});
+  const auto exact = MakeRefBackend(), rounding = MakeRefBackend({.round_activations = true});
+  for (const std::string& path : ModelPaths()) {
+    SCOPED_TRACE(path);
+    const ModelComparison model(path);
+    const auto steps =
+        CompareBackends(model.setup(kAll), rounding.get(), *cpu, {.tolerance = kRoundedTo8Bits});
+    ASSERT_TRUE(steps.ok()) << steps.status();
+    ASSERT_EQ(steps->size(), 2);
+    EXPECT_EQ(FirstFault(*steps), nullptr) << FirstFault(*steps)->comparison.fault->reason;
+  }
+  const ModelComparison embedded("");
+  const auto steps = CompareBackends(embedded.setup(kAll), exact.get(), *cpu,
+                                     {.tolerance = DefaultTolerance(embedded.graph())});
+  ASSERT_TRUE(steps.ok()) << steps.status();
+  EXPECT_NE(FirstFault(*steps), nullptr) << "nothing was packed";
 }
 
 TEST(CompareBackends, AFlippedScaleIsFoundWhereItIsFirstRead) {

@@ -2,12 +2,16 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
+#include "models/file_format.h"
+#include "models/model_files.h"
 #include "tools/analysis/read_graph.h"
 #include "tools/analysis/verify.h"
 #include "tools/commands.h"
@@ -27,14 +31,15 @@ struct VerifyOptions {
   int64_t context = 0;   // 0: as many as there are tokens
   uint64_t seed = 1;
   bool pass_by_pass = false;
+  bool packed = false;
 };
 
 absl::StatusOr<bool> IsModel(const std::string& path) {
   if (path.empty()) return true;
   std::ifstream file(path, std::ios::binary);
-  char magic[4] = {};
+  char magic[kMagicBytes] = {};
   if (!file.read(magic, sizeof(magic))) return false;  // ReadFile says why
-  return absl::string_view(magic, sizeof(magic)) == "GGUF";
+  return IsModelFile({magic, sizeof(magic)});
 }
 
 // The tokens of --ids or -p; without either some of the whole vocabulary.
@@ -68,7 +73,9 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, model->BuildGraph(decoder));
   PrintWarnings(*model);
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
-  const DecoderSetup setup = {graph, model->weights(), tokens};
+  if (options.packed) compare.tolerance = std::max(compare.tolerance, kRoundedTo8Bits);
+  const DecoderSetup setup = {graph, model->weights(), tokens,
+                              options.packed ? std::numeric_limits<int64_t>::max() : 0};
   return options.pass_by_pass ? ComparePasses(setup, got, compare)
                               : CompareBackends(setup, expected, got, compare);
 }
@@ -119,12 +126,19 @@ absl::Status SaveGraph(const Graph& graph, const std::string& path) {
   return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
 }
 
+absl::StatusOr<std::unique_ptr<Backend>> MakeExpected(const VerifyOptions& options) {
+  if (options.packed && options.against == "ref") {
+    return MakeRefBackend({.round_activations = true});
+  }
+  const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
+  return against.Make();
+}
+
 absl::Status Verify(const VerifyOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, options.backend.Make());
   std::unique_ptr<Backend> expected;
   if (options.against != "none") {
-    const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
-    SLUICE_ASSIGN_OR_RETURN(expected, against.Make());
+    SLUICE_ASSIGN_OR_RETURN(expected, MakeExpected(options));
   }
   SLUICE_ASSIGN_OR_RETURN(const bool is_model, IsModel(options.model.path));
   const CompareOptions compare = {.tolerance = options.tolerance};
@@ -159,11 +173,17 @@ void AddVerify(CLI::App& app, absl::Status* status) {
                    "ref, cpu, or none: look only for NaN and Inf from finite values")
       ->check(CLI::IsMember({"ref", "cpu", "none"}))
       ->capture_default_str();
-  command->add_flag("--pass-by-pass", options->pass_by_pass,
-                    "instead: the reference on the graph as built and after each pass");
+  auto* by_pass =
+      command->add_flag("--pass-by-pass", options->pass_by_pass,
+                        "instead: the reference on the graph as built and after each pass");
+  command
+      ->add_flag("--packed", options->packed,
+                 "with weights in layouts of their own, as run has them: the reference rounds "
+                 "activations to 8 bits where the kernels do")
+      ->excludes(by_pass);
   command->add_option("--tolerance", options->tolerance,
-                      "largest NMSE of a value; default: 1e-8, 2.4e-7 where f16 and 1.5e-5 where "
-                      "bf16 is rounded to");
+                      "largest NMSE of a value; default: 1e-8, 2.4e-7 where f16, 1.5e-5 where bf16 "
+                      "and 9.8e-4 where 8 bits are rounded to");
   auto* ids = command->add_option("--ids", options->ids, "token ids: 1,2,3");
   command->add_option("-p,--prompt", options->prompt, "text instead of token ids")->excludes(ids);
   command->add_option("-c,--ctx-size", options->context, "context; default: as many as tokens");

@@ -200,6 +200,7 @@ double DefaultTolerance(const Graph& graph) {
     // difference of 2^-11 for f16 and 2^-8 for bf16 in a few of the values, squared.
     if (value.type().dtype == DType::kF16) tolerance = std::max(tolerance, 0x1p-22);
     if (value.type().dtype == DType::kBF16) tolerance = std::max(tolerance, 0x1p-16);
+    if (value.type().dtype == DType::kQ8_0) tolerance = std::max(tolerance, kRoundedTo8Bits);
   };
   for (const auto& state : graph.states()) look_at(*state);
   for (const auto& node : graph.nodes()) {

@@ -84,4 +84,9 @@ absl::StatusOr<Comparison> FindNonFinite(const RunStep& step);
 // cache or such casts in it.
 double DefaultTolerance(const Graph& graph);
 
+// The same where both sides round to 8 bits. What lies next to a tie may go either way: 2^-7 of the
+// largest of 32 numbers in a few of them, 2^-14 squared, and what follows differs enough for ties
+// of its own. The embedded model has 2^-14 after 5 layers; a wrong scale has 2^-4 and more.
+inline constexpr double kRoundedTo8Bits = 0x1p-10;
+
 }  // namespace sluice

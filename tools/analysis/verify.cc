@@ -68,10 +68,23 @@ class DecoderRun {
   static absl::StatusOr<DecoderRun> Open(const Graph& graph, const DecoderSetup& setup,
                                          Backend& backend, const PassOptions& passes) {
     DecoderRun run(setup);
-    SLUICE_ASSIGN_OR_RETURN(
-        run.session_, Session::Create(graph.Clone(), setup.weights, backend, {.passes = passes}));
+    const int64_t prepack_bytes = backend.kernels() != nullptr ? setup.prepack_bytes : 0;
+    SLUICE_ASSIGN_OR_RETURN(run.session_,
+                            Session::Create(graph.Clone(), setup.weights, backend,
+                                            {.prepack_bytes = prepack_bytes, .passes = passes}));
     run.sequence_ = run.session_->NewSequence();
     return run;
+  }
+
+  // `graph` with the layouts that its weights have in this run.
+  absl::StatusOr<Graph> WithLayouts(const Graph& graph) const {
+    SLUICE_ASSIGN_OR_RETURN(const Executable* const step, session_->ExecutableFor(1));
+    Graph result = graph.Clone();
+    for (const auto& weight : result.weights()) {
+      const Value* packed = step->graph().Find(weight->ref());
+      if (packed != nullptr) weight->set_layout(packed->layout());
+    }
+    return result;
   }
 
   // The prompt in one step, seen by the observer.
@@ -148,13 +161,14 @@ absl::StatusOr<bool> Add(std::string name, Comparison comparison, const Graph& g
 
 absl::StatusOr<Steps> CompareBackends(const DecoderSetup& setup, Backend* expected, Backend& got,
                                       const CompareOptions& options) {
-  std::optional<DecoderRun> oracle;
-  if (expected != nullptr) {
-    SLUICE_ASSIGN_OR_RETURN(oracle,
-                            DecoderRun::Open(setup.graph, setup, *expected, PassesFor(*expected)));
-  }
   SLUICE_ASSIGN_OR_RETURN(DecoderRun run,
                           DecoderRun::Open(setup.graph, setup, got, PassesFor(got)));
+  std::optional<DecoderRun> oracle;
+  if (expected != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(const Graph graph, run.WithLayouts(setup.graph));
+    SLUICE_ASSIGN_OR_RETURN(oracle,
+                            DecoderRun::Open(graph, setup, *expected, PassesFor(*expected)));
+  }
   Steps steps;
   for (const DecoderStep& step : StepsOf(setup)) {
     std::optional<Recording> recording;

@@ -25,6 +25,10 @@ struct DecoderSetup {
   const Graph& graph;  // a decoder as built (graph/decoder_interface.h)
   const WeightTable& weights;
   absl::Span<const int32_t> tokens;  // at least 2
+  // What weights in layouts of their own may take. Where there are any, the expected side gets a
+  // graph whose weights have the same layouts: a reference that rounds activations
+  // (RefOptions::round_activations) does so where the other side does.
+  int64_t prepack_bytes = 0;
 };
 
 // Runs all tokens but the last as one step and the last as another, on both backends, and stops
