@@ -17,7 +17,7 @@ namespace sluice {
 namespace {
 
 // A multiple of every block size; its float32 values fit a core's cache.
-constexpr int64_t kChunk = 32 * 1024;
+constexpr int64_t kChunk = 32768;
 
 constexpr float kLargestHalf = 65504;
 

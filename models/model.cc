@@ -57,7 +57,7 @@ void Model::WarnOfUnusedTensors(const std::vector<absl::string_view>& names) {
   };
   std::string warning = absl::StrCat(
       file().path(), ": ", names.size(), names.size() == 1 ? " tensor is" : " tensors are",
-      " not used: ", absl::StrJoin(names.begin(), names.begin() + shown, ", ", append_quoted));
+      " not used: ", absl::StrJoin(absl::MakeConstSpan(names).first(shown), ", ", append_quoted));
   if (shown < names.size()) absl::StrAppend(&warning, " and ", names.size() - shown, " more");
   warnings_.push_back(std::move(warning));
 }
