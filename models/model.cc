@@ -9,6 +9,7 @@
 #include "models/architectures/decoder.h"
 #include "models/embedded/embedded_model.h"
 #include "models/gguf.h"
+#include "models/lora.h"
 #include "models/weight_directory.h"
 
 namespace sluice {
@@ -69,13 +70,29 @@ absl::StatusOr<Graph> Model::BuildGraph(const DecoderOptions& options) const {
   return graph;
 }
 
+absl::Status Model::AddLora(const std::string& path, double scale) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<WeightSource> file, OpenModelFile(path));
+  SLUICE_ASSIGN_OR_RETURN(const Graph graph, BuildGraph({.max_tokens = 1, .context = 1}));
+  const int number = static_cast<int>(adapters_.size()) + 1;
+  SLUICE_ASSIGN_OR_RETURN(const LoraAdapter adapter, ReadLora(*file, graph, number, scale));
+  updates_.insert(updates_.end(), adapter.updates.begin(), adapter.updates.end());
+  weights_.insert(adapter.weights.begin(), adapter.weights.end());
+  warnings_.insert(warnings_.end(), adapter.warnings.begin(), adapter.warnings.end());
+  adapters_.push_back(std::move(file));
+  return absl::OkStatus();
+}
+
 absl::Status Model::CheckNotShrunk() const {
-  for (const auto& file : files_) SLUICE_RETURN_IF_ERROR(file->CheckNotShrunk());
+  for (const ModelFiles* files : {&files_, &adapters_}) {
+    for (const auto& file : *files) SLUICE_RETURN_IF_ERROR(file->CheckNotShrunk());
+  }
   return absl::OkStatus();
 }
 
 void Model::Release(absl::Span<const std::byte> part) const {
-  for (const auto& file : files_) file->Release(part);
+  for (const ModelFiles* files : {&files_, &adapters_}) {
+    for (const auto& file : *files) file->Release(part);
+  }
 }
 
 absl::StatusOr<const Tokenizer*> Model::tokenizer() {

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "graph/graph.h"
+#include "graph/low_rank_update.h"
 #include "graph/weights.h"
 #include "models/config.h"
 #include "models/decoder_options.h"
@@ -41,7 +42,15 @@ class Model {
   // DataLoss if a file has become shorter since it was opened.
   absl::Status CheckNotShrunk() const;
 
-  // The data of every weight of the graphs that BuildGraph makes.
+  // Opens a LoRA adapter that counts `scale` times; several add up. BuildGraph's graphs stay as
+  // they are: it is the pass add_lora that puts updates() into them. Not while a graph of the model
+  // is in use. Errors: those of OpenModelFile and of ReadLora (lora.h), which leave the model as it
+  // was.
+  absl::Status AddLora(const std::string& path, double scale);
+  absl::Span<const LowRankUpdate> updates() const { return updates_; }
+  const ModelFiles& adapters() const { return adapters_; }
+
+  // The data of every weight of the graphs that BuildGraph makes, and of updates().
   const WeightTable& weights() const { return weights_; }
 
   // Lets go of the memory of a part of a weight's data: it is read from the file again when it is
@@ -58,7 +67,8 @@ class Model {
   absl::Status AddFile(const absl::Status& status) const;
   void WarnOfUnusedTensors(const std::vector<absl::string_view>& names);
 
-  ModelFiles files_;
+  ModelFiles files_, adapters_;
+  std::vector<LowRankUpdate> updates_;
   ModelConfig config_;
   std::vector<std::string> warnings_;
   WeightTable weights_;

@@ -8,8 +8,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "backends/kernel.h"
 #include "graph/graph.h"
+#include "graph/low_rank_update.h"
 #include "proto/device.pb.h"
 
 namespace sluice {
@@ -32,6 +34,9 @@ struct CompileContext {
 
   // nullptr: weights stay as they are in the file.
   PackPlan* packs = nullptr;
+
+  // What add_lora adds. Updates of the same weight add up.
+  absl::Span<const LowRankUpdate> updates = {};
 
   // Receives "<node>: <why a match was refused>" from fusions; empty: nobody asks.
   std::function<void(const std::string&)> explain = {};

@@ -57,6 +57,7 @@ absl::Status RunOne(const Pass& pass, const CompileContext& context, const PassO
   CompileContext with_options = context;
   if (!options.bucket.entries().empty()) with_options.bucket = options.bucket;
   if (options.packs != nullptr) with_options.packs = options.packs;
+  if (!options.updates.empty()) with_options.updates = options.updates;
   if (options.explain) {
     with_options.explain = [&](const std::string& what) { options.explain(pass.name, what); };
   }

@@ -23,6 +23,8 @@ struct PassOptions {
   SymbolValues bucket = {};
   // Where prepack_weights keeps account (CompileContext::packs).
   PackPlan* packs = nullptr;
+  // What add_lora adds (CompileContext::updates); outlives the passes.
+  absl::Span<const LowRankUpdate> updates = {};
   // Receives from each pass why it left alone what it nearly would have changed.
   std::function<void(absl::string_view pass, const std::string& what)> explain = {};
   // Sees the graph before the first pass (as "build") and after each one.

@@ -10,7 +10,9 @@ namespace sluice {
 namespace {
 
 constexpr std::array kPipeline = {
-    // First, so that each later pass needs one pattern and not one per spelling.
+    // First: what adapters add is part of the model, and all that follows is for it, too.
+    Pass{"add_lora", "what adapters change of weights is computed beside their products", AddLora},
+    // Before all others, so that each of them needs one pattern and not one per spelling.
     Pass{"canonicalise", "one spelling for everything that can be written in several ways",
          Canonicalise},
     // Before anything is compared or fused: what is known already needs neither.

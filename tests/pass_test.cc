@@ -4,12 +4,14 @@
 //   // backend: cpu                             kernels to choose from; left out: none
 //   // range ids 0 7                            values of an input; left out: what its users allow
 //   // bound tokens 1                           of the bucket that is compiled for
+//   // lora wq .lora f32[2,64] f32[64,2] 0.5    an update: @wq by @wq.lora_a and _b, and its factor
 //   // refused: %y: not rewritten to glu: ...   the explanations, where there are any
 //   <graph>
 //   ----
 //   <the graph expected>
 //
-// The texts are compared, and then both graphs are run on the reference with the same random data.
+// The texts are compared, and then both graphs are run on the reference with the same random data:
+// unless there are updates, which are there to change the numbers. lora_test has those.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,6 +27,7 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
+#include "tests/support/eval.h"
 #include "tests/support/paths.h"
 #include "tools/analysis/random_data.h"
 
@@ -36,6 +39,7 @@ struct Case {
   bool on_cpu = false;
   ValueRanges ranges;
   SymbolValues bucket;
+  std::vector<LowRankUpdate> updates;
   std::vector<std::string> refused;
   std::string input, expected;
 };
@@ -44,6 +48,17 @@ std::string ReadAll(const std::filesystem::path& path) {
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
   return text.str();
+}
+
+LowRankUpdate ParseUpdate(absl::string_view text) {
+  const std::vector<std::string> words = absl::StrSplit(text, ' ');
+  const std::string stem = words.at(0) + words.at(1);
+  return {.weight = words.at(0),
+          .a = stem + "_a",
+          .b = stem + "_b",
+          .a_type = TypeFromText(words.at(2)),
+          .b_type = TypeFromText(words.at(3)),
+          .factor = std::stod(words.at(4))};
 }
 
 Case ParseCase(const std::string& content) {
@@ -62,6 +77,8 @@ Case ParseCase(const std::string& content) {
     } else if (absl::ConsumePrefix(&line, "// bound ")) {
       const std::vector<std::string> words = absl::StrSplit(line, ' ');
       result.bucket.Set(words.at(0), std::stoi(words.at(1)));
+    } else if (absl::ConsumePrefix(&line, "// lora ")) {
+      result.updates.push_back(ParseUpdate(line));
     } else if (absl::ConsumePrefix(&line, "// refused: ")) {
       result.refused.emplace_back(line);
     }
@@ -72,7 +89,7 @@ Case ParseCase(const std::string& content) {
 
 absl::StatusOr<Graph> RunCase(const Case& test, Graph graph, std::vector<std::string>* refused) {
   const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
-  CompileContext context{.bucket = test.bucket};
+  CompileContext context{.bucket = test.bucket, .updates = test.updates};
   context.explain = [&](const std::string& what) { refused->push_back(what); };
   if (test.on_cpu) {
     context.caps = &cpu->caps();
@@ -103,6 +120,7 @@ TEST_P(PassGolden, TextAndNumbersAgree) {
   absl::StatusOr<Graph> reread = Parse(Print(*after));
   ASSERT_TRUE(reread.ok()) << reread.status();
   EXPECT_EQ(Print(*reread), Print(*after));
+  if (!test.updates.empty()) return;
 
   for (const SymbolDef& symbol : after->symbols()) {  // the same sizes for both
     ASSERT_TRUE(before->SetBound(symbol.name, symbol.bound).ok());

@@ -309,6 +309,7 @@ void AddBench(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of prompts and of generation");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   const auto sizes = CLI::Range(int64_t{0}, kMaxTokens);
   command->add_option("-p,--n-prompt", options->prompts, "prompt lengths: 512,128; 0: none")
       ->delimiter(',')

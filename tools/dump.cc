@@ -35,9 +35,9 @@ absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
 }
 
 // `packs` gets the budget that a session would have.
-absl::StatusOr<PassOptions> Passes(const DumpOptions& options, const Graph& graph,
-                                   PackPlan* packs) {
-  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, options.compile.Passes());
+absl::StatusOr<PassOptions> Passes(const DumpOptions& options, const Model& model,
+                                   const Graph& graph, PackPlan* packs) {
+  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, options.compile.Passes(model));
   SLUICE_ASSIGN_OR_RETURN(packs->budget, options.compile.PrepackBytes(graph));
   passes.stop_before = options.before;
   passes.stop_after = options.after;
@@ -46,18 +46,18 @@ absl::StatusOr<PassOptions> Passes(const DumpOptions& options, const Graph& grap
 }
 
 // The graph at one stage.
-absl::StatusOr<std::string> OneStage(const DumpOptions& options, Graph graph) {
+absl::StatusOr<std::string> OneStage(const DumpOptions& options, const Model& model, Graph graph) {
   if (options.final || !options.after.empty() || !options.before.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
     PackPlan packs;
-    SLUICE_ASSIGN_OR_RETURN(const PassOptions passes, Passes(options, graph, &packs));
+    SLUICE_ASSIGN_OR_RETURN(const PassOptions passes, Passes(options, model, graph, &packs));
     SLUICE_RETURN_IF_ERROR(Optimize(*backend, passes, &graph));
   }
   return Format(graph, options.format);
 }
 
 // A page with every stage up to the one that was asked for.
-absl::StatusOr<std::string> AllStages(const DumpOptions& options, Graph graph) {
+absl::StatusOr<std::string> AllStages(const DumpOptions& options, const Model& model, Graph graph) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
   const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
   const std::string& path = options.model.path;
@@ -68,7 +68,7 @@ absl::StatusOr<std::string> AllStages(const DumpOptions& options, Graph graph) {
     page.SetTimes(std::move(times));
   }
   PackPlan packs;
-  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, Passes(options, graph, &packs));
+  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, Passes(options, model, graph, &packs));
   passes.after_each = [&page](absl::string_view pass, const Graph& stage) {
     page.AddStage(pass, stage);
   };
@@ -82,9 +82,9 @@ absl::Status Dump(const DumpOptions& options) {
   }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(Graph graph, Build(options, *model));
-  SLUICE_ASSIGN_OR_RETURN(const std::string text, options.format == "html"
-                                                      ? AllStages(options, std::move(graph))
-                                                      : OneStage(options, std::move(graph)));
+  SLUICE_ASSIGN_OR_RETURN(const std::string text,
+                          options.format == "html" ? AllStages(options, *model, std::move(graph))
+                                                   : OneStage(options, *model, std::move(graph)));
   PrintWarnings(*model);
   std::cout << text;
   return absl::OkStatus();
@@ -97,6 +97,7 @@ void AddDump(CLI::App& app, absl::Status* status) {
   CLI::App* command =
       app.add_subcommand("dump", "Print a model's graph, as built or after any pass");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   auto* after = command->add_option("--after", options->after, "run the passes up to this one");
   auto* before = command->add_option("--before", options->before, "run the passes before this one");
   auto* final = command->add_flag("--final", options->final, "run all passes");

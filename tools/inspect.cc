@@ -51,6 +51,7 @@ void AddInspect(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   command
       ->add_option("-c,--ctx-size", options->setup.context,
                    "context in tokens, at most the model's own; 0: the model's own")

@@ -74,6 +74,7 @@ void AddLogits(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "logits", "Write the logits of every position: little-endian float32 [ids, vocabulary]");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   command->add_option("--ids", options->ids, "token ids: 1,2,3")->required();
   command->add_option("--out", options->out, "file to write")->required();
   command->add_option("--chunk", options->chunk, "tokens of one step; 0: all in one piece")

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,19 @@
 #include "tools/analysis/inspect_machine.h"
 
 namespace sluice::tools {
+namespace {
+
+// "FILE" or "FILE:SCALE". A colon that no number follows is part of the name.
+std::pair<std::string, double> SplitScale(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  double scale = 1;
+  if (colon != std::string::npos && absl::SimpleAtod(text.substr(colon + 1), &scale)) {
+    return {text.substr(0, colon), scale};
+  }
+  return {text, 1};
+}
+
+}  // namespace
 
 void ModelOptions::Declare(CLI::App* command) {
   CLI::Option* model = command->add_option(
@@ -36,8 +50,22 @@ absl::StatusOr<std::unique_ptr<WeightSource>> ModelOptions::OpenFile() const {
   return OpenModelFile(path, {.gqa = gqa});
 }
 
+void ModelOptions::DeclareLora(CLI::App* command) {
+  command
+      ->add_option("--lora", lora,
+                   "LoRA adapter and how often it counts, 1 if left out; may be repeated")
+      ->option_text("FILE[:SCALE]")
+      ->allow_extra_args(false);
+}
+
 absl::StatusOr<std::unique_ptr<Model>> ModelOptions::Load() const {
-  return path.empty() ? Model::LoadEmbedded() : Model::Load(path, {.gqa = gqa});
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
+                          path.empty() ? Model::LoadEmbedded() : Model::Load(path, {.gqa = gqa}));
+  for (const std::string& adapter : lora) {
+    const auto [file, scale] = SplitScale(adapter);
+    SLUICE_RETURN_IF_ERROR(model->AddLora(file, scale));
+  }
+  return model;
 }
 
 void BackendOptions::Declare(CLI::App* command) {
@@ -89,8 +117,8 @@ void CompileOptions::Declare(CLI::App* command) {
       ->capture_default_str();
 }
 
-absl::StatusOr<PassOptions> CompileOptions::Passes() const {
-  PassOptions passes{.disabled = disabled};
+absl::StatusOr<PassOptions> CompileOptions::Passes(const Model& model) const {
+  PassOptions passes{.disabled = disabled, .updates = model.updates()};
   SLUICE_ASSIGN_OR_RETURN(passes.explain, ExplainTo(std::cerr, explained));
   return passes;
 }
@@ -141,7 +169,7 @@ absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
   SessionOptions session{.max_outputs = setup.max_outputs, .buckets = setup.compile.buckets};
   SLUICE_ASSIGN_OR_RETURN(session.prepack_bytes, setup.compile.PrepackBytes(graph));
-  SLUICE_ASSIGN_OR_RETURN(session.passes, setup.compile.Passes());
+  SLUICE_ASSIGN_OR_RETURN(session.passes, setup.compile.Passes(*loaded.model));
   SLUICE_ASSIGN_OR_RETURN(loaded.session, Session::Create(std::move(graph), loaded.model->weights(),
                                                           *loaded.backend, session));
   // Compiling now finds what no kernel can run before anything is printed or written.
@@ -160,7 +188,7 @@ absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache
   SLUICE_RETURN_IF_ERROR(cache.Apply(&plan.decoder));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, model.BuildGraph(plan.decoder));
   SLUICE_ASSIGN_OR_RETURN(plan.prepack_bytes, setup.compile.PrepackBytes(graph));
-  SLUICE_ASSIGN_OR_RETURN(plan.passes, setup.compile.Passes());
+  SLUICE_ASSIGN_OR_RETURN(plan.passes, setup.compile.Passes(model));
   return plan;
 }
 

@@ -21,11 +21,15 @@
 namespace sluice::tools {
 
 struct ModelOptions {
-  std::string path;  // "": the embedded model
-  int64_t gqa = 0;   // FileOptions'
+  std::string path;               // "": the embedded model
+  int64_t gqa = 0;                // FileOptions'
+  std::vector<std::string> lora;  // adapters, FILE or FILE:SCALE
   void Declare(CLI::App* command);
+  // --lora, for commands that build graphs.
+  void DeclareLora(CLI::App* command);
   // The file with the metadata, of a split model the first part.
   absl::StatusOr<std::unique_ptr<WeightSource>> OpenFile() const;
+  // With the adapters.
   absl::StatusOr<std::unique_ptr<Model>> Load() const;
 };
 
@@ -52,8 +56,8 @@ struct CompileOptions {
   int64_t prepack_mib = -1;  // for weights in layouts of their own; -1: what can be spared
 
   void Declare(CLI::App* command);
-  // All but the memory. Errors: an unknown pass.
-  absl::StatusOr<PassOptions> Passes() const;
+  // For graphs of `model`, which outlives them: all but the memory. Errors: an unknown pass.
+  absl::StatusOr<PassOptions> Passes(const Model& model) const;
   // Bytes for packed weights beside the states of `graph`. With -1, nine tenths of what is free.
   absl::StatusOr<int64_t> PrepackBytes(const Graph& graph) const;
 };

@@ -41,11 +41,12 @@ absl::Status Passes(const PassesOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph({}));
   const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
-  SLUICE_ASSIGN_OR_RETURN(
-      const std::vector<PassEffect> effects,
-      RunAndReport(context,
-                   {.disabled = options.disabled, .bucket = BucketBounds(options.tokens, 1)},
-                   &graph));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<PassEffect> effects,
+                          RunAndReport(context,
+                                       {.disabled = options.disabled,
+                                        .bucket = BucketBounds(options.tokens, 1),
+                                        .updates = model->updates()},
+                                       &graph));
   PrintWarnings(*model);
   if (options.format == "md") {
     SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
@@ -65,6 +66,7 @@ void AddPasses(CLI::App& app, absl::Status* status) {
   CLI::App* command =
       app.add_subcommand("passes", "Show what each pass does to a model: nodes, ops and time");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();

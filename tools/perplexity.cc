@@ -190,6 +190,7 @@ void AddPerplexity(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "perplexity", "Measure how well a model predicts a text, and how far it is from another run");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   command->add_option("-f,--file", options->text, "the text; -: stdin")->required();
   command->add_option("-c,--ctx-size", options->window, "tokens of a window")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))

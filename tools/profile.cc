@@ -109,6 +109,7 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "profile", "Show where the time of prompts and of generation goes, node by node");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
   command->add_option("-p,--n-prompt", options->profile.prompt, "prompt tokens; 0: none")
       ->check(sizes)

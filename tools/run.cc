@@ -123,6 +123,7 @@ void AddRun(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Continue a prompt, or chat");
   options->model.Declare(command);
+  options->model.DeclareLora(command);
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "the text to continue");
   command->add_option("-f,--file", options->prompt_file, "read the prompt from a file; -: stdin")
       ->excludes(prompt);

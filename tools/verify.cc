@@ -12,6 +12,7 @@
 #include "graph/text.h"
 #include "models/file_format.h"
 #include "models/model_files.h"
+#include "passes/pipeline.h"
 #include "tools/analysis/read_graph.h"
 #include "tools/analysis/verify.h"
 #include "tools/commands.h"
@@ -70,7 +71,10 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
   const auto count = static_cast<int64_t>(tokens.size());
   decoder.context = std::max(options.context, count);
   decoder.max_tokens = count;
-  SLUICE_ASSIGN_OR_RETURN(const Graph graph, model->BuildGraph(decoder));
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));
+  // Adapters are part of what both sides compute.
+  SLUICE_RETURN_IF_ERROR(
+      RunPasses({*FindPass("add_lora")}, {}, {.updates = model->updates()}, &graph));
   PrintWarnings(*model);
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
   if (options.packed) compare.tolerance = std::max(compare.tolerance, kRoundedTo8Bits);
@@ -83,6 +87,9 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
 absl::StatusOr<std::vector<StepComparison>> VerifyGraph(const VerifyOptions& options,
                                                         Backend* expected, Backend& got,
                                                         CompareOptions compare) {
+  if (!options.model.lora.empty()) {
+    return absl::InvalidArgumentError("--lora needs a model: a graph has its adapters in it");
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.model.path));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, options.model.path));
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
@@ -167,6 +174,7 @@ void AddVerify(CLI::App& app, absl::Status* status) {
   command->add_option("MODEL,-m,--model", options->model.path,
                       "GGUF file, or a graph in any form, which runs on random data; left out: the "
                       "small story model inside this program");
+  options->model.DeclareLora(command);
   options->backend.Declare(command);
   command
       ->add_option("--against", options->against,

@@ -68,8 +68,10 @@ std::vector<FormatUse> TensorFormats(const ModelFiles& files) {
 
 ParameterCount CountParameters(const Model& model, const Graph& graph) {
   ParameterCount count;
-  for (const auto& file : model.files()) {
-    for (const StoredTensor& tensor : file->tensors()) count.total += Elements(tensor.shape);
+  for (const ModelFiles* files : {&model.files(), &model.adapters()}) {
+    for (const auto& file : *files) {
+      for (const StoredTensor& tensor : file->tensors()) count.total += Elements(tensor.shape);
+    }
   }
   count.active = count.total;
   const int64_t experts = model.config().experts;

@@ -84,16 +84,26 @@ std::string RopeText(const RopeConfig& rope) {
   return text;
 }
 
-std::string FileText(const Model& model) {
+std::string TensorBytesText(absl::Span<const std::unique_ptr<WeightSource>> files) {
   int64_t bytes = 0;
-  for (const auto& file : model.files()) {
+  for (const auto& file : files) {
     for (const StoredTensor& tensor : file->tensors()) bytes += tensor.bytes;
   }
+  return absl::StrCat(BytesText(static_cast<double>(bytes)), " of tensors");
+}
+
+std::string FileText(const Model& model) {
   const size_t parts = model.files().size();
-  return absl::StrCat(Printable(model.file().path(), 1000), ", ",
-                      BytesText(static_cast<double>(bytes)), " of tensors",
+  return absl::StrCat(Printable(model.file().path(), 1000), ", ", TensorBytesText(model.files()),
                       parts > 1 ? absl::StrCat(" in ", parts, " parts") : "", ", ",
                       model.file().format());
+}
+
+// "" without adapters.
+std::string AdaptersText(const Model& model) {
+  return absl::StrJoin(model.adapters(), "; ", [](std::string* out, const auto& adapter) {
+    absl::StrAppend(out, Printable(adapter->path(), 1000), ", ", TensorBytesText({&adapter, 1}));
+  });
 }
 
 }  // namespace
@@ -103,7 +113,7 @@ NamedTexts KeyFacts(const Model& model) {
   const WeightSource& file = model.file();
   const auto heads = [](const LayerConfig& layer) { return layer.heads; };
   const auto kv_heads = [](const LayerConfig& layer) { return layer.kv_heads; };
-  return {
+  NamedTexts facts = {
       {"name", TextOf(file, "general.name")},
       {"file", FileText(model)},
       {"architecture", config.architecture},
@@ -117,6 +127,8 @@ NamedTexts KeyFacts(const Model& model) {
       {"context", absl::StrCat(config.context_length)},
       {"rope", RopeText(config.rope)},
   };
+  if (!model.adapters().empty()) facts.emplace_back("adapters", AdaptersText(model));
+  return facts;
 }
 
 NamedTexts AllMetadata(const WeightSource& file, bool full) {

@@ -12,7 +12,8 @@ namespace sluice {
 
 using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 
-// What one asks first: name, file, architecture, layers, sizes, experts, vocabulary, context, rope.
+// What one asks first: name, file, architecture, layers, sizes, experts, vocabulary, context, rope,
+// adapters if there are any.
 NamedTexts KeyFacts(const Model& model);
 
 // Every key in file order. Long texts are cut, arrays show their size and first elements, unless

@@ -30,7 +30,7 @@ constexpr std::array<PartInfo, kPartCount> kParts = {{
 
 enum class Look : uint8_t {
   kOp,      // the op's name contains the text
-  kWeight,  // a weight that the node reads has this name, without "blk.N." and ".bias"
+  kWeight,  // a weight that the node reads has this name, without "blk.N.", ".bias" or ".lora_a"
   kResult,  // the builder's name for the node, without its layer, is the text
 };
 struct Rule {
@@ -45,6 +45,7 @@ constexpr Rule kRules[] = {
     {Look::kWeight, "attn_q", Part::kQkv},
     {Look::kWeight, "attn_k", Part::kQkv},
     {Look::kWeight, "attn_v", Part::kQkv},
+    {Look::kWeight, "attn_qkv", Part::kQkv},  // of an adapter
     {Look::kWeight, "attn_output", Part::kAttentionOutput},
     {Look::kWeight, "ffn_gate_inp", Part::kRouter},
     {Look::kWeight, "ffn_gate", Part::kGateUp},
@@ -52,6 +53,7 @@ constexpr Rule kRules[] = {
     {Look::kWeight, "ffn_down", Part::kDown},
     {Look::kWeight, "ffn_gate_exps", Part::kGateUp},
     {Look::kWeight, "ffn_up_exps", Part::kGateUp},
+    {Look::kWeight, "ffn_gate_up_exps", Part::kGateUp},  // of an adapter
     {Look::kWeight, "ffn_down_exps", Part::kDown},
     {Look::kWeight, "output", Part::kOutput},
     {Look::kWeight, "token_embd", Part::kOutput},  // tied
@@ -84,9 +86,8 @@ bool ReadsWeight(const Node& node, absl::string_view text) {
   for (const Value* operand : node.operands()) {
     if (operand == nullptr) continue;
     if (operand->kind() == Value::Kind::kWeight) {
-      absl::string_view name = WithoutLayer(operand->name(), "blk.");
-      absl::ConsumeSuffix(&name, ".bias");
-      if (name == text) return true;
+      const absl::string_view name = WithoutLayer(operand->name(), "blk.");
+      if (name.substr(0, name.find('.')) == text) return true;
     } else if (operand->producer() != nullptr && operand->producer()->once() &&
                ReadsWeight(*operand->producer(), text)) {
       return true;
