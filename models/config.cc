@@ -36,6 +36,7 @@ class KeyReader {
   absl::StatusOr<double> Positive(absl::string_view key,
                                   std::optional<double> fallback = std::nullopt) const;
   absl::StatusOr<absl::string_view> String(absl::string_view key, absl::string_view fallback) const;
+  absl::StatusOr<bool> Bool(absl::string_view key) const;
   // One value for all layers or an array with one for each. Empty if the key is absent.
   absl::StatusOr<std::vector<int64_t>> PerLayer(absl::string_view key, int64_t layers,
                                                 Range range) const;
@@ -98,6 +99,13 @@ absl::StatusOr<absl::string_view> KeyReader::String(absl::string_view key,
   const absl::StatusOr<absl::string_view> text = value->AsString();
   if (!text.ok()) return Error(key, text.status().message());
   return *text;
+}
+
+absl::StatusOr<bool> KeyReader::Bool(absl::string_view key) const {
+  SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
+  const absl::StatusOr<bool> flag = value->AsBool();
+  if (!flag.ok()) return Error(key, flag.status().message());
+  return *flag;
 }
 
 absl::StatusOr<std::vector<int64_t>> KeyReader::PerLayer(absl::string_view key, int64_t layers,
@@ -265,6 +273,31 @@ absl::Status ReadFeedForward(const KeyReader& keys, const Architecture& architec
   return absl::OkStatus();
 }
 
+// The numbers of GGUF; others are errors.
+absl::StatusOr<Pooling> ReadPooling(const KeyReader& keys) {
+  constexpr absl::string_view kKey = "pooling_type";
+  constexpr int64_t kRank = 4;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t type, keys.Int(kKey, {0, kRank}, 0));
+  if (type == kRank) {
+    return absl::UnimplementedError(
+        keys.About(kKey, "a model that ranks texts is not supported, only ones that embed them (",
+                   absl::StrJoin(kPoolingNames, ", "), ")"));
+  }
+  return static_cast<Pooling>(type);
+}
+
+// Whether it is causal has no default: a wrong guess would change the maths.
+absl::StatusOr<EncoderConfig> ReadEncoder(const WeightSource& file, const KeyReader& keys) {
+  EncoderConfig encoder;
+  SLUICE_ASSIGN_OR_RETURN(encoder.layer_norm_eps, keys.Positive("attention.layer_norm_epsilon"));
+  SLUICE_ASSIGN_OR_RETURN(encoder.causal, keys.Bool("attention.causal"));
+  SLUICE_ASSIGN_OR_RETURN(encoder.pooling, ReadPooling(keys));
+  const KeyReader tokenizer(file, "tokenizer.ggml.");
+  SLUICE_ASSIGN_OR_RETURN(encoder.token_types,
+                          tokenizer.Int("token_type_count", {1, ModelLimits::kHidden}));
+  return encoder;
+}
+
 // A key that some architecture's maths depends on and that no builder here reads.
 struct UnusedKey {
   absl::string_view key;
@@ -313,6 +346,7 @@ void WarnOfUnusedKeys(const KeyReader& keys, const ModelConfig& config,
   for (const UnusedKey& unused : kUnusedKeys) {
     const MetadataValue* value = keys.Find(unused.key);
     if (value == nullptr) continue;
+    if (config.encoder.has_value() && unused.key == "attention.causal") continue;  // is used
     const std::optional<double> number = AsNumber(*value);
     if (number == unused.neutral[0] || number == unused.neutral[1]) continue;
     if (unused.key == "attention.scale" && number.has_value() &&
@@ -338,11 +372,15 @@ absl::StatusOr<ModelConfig> ReadConfig(const WeightSource& file,
   SLUICE_ASSIGN_OR_RETURN(config.context_length,
                           keys.Int("context_length", {1, ModelLimits::kContext}));
   SLUICE_ASSIGN_OR_RETURN(config.hidden, keys.Int("embedding_length", {1, ModelLimits::kHidden}));
-  SLUICE_ASSIGN_OR_RETURN(config.rms_eps, keys.Positive("attention.layer_norm_rms_epsilon"));
   SLUICE_ASSIGN_OR_RETURN(config.vocabulary, ReadVocabulary(file));
   SLUICE_RETURN_IF_ERROR(ReadHeads(keys, &config));
-  SLUICE_ASSIGN_OR_RETURN(config.rope, ReadRope(keys, config));
-  SLUICE_RETURN_IF_ERROR(ReadExpertCounts(keys, &config));
+  if (architecture->is_encoder) {
+    SLUICE_ASSIGN_OR_RETURN(config.encoder, ReadEncoder(file, keys));
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(config.rms_eps, keys.Positive("attention.layer_norm_rms_epsilon"));
+    SLUICE_ASSIGN_OR_RETURN(config.rope, ReadRope(keys, config));
+    SLUICE_RETURN_IF_ERROR(ReadExpertCounts(keys, &config));
+  }
   SLUICE_RETURN_IF_ERROR(ReadFeedForward(keys, *architecture, &config));
   WarnOfUnusedKeys(keys, config, warnings);
   return config;

@@ -1,4 +1,4 @@
-// Hyperparameters of a decoder, read from a model file's metadata and checked.
+// Hyperparameters of a decoder or an encoder, read from a model file's metadata and checked.
 //
 // Keys are those of the GGUF specification, prefixed with the architecture's name
 // ("llama.block_count"); defaults are llama.cpp's.
@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "graph/encoder_interface.h"
 #include "models/weight_source.h"
 
 namespace sluice {
@@ -44,6 +46,14 @@ struct LayerConfig {
   int64_t expert_feed_forward = 0;  // of one expert; 0 in a model without experts
 };
 
+// What only encoders have.
+struct EncoderConfig {
+  bool causal = false;      // tokens do not see those after them
+  int64_t token_types = 0;  // kinds of segments that a token may be in; all are in the first
+  double layer_norm_eps = 0;
+  Pooling pooling = Pooling::kNone;
+};
+
 struct ModelConfig {
   std::string architecture;
   int64_t context_length = 0;
@@ -51,6 +61,8 @@ struct ModelConfig {
   int64_t vocabulary = 0;    // tokens in tokenizer.ggml.tokens
   int64_t key_length = 0;    // of one head
   int64_t value_length = 0;  // of one head
+  // Set if it is an encoder; then there are no rms_eps, rope and experts.
+  std::optional<EncoderConfig> encoder;
   double rms_eps = 0;
   RopeConfig rope;
   int64_t experts = 0;  // 0: dense, otherwise at least 2

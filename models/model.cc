@@ -7,12 +7,22 @@
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
 #include "models/architectures/decoder.h"
+#include "models/architectures/encoder.h"
 #include "models/embedded/embedded_model.h"
 #include "models/gguf.h"
 #include "models/lora.h"
 #include "models/weight_directory.h"
 
 namespace sluice {
+namespace {
+
+absl::StatusOr<Graph> Build(const ModelConfig& config, const DecoderOptions& options,
+                            WeightDirectory& weights) {
+  return config.encoder.has_value() ? BuildEncoder(config, options, weights)
+                                    : BuildDecoder(config, options, weights);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                                    const FileOptions& options) {
@@ -42,7 +52,7 @@ absl::Status Model::Initialize() {
   // Building the smallest graph finds and checks the weights of all of them.
   WeightDirectory weights(files_);
   const DecoderOptions smallest = {.max_tokens = 1, .context = 1};
-  const absl::StatusOr<Graph> graph = BuildDecoder(config_, smallest, weights);
+  const absl::StatusOr<Graph> graph = Build(config_, smallest, weights);
   if (!graph.ok()) return AddFile(graph.status());
   weights_ = weights.table();
   WarnOfUnusedTensors(weights.UnusedTensors());
@@ -65,7 +75,7 @@ void Model::WarnOfUnusedTensors(const std::vector<absl::string_view>& names) {
 
 absl::StatusOr<Graph> Model::BuildGraph(const DecoderOptions& options) const {
   WeightDirectory weights(files_);
-  absl::StatusOr<Graph> graph = BuildDecoder(config_, options, weights);
+  absl::StatusOr<Graph> graph = Build(config_, options, weights);
   if (!graph.ok()) return AddFile(graph.status());
   return graph;
 }

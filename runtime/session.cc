@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/decoder_interface.h"
+#include "graph/encoder_interface.h"
 #include "graph/evaluate.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
@@ -19,6 +20,12 @@ absl::StatusOr<int64_t> BoundOf(const Graph& graph, absl::string_view symbol) {
   if (bound >= 1) return bound;
   return absl::InvalidArgumentError(
       absl::StrCat("the graph is no decoder: it has no symbol '", symbol, "'"));
+}
+
+// The token ids that there are: a decoder has a logit for each, an encoder says.
+absl::StatusOr<int64_t> VocabularyOf(const Graph& graph) {
+  if (!PoolingOf(graph).has_value()) return graph.outputs()[0]->type().shape[1].factor();
+  return encoder::NumberOf(graph, encoder::kVocabulary);
 }
 
 }  // namespace
@@ -54,7 +61,7 @@ absl::Status Session::Initialise() {
         "output [outputs,vocabulary]");
   }
   block_size_ = graph_.states()[0]->type().shape[2].factor();
-  vocabulary_ = graph_.outputs()[0]->type().shape[1].factor();
+  SLUICE_ASSIGN_OR_RETURN(vocabulary_, VocabularyOf(graph_));
   max_context_ = std::min(table, blocks) * block_size_;
   pool_ = BlockPool(blocks);
   options_.max_outputs = std::clamp<int64_t>(options_.max_outputs, 1, max_tokens_);

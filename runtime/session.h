@@ -1,6 +1,8 @@
-// A decoder ready to run: executables for its step sizes, the KV cache, and sequences.
+// A decoder or an encoder ready to run: executables for its step sizes, the KV cache, and
+// sequences.
 //
-// Knows the contract of graph/decoder_interface.h and nothing else of a model.
+// Knows the contracts of graph/decoder_interface.h and graph/encoder_interface.h and nothing else
+// of a model. What is said of logits holds for the rows of an encoder, too; `Encoder` runs it.
 #pragma once
 
 #include <cstdint>
@@ -33,16 +35,20 @@ struct StepToken {
 
 class Session {
  public:
-  // `graph` is a decoder as built: its bounds say how many tokens, sequences and cache blocks there
-  // may be. `weights` and `backend` outlive the session. Errors: the graph is no decoder (the
-  // missing input is named), or what passes and backend report.
+  // `graph` is a decoder or an encoder as built: its bounds say how many tokens, sequences and
+  // cache blocks there may be. `weights` and `backend` outlive the session. Errors: the graph is no
+  // decoder (the missing input is named), or what passes and backend report.
   static absl::StatusOr<std::unique_ptr<Session>> Create(Graph graph, const WeightTable& weights,
                                                          Backend& backend,
                                                          const SessionOptions& options);
 
   int64_t max_tokens() const { return max_tokens_; }    // of one step
+  int64_t max_seqs() const { return max_seqs_; }        // of one step
   int64_t max_context() const { return max_context_; }  // positions of one sequence
   int64_t vocabulary() const { return vocabulary_; }
+
+  // Optimised as far as it is the same for every size of step.
+  const Graph& graph() const { return graph_; }
 
   std::unique_ptr<Sequence> NewSequence();
   const BlockPool& pool() const { return pool_; }
@@ -93,7 +99,7 @@ class Session {
   absl::StatusOr<Executable*> RunStep();
   std::vector<int32_t>* InputNamed(absl::string_view name);
 
-  Graph graph_;  // optimised as far as it is the same for every bucket
+  Graph graph_;
   const WeightTable& weights_;
   Backend& backend_;
   SessionOptions options_;

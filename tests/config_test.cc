@@ -138,8 +138,8 @@ TEST(ReadConfig, NamesKeysOfTheWrongType) {
 
 TEST(ReadConfig, ListsKnownArchitectures) {
   EXPECT_EQ(Error(ModelFile("gpt\x1b[2J")),
-            "key 'general.architecture': unknown architecture 'gpt\\x1B[2J', known are llama, "
-            "qwen2, qwen3, qwen3moe");
+            "key 'general.architecture': unknown architecture 'gpt\\x1B[2J', known are bert, "
+            "llama, qwen2, qwen3, qwen3moe");
 }
 
 TEST(ReadConfig, RejectsSizesOutOfRange) {

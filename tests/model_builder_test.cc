@@ -84,6 +84,7 @@ std::vector<GoldenCase> GoldenCases() {
                     .Float(".rope.scaling.factor", 4)
                     .Int(".rope.scaling.original_context_length", 32)
                     .Float(".rope.scaling.attn_factor", 1.25)},
+      {"bert", ModelFile::Bert(2)},
       // A dense layer, then one with experts.
       {"qwen3moe", ModelFile::WithExperts("qwen3moe", 2, 1)},
   };

@@ -1,4 +1,4 @@
-// add, mul, silu, gelu, softmax and scale: numbers by hand, broadcasting, errors, cost.
+// add, mul, silu, gelu, softmax, scale and mean_pool: numbers by hand, broadcasting, errors, cost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -95,6 +95,34 @@ TEST(Unary, KeepTheShapeAndRejectOtherTypes) {
   EXPECT_EQ(CostOf("silu", {"f32[2,3]"}).flops, 24);
   EXPECT_EQ(CostOf("softmax", {"f32[2,3]"}).flops, 24);
   EXPECT_EQ(CostOf("scale", {"f32[2,3]"}, {{"factor", 2.0}}).flops, 6);
+}
+
+// --- mean_pool ------------------------------------------------------------------------------
+
+TEST(MeanPool, AveragesTheRowsOfEachSequence) {
+  const TestTensor x = Floats({4, 2}, {1, 2, 10, 20, 3, 6, 5, 1});
+  // Sequences in any order, one of them without a token.
+  const auto out = EvalOp("mean_pool", {x, Ints({4}, {2, 0, 2, 2}), Ints({3}, {1, 0, 3})});
+  EXPECT_THAT(FloatsOf(out), ElementsAre(10, 20, 0, 0, 3, 3));
+}
+
+TEST(MeanPool, NamesABadSequence) {
+  for (const int bad : {-1, 2}) {
+    const auto out =
+        EvalOp("mean_pool", {Floats({2, 1}, {1, 2}), Ints({2}, {1, bad}), Ints({2}, {1, 1})});
+    EXPECT_EQ(ErrorOf(out),
+              "'mean_pool': seq_ids[1] is " + std::to_string(bad) + ", expected 0 <= index < 2");
+  }
+}
+
+TEST(MeanPool, InfersAndCosts) {
+  EXPECT_EQ(*InferOp("mean_pool", {"f32[t,8]", "i32[t]", "i32[seqs]"}), "f32[seqs,8]");
+  EXPECT_THAT(InferError("mean_pool", {"f32[t,8]", "i32[seqs]", "i32[seqs]"}),
+              HasSubstr("seq_ids is i32[seqs], expected i32[t]"));
+  const OpCost cost = CostOf("mean_pool", {"f32[10,8]", "i32[10]", "i32[2]"});
+  EXPECT_EQ(cost.flops, 80 + 16);
+  EXPECT_EQ(cost.bytes_read, (80 + 10 + 2) * 4);
+  EXPECT_EQ(cost.bytes_written, 16 * 4);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// rms_norm, rope, the rotation speeds behind it and the ops fused around them: numbers by hand,
-// scaling, errors, cost.
+// rms_norm, layer_norm, rope, the rotation speeds behind it and the ops fused around them: numbers
+// by hand, scaling, errors, cost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +76,51 @@ TEST(RmsNorm, Cost) {
   const OpCost cost = CostOf("rms_norm", {"f32[3,8]", "f32[8]"}, {{"eps", 1e-5}});
   EXPECT_EQ(cost.flops, 4 * 24);
   EXPECT_EQ(cost.bytes_read, (24 + 8) * 4);
+  EXPECT_EQ(cost.bytes_written, 24 * 4);
+}
+
+// --- layer_norm -----------------------------------------------------------------------------
+
+TEST(LayerNorm, DividesWhatIsLeftWithoutTheMean) {
+  // Means 4 and -1, variances 9 and 0; with eps 16: 5, and 4.
+  const TestTensor x = Floats({2, 2}, {1, 7, -1, -1});
+  EXPECT_THAT(FloatsOf(EvalOp("layer_norm", {x}, {{"eps", 16.0}})),
+              ElementsAre(FloatEq(-0.6F), FloatEq(0.6F), 0, 0));
+}
+
+TEST(LayerNorm, GainAndBiasMayBeLeftOut) {
+  const TestTensor x = Floats({1, 1, 2}, {1, 7}), gain = Floats({2}, {10, -5});
+  const TestTensor bias = Floats({2}, {100, 200});
+  const Attributes attrs = {{"eps", 16.0}};
+  EXPECT_THAT(FloatsOf(EvalOp("layer_norm", {x, gain}, attrs)),
+              ElementsAre(FloatEq(-6), FloatEq(-3)));
+  EXPECT_THAT(FloatsOf(EvalOp("layer_norm", {x, gain, bias}, attrs)),
+              ElementsAre(FloatEq(94), FloatEq(197)));
+  EXPECT_THAT(FloatsOf(EvalOp("layer_norm", {x, LeftOut(), bias}, attrs)),
+              ElementsAre(FloatEq(99.4F), FloatEq(200.6F)));
+}
+
+TEST(LayerNorm, KeepsItsDigitsWhereTheMeanIsLarge) {
+  // Squares of 2^20 + 1 need 41 bits: their sum less the mean's square would lose the variance.
+  const TestTensor x = Floats({2}, {0x1p20F - 1, 0x1p20F + 1});
+  EXPECT_THAT(FloatsOf(EvalOp("layer_norm", {x}, {{"eps", 1e-12}})),
+              ElementsAre(FloatEq(-1), FloatEq(1)));
+}
+
+TEST(LayerNorm, InfersAndRefuses) {
+  const Attributes attrs = {{"eps", 1e-5}};
+  EXPECT_EQ(*InferOp("layer_norm", {"f32[t,4,8]", "f32[8]", "f32[8]"}, attrs), "f32[t,4,8]");
+  EXPECT_EQ(*InferOp("layer_norm", {"f32[t,8]", "_", "f32[8]"}, attrs), "f32[t,8]");
+  EXPECT_THAT(InferError("layer_norm", {"f32[t,8]", "f32[8]", "f32[4]"}, attrs),
+              HasSubstr("bias is f32[4], expected f32[d] where d=8 (from x)"));
+  EXPECT_EQ(InferError("layer_norm", {"f32[t,8]"}, {{"eps", 0.0}}),
+            "'layer_norm': attribute eps is 0.0, expected a finite number above 0");
+}
+
+TEST(LayerNorm, Cost) {
+  const OpCost cost = CostOf("layer_norm", {"f32[3,8]", "f32[8]", "f32[8]"}, {{"eps", 1e-5}});
+  EXPECT_EQ(cost.flops, 7 * 24);
+  EXPECT_EQ(cost.bytes_read, (24 + 8 + 8) * 4);
   EXPECT_EQ(cost.bytes_written, 24 * 4);
 }
 

@@ -184,6 +184,29 @@ TEST_P(VectorMathTest, RmsNorm) {
   }
 }
 
+TEST_P(VectorMathTest, LayerNorm) {
+  for (const int64_t n : kLengths) {
+    const auto size = static_cast<size_t>(n);
+    const std::vector<float> x = RandomFloats(size, -2, 6), w = RandomFloats(size, 0.5F, 2, 2);
+    const std::vector<float> b = RandomFloats(size, -1, 1, 3);
+    const double count = static_cast<double>(n);
+    double mean = 0, variance = 0;
+    for (const float value : x) mean += value / count;
+    for (const float value : x) variance += (value - mean) * (value - mean) / count;
+    const double factor = 1 / std::sqrt(variance + 0.25);
+    std::vector<float> y(size), plain(size);
+    math_.layer_norm(x.data(), w.data(), b.data(), n, 0.25, y.data());
+    math_.layer_norm(x.data(), nullptr, nullptr, n, 0.25, plain.data());
+    for (size_t i = 0; i < size; ++i) {
+      const double expected = (x[i] - mean) * factor;
+      // The mean, of numbers up to 6, is rounded, and so is what is left: 2^-21 each, divided by at
+      // least 0.5. A sum of n floats may be off by more, but not of these lengths.
+      EXPECT_NEAR(plain[i], expected, 2e-6) << "length " << n;
+      EXPECT_NEAR(y[i], expected * double{w[i]} + double{b[i]}, 5e-6) << "length " << n;
+    }
+  }
+}
+
 // Large positions, too: there a float32 angle would be off by far more.
 TEST_P(VectorMathTest, TurnsAndRotations) {
   for (const int64_t pairs : {4, 20, 32, 64}) {

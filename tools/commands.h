@@ -14,6 +14,7 @@ inline absl::Status Told() { return absl::Status(absl::StatusCode::kFailedPrecon
 void AddBench(CLI::App& app, absl::Status* status);
 void AddDiff(CLI::App& app, absl::Status* status);
 void AddDump(CLI::App& app, absl::Status* status);
+void AddEmbed(CLI::App& app, absl::Status* status);
 void AddGguf(CLI::App& app, absl::Status* status);
 void AddInspect(CLI::App& app, absl::Status* status);
 void AddLogits(CLI::App& app, absl::Status* status);

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
       "  sluice run -p \"Once upon a time\"             the embedded story model\n"
       "  sluice run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours\n"
       "  sluice run model.gguf --chat                 a conversation with it\n"
+      "  sluice embed bert.gguf -f texts.txt          a vector for each line of a file\n"
       "  sluice dump model.gguf | less                the graph as the builder made it\n"
       "  sluice dump model.gguf --final --tokens 1    a decode step as it will run\n"
       "  sluice ops                                   every operation, documented\n"
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
   AddOpt(app, &status);
   AddPasses(app, &status);
   AddLogits(app, &status);
+  AddEmbed(app, &status);
   AddTokenize(app, &status);
   AddBench(app, &status);
   AddInspect(app, &status);

@@ -154,6 +154,12 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
 absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
                                           const BackendOptions& backend, const CacheOptions& cache,
                                           const SessionSetup& setup) {
+  const ModelConfig& config = model->config();
+  if (config.encoder.has_value() && !setup.takes_encoders) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(model->file().path(), ": '", config.architecture,
+                     "' is an encoder, which writes no text: use `sluice embed`"));
+  }
   LoadedSession loaded;
   loaded.model = std::move(model);
   loaded.packing = std::make_unique<PackProgress>(*loaded.model);
@@ -166,6 +172,7 @@ absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
   options.context = setup.context;
   options.max_tokens = setup.max_tokens;
   options.max_seqs = setup.max_seqs;
+  options.pooling = setup.pooling;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
   SessionOptions session{.max_outputs = setup.max_outputs, .buckets = setup.compile.buckets};
   SLUICE_ASSIGN_OR_RETURN(session.prepack_bytes, setup.compile.PrepackBytes(graph));

@@ -87,6 +87,9 @@ struct SessionSetup {
   int64_t max_tokens = 512;  // of a step
   int64_t max_outputs = 1;
   int64_t max_seqs = 1;  // of a step, each with a context of its own
+  // Commands without it refuse encoders, which write no text.
+  bool takes_encoders = false;
+  std::optional<Pooling> pooling = {};  // DecoderOptions'
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);

@@ -72,13 +72,24 @@ absl::StatusOr<int64_t> PredictedPeak(const ProfileCommand& command, const Loade
       .total();
 }
 
+// An encoder reads whole texts, each in one step: there is no prompt in pieces and no next token.
+void AdaptToEncoder(const ModelConfig& config, ProfileOptions* options, SessionSetup* setup) {
+  options->prompt = std::min(options->prompt, config.context_length);
+  options->generate = 0;
+  options->depth = 0;
+  setup->max_tokens = std::max<int64_t>(1, options->prompt);
+}
+
 absl::Status RunProfile(const ProfileCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const ProcessMemory before, ReadProcessMemory());
   ProfileOptions options = command.profile;
   SessionSetup setup = command.setup;
+  setup.takes_encoders = true;
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, command.model.Load());
+  if (model->config().encoder.has_value()) AdaptToEncoder(model->config(), &options, &setup);
   setup.context = options.depth + std::max(options.prompt, options.generate);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
-                          OpenSession(command.model, command.backend, command.cache, setup));
+                          OpenSession(std::move(model), command.backend, command.cache, setup));
   Profile profile;
   {
     Progress progress("profile", TokensOf(options));
@@ -108,6 +119,8 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<ProfileCommand>();
   CLI::App* command = app.add_subcommand(
       "profile", "Show where the time of prompts and of generation goes, node by node");
+  command->footer(
+      "Of an encoder: one text of --n-prompt tokens; --n-gen and --n-depth do not matter.");
   options->model.Declare(command);
   options->model.DeclareLora(command);
   const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);

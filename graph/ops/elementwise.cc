@@ -1,4 +1,4 @@
-// Arithmetic element by element, and softmax over rows.
+// Arithmetic element by element, softmax over rows, and means of rows.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -172,10 +172,56 @@ OpDef Softmax() {
   return op;
 }
 
+// --- mean_pool ------------------------------------------------------------------------------
+
+absl::Status EvalMeanPool(const EvalContext& context) {
+  const TensorView& x = context.operands[0];
+  const TensorView& out = context.results[0];
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 1, out.dim(0)));
+  const int64_t cols = x.cols();
+  std::vector<double> sums(static_cast<size_t>(out.elements()));
+  for (int64_t t = 0; t < x.rows(); ++t) {
+    const float* row = x.f32() + t * cols;
+    double* sum = sums.data() + context.operands[1].i32()[t] * cols;
+    std::transform(row, row + cols, sum, sum, std::plus<double>());
+  }
+  for (int64_t i = 0; i < out.elements(); ++i) {
+    const int32_t length = context.operands[2].i32()[i / cols];
+    out.f32()[i] = length > 0 ? static_cast<float>(sums[static_cast<size_t>(i)] / length) : 0;
+  }
+  return absl::OkStatus();
+}
+
+// An addition per element of x, a division per element of the result.
+OpCost MeanPoolCost(const CostContext& context) {
+  return StreamingCost(
+      context, static_cast<double>(context.operands[0].elements() + context.results[0].elements()));
+}
+
+OpDef MeanPool() {
+  return {
+      .name = "mean_pool",
+      .family = "elementwise",
+      .doc =
+          "One row for each sequence, the mean of its tokens' rows: out[s,:] = sum of x[t,:] over "
+          "all t with seq_ids[t] = s, divided by lens[s]; zeros where lens[s] is below 1. A "
+          "sequence id outside lens is an error at run time.",
+      .operands = {{"x", "f32[t,d]"},
+                   {"seq_ids", "i32[t], the sequence of each token"},
+                   {"lens", "i32[seqs], tokens of each sequence"}},
+      .results = {{"out", "f32[seqs,d]"}},
+      .attrs = {},
+      .infer = InferFromDocs,
+      .eval = EvalMeanPool,
+      .cost = MeanPoolCost,
+      .expands_to = "",
+  };
+}
+
 }  // namespace
 
 absl::Status RegisterElementwiseOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {Add, Mul, Silu, Gelu, Softmax, Scale}) {
+  for (OpDef (*op)() : {Add, Mul, Silu, Gelu, Softmax, Scale, MeanPool}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
-// Normalisation and rotary positions: rms_norm, rope, and what is fused around them.
+// Normalisation and rotary positions: rms_norm, layer_norm, rope, and what is fused around them.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,10 +18,12 @@
 namespace sluice {
 namespace {
 
-// rms_norm and rope
+// rms_norm, layer_norm and rope
 constexpr size_t kX = 0;
-// rms_norm
+// rms_norm and layer_norm
 constexpr size_t kWeight = 1;
+// layer_norm
+constexpr size_t kBias = 2;
 // rope
 constexpr size_t kPositions = 1;
 constexpr size_t kFreqFactors = 2;
@@ -34,8 +37,8 @@ absl::Status CheckEps(const OpCall& call) {
   return AttrError(call, "eps", "a finite number above 0");
 }
 
-// Of rms_norm and add_rms_norm.
-absl::StatusOr<std::vector<TensorType>> InferRmsNorm(const OpCall& call) {
+// Of every norm.
+absl::StatusOr<std::vector<TensorType>> InferNorm(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
   SLUICE_RETURN_IF_ERROR(CheckEps(call));
   return ResultTypes(call, dims);
@@ -71,10 +74,11 @@ OpCost RmsNormCost(const CostContext& context) {
   return StreamingCost(context, NormFlops(context.operands[kX], context.call.Has(kWeight)));
 }
 
-AttrDef EpsAttr(std::optional<AttrValue> default_value) {
+AttrDef EpsAttr(std::optional<AttrValue> default_value,
+                absl::string_view doc = "added to the mean square; above 0") {
   return {.name = "eps",
           .kind = AttrKind::kFloat,
-          .doc = "added to the mean square; above 0",
+          .doc = std::string(doc),
           .default_value = std::move(default_value),
           .choices = {}};
 }
@@ -90,9 +94,65 @@ OpDef RmsNorm() {
       .operands = {{"x", "f32[...,d]"}, {"weight", "f32[d]", /*optional=*/true}},
       .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kX}},
       .attrs = {EpsAttr(std::nullopt)},
-      .infer = InferRmsNorm,
+      .infer = InferNorm,
       .eval = EvalRmsNorm,
       .cost = RmsNormCost,
+      .expands_to = "",
+  };
+}
+
+// --- layer_norm -----------------------------------------------------------------------------
+
+absl::Status EvalLayerNorm(const EvalContext& context) {
+  const TensorView& x = context.operands[kX];
+  // An operand that is left out multiplies by 1 or adds 0. A weight may lie at any address.
+  const auto row_or = [&](size_t operand, double neutral) {
+    std::vector<double> row(static_cast<size_t>(x.cols()), neutral);
+    if (!context.call.Has(operand)) return row;
+    RowReader reader(context.operands[operand]);
+    std::copy_n(reader.Row(0), x.cols(), row.begin());
+    return row;
+  };
+  const std::vector<double> weight = row_or(kWeight, 1), bias = row_or(kBias, 0);
+  const double eps = context.call.Float("eps");
+  const auto cols = static_cast<size_t>(x.cols());
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    const float* in = x.f32() + row * x.cols();
+    float* out = context.results[0].f32() + row * x.cols();
+    const double mean = std::accumulate(in, in + cols, 0.0) / static_cast<double>(cols);
+    double squares = 0;
+    for (size_t i = 0; i < cols; ++i) squares += (in[i] - mean) * (in[i] - mean);
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(cols) + eps);
+    for (size_t i = 0; i < cols; ++i) {
+      out[i] = static_cast<float>((in[i] - mean) * scale * weight[i] + bias[i]);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Per element: sum, subtract, square, sum, scale, and gain and bias where there are any.
+OpCost LayerNormCost(const CostContext& context) {
+  const int flops = 5 + (context.call.Has(kWeight) ? 1 : 0) + (context.call.Has(kBias) ? 1 : 0);
+  return StreamingCost(context, flops * static_cast<double>(context.operands[kX].elements()));
+}
+
+OpDef LayerNorm() {
+  return {
+      .name = "layer_norm",
+      .family = "norm_rope",
+      .doc =
+          "Layer normalisation over the last dimension (Ba et al. 2016, arXiv:1607.06450): "
+          "out[...,i] = weight[i] * (x[...,i] - m) / sqrt(v + eps) + bias[i], where m is the mean "
+          "and v the variance, mean_j (x[...,j] - m)^2, of the row. Without a weight the gain is "
+          "1, without a bias nothing is added.",
+      .operands = {{"x", "f32[...,d]"},
+                   {"weight", "f32[d]", /*optional=*/true},
+                   {"bias", "f32[d]", /*optional=*/true}},
+      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kX}},
+      .attrs = {EpsAttr(std::nullopt, "added to the variance; above 0")},
+      .infer = InferNorm,
+      .eval = EvalLayerNorm,
+      .cost = LayerNormCost,
       .expands_to = "",
   };
 }
@@ -118,7 +178,7 @@ OpDef AddRmsNorm() {
       .results = {{.name = "sum", .doc = "f32[...,d]", .in_place = 0},
                   {.name = "out", .doc = "f32[...,d]", .in_place = 1}},
       .attrs = {EpsAttr(std::nullopt)},
-      .infer = InferRmsNorm,
+      .infer = InferNorm,
       .cost = AddRmsNormCost,
       .expands_to =
           "%sum = add(%a, %b)\n"
@@ -337,7 +397,7 @@ OpDef QkNormRopeAppend() {
 }  // namespace
 
 absl::Status RegisterNormRopeOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {RmsNorm, AddRmsNorm, Rope, QkNormRope, QkNormRopeAppend}) {
+  for (OpDef (*op)() : {RmsNorm, LayerNorm, AddRmsNorm, Rope, QkNormRope, QkNormRopeAppend}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
   return absl::OkStatus();

@@ -1,5 +1,6 @@
 #include "models/architectures/decoder_blocks.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -17,7 +18,35 @@ WeightSpec BiasOf(WeightSpec weight) {
   return weight;
 }
 
+absl::Status CheckOption(absl::string_view name, int64_t value, int64_t max) {
+  if (value >= 1 && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("option ", name, ": expected 1 to ", max, ", got ", value));
+}
+
+// What `blocks` is if nobody says. The texts of an encoder are gone after their step: there are its
+// tokens, and a block that is not full for each sequence.
+int64_t DefaultBlocks(const DecoderOptions& options, const ModelConfig& config) {
+  if (config.encoder.has_value()) {
+    return options.max_tokens / options.block_size + options.max_seqs;
+  }
+  return options.max_seqs * BlocksPerSequence(options);
+}
+
 }  // namespace
+
+absl::StatusOr<DecoderOptions> ResolveOptions(DecoderOptions options, const ModelConfig& config) {
+  constexpr int64_t kMax = ModelLimits::kIndex;
+  if (options.context == 0) options.context = config.context_length;
+  SLUICE_RETURN_IF_ERROR(CheckOption("max_tokens", options.max_tokens, kMax));
+  SLUICE_RETURN_IF_ERROR(CheckOption("max_seqs", options.max_seqs, kMax));
+  SLUICE_RETURN_IF_ERROR(CheckOption("context", options.context, ModelLimits::kContext));
+  SLUICE_RETURN_IF_ERROR(CheckOption("block_size", options.block_size, kMax));
+  if (options.blocks == 0) options.blocks = DefaultBlocks(options, config);
+  // The slot of a token, block * block_size + offset, is an i32.
+  SLUICE_RETURN_IF_ERROR(CheckOption("blocks", options.blocks, kMax / options.block_size));
+  return options;
+}
 
 DecoderBuilder::DecoderBuilder(const ModelConfig& config, const DecoderOptions& options,
                                WeightDirectory& weights)
@@ -74,8 +103,28 @@ Value* DecoderBuilder::RmsNorm(absl::string_view name, Value* x, const WeightSpe
   return graph_.Op(name, "rms_norm", {x, Weight(weight)}, {{"eps", config_.rms_eps}});
 }
 
+Value* DecoderBuilder::LayerNorm(absl::string_view name, Value* x, const WeightSpec& weight) {
+  WeightSpec bias = weight;
+  absl::StrAppend(&bias.name, ".bias");
+  return graph_.Op(name, "layer_norm", {x, Weight(weight), Weight(bias)},
+                   {{"eps", config_.encoder->layer_norm_eps}});
+}
+
 Value* DecoderBuilder::Linear(absl::string_view name, Value* x, const WeightSpec& weight) {
   return graph_.Op(name, "matmul", {x, Weight(weight), OptionalWeight(BiasOf(weight))});
+}
+
+Value* DecoderBuilder::TakeCache(absl::string_view name, TensorType type) {
+  const auto free = std::find_if(free_caches_.begin(), free_caches_.end(),
+                                 [&](const Value* cache) { return cache->type() == type; });
+  if (free == free_caches_.end()) return graph_.State(name, std::move(type));
+  Value* cache = *free;
+  free_caches_.erase(free);
+  return cache;
+}
+
+void DecoderBuilder::DoneWith(Value* cache) {
+  if (config_.encoder.has_value() && cache != nullptr) free_caches_.push_back(cache);
 }
 
 void DecoderBuilder::Fail(absl::Status status) {
@@ -139,6 +188,10 @@ Value* DecoderLayer::HeadNorm(absl::string_view name, Value* heads, absl::string
   return b_.RmsNorm(ValueName(name), heads, Vector(weight, config_.key_length));
 }
 
+Value* DecoderLayer::LayerNorm(absl::string_view name, Value* x, absl::string_view weight) {
+  return b_.LayerNorm(ValueName(name), x, Vector(weight, config_.hidden));
+}
+
 Value* DecoderLayer::Linear(absl::string_view name, Value* x, const WeightSpec& weight) {
   return b_.Linear(ValueName(name), x, weight);
 }
@@ -195,7 +248,8 @@ Value* DecoderLayer::Rotate(absl::string_view name, Value* heads, RopeStyle styl
   return Op(name, "rope", {heads, b_.inputs().positions, divisors}, std::move(attrs));
 }
 
-Value* DecoderLayer::Cache(absl::string_view name, DType dtype, int64_t length) {
+Value* DecoderLayer::Cache(absl::string_view name, DType decoder_dtype, int64_t length) {
+  const DType dtype = config_.encoder.has_value() ? DType::kF32 : decoder_dtype;
   const int64_t group = Info(dtype).elements_per_block;
   if (length % group != 0) {
     b_.Fail(absl::InvalidArgumentError(
@@ -205,7 +259,7 @@ Value* DecoderLayer::Cache(absl::string_view name, DType dtype, int64_t length) 
   }
   const Shape shape = {Dim::Symbol(decoder::kBlocks), layer_.kv_heads, b_.options().block_size,
                        length};
-  return b_.graph().State(ValueName(name), {dtype, shape, /*is_state=*/true});
+  return b_.TakeCache(ValueName(name), {dtype, shape, /*is_state=*/true});
 }
 
 Value* DecoderLayer::Attend(const AttentionHeads& heads) {
@@ -215,10 +269,12 @@ Value* DecoderLayer::Attend(const AttentionHeads& heads) {
   const std::vector<Value*> caches =
       Ops({"kc", "vc"}, "kv_append", {k_cache, v_cache, heads.k, heads.v, in.slots});
   const double scale = 1 / std::sqrt(static_cast<double>(config_.key_length));
+  const bool causal = !config_.encoder.has_value() || config_.encoder->causal;
   Value* a = Op(
       "a", "attention",
       {heads.q, caches[0], caches[1], in.positions, in.seq_ids, in.block_tables, in.context_lens},
-      {{"scale", scale}});
+      {{"scale", scale}, {"causal", causal}});
+  for (Value* cache : caches) b_.DoneWith(cache);
   const int64_t width = layer_.heads * config_.value_length;
   return Linear("o", Reshape("am", a, {Tokens(), width}),
                 Matrix("attn_output", config_.hidden, width));
@@ -230,6 +286,11 @@ Value* DecoderLayer::FeedForward(Value* x) {
   // A layer without a router is dense. If it lacks both, it is the router that is missed.
   const bool routed = config_.experts > 0 && (b_.Has(router) || !b_.Has(gate));
   return routed ? ExpertFeedForward(x, router) : DenseFeedForward(x, gate);
+}
+
+Value* DecoderLayer::GeluFeedForward(Value* x) {
+  Value* u = Linear("u", x, Matrix("ffn_up", layer_.feed_forward, config_.hidden));
+  return Linear("d", Op("h", "gelu", {u}), Matrix("ffn_down", config_.hidden, layer_.feed_forward));
 }
 
 Value* DecoderLayer::DenseFeedForward(Value* x, const WeightSpec& gate) {

@@ -1,5 +1,5 @@
-// The blocks that layers of decoders are made of. An architecture's file puts them together and
-// reads as its maths; shapes, tensor names and optional tensors are settled here.
+// The blocks that layers of decoders and encoders are made of. An architecture's file puts them
+// together and reads as its maths; shapes, tensor names and optional tensors are settled here.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@
 #include "models/weight_directory.h"
 
 namespace sluice {
+
+// Checks the options and puts the defaults in.
+absl::StatusOr<DecoderOptions> ResolveOptions(DecoderOptions options, const ModelConfig& config);
 
 // All i32; see graph/decoder_interface.h.
 struct DecoderInputs {
@@ -47,8 +50,15 @@ class DecoderBuilder {
   Value* OptionalWeight(const WeightSpec& spec) { return Has(spec) ? Weight(spec) : nullptr; }
 
   Value* RmsNorm(absl::string_view name, Value* x, const WeightSpec& weight);
+  // Of an encoder, with a bias.
+  Value* LayerNorm(absl::string_view name, Value* x, const WeightSpec& weight);
   // x W^T + bias, the bias where the file has one. `weight.shape` is {out, in}.
   Value* Linear(absl::string_view name, Value* x, const WeightSpec& weight);
+
+  // The cache that a layer begins with: a new one, or, in an encoder, where nothing in it is needed
+  // any more, the one of the same type that an earlier layer is done with.
+  Value* TakeCache(absl::string_view name, TensorType type);
+  void DoneWith(Value* cache);
 
   void Fail(absl::Status status);
   absl::StatusOr<Graph> Build() &&;
@@ -64,6 +74,7 @@ class DecoderBuilder {
   absl::Status status_;
   DecoderInputs inputs_;
   absl::flat_hash_map<std::string, Value*> bound_;  // weights in the graph, by name
+  std::vector<Value*> free_caches_;                 // of an encoder
 };
 
 // How the elements that are rotated together lie in a head: side by side (2i, 2i+1), or half the
@@ -85,6 +96,8 @@ class DecoderLayer {
   // x: f32[tokens,hidden].
   Value* Norm(absl::string_view name, Value* x, absl::string_view weight);
   AttentionHeads ProjectHeads(Value* x);
+  // The same with the layer norm of an encoder.
+  Value* LayerNorm(absl::string_view name, Value* x, absl::string_view weight);
   // RMSNorm over each head.
   Value* HeadNorm(absl::string_view name, Value* heads, absl::string_view weight);
   Value* Rope(absl::string_view name, Value* heads, RopeStyle style);
@@ -97,6 +110,8 @@ class DecoderLayer {
   // down(silu(gate x) * (up x)): by one network, or by the sum of those of a few experts, weighted
   // by the router, in layers that have one. f32[tokens,hidden].
   Value* FeedForward(Value* x);
+  // down(gelu(up x)), without a gate.
+  Value* GeluFeedForward(Value* x);
   Value* Add(absl::string_view name, Value* a, Value* b);
 
  private:
@@ -115,7 +130,7 @@ class DecoderLayer {
                       Value* offsets);
   Value* Reshape(absl::string_view name, Value* x, Shape shape);
   Value* Rotate(absl::string_view name, Value* heads, RopeStyle style, Value* divisors);
-  Value* Cache(absl::string_view name, DType dtype, int64_t length);
+  Value* Cache(absl::string_view name, DType decoder_dtype, int64_t length);
   Value* DenseFeedForward(Value* x, const WeightSpec& gate);
   Value* ExpertFeedForward(Value* x, const WeightSpec& router);
 

@@ -4,10 +4,7 @@ namespace sluice {
 
 absl::Span<const Architecture* const> Architectures() {
   static constexpr const Architecture* kAll[] = {
-      &kLlama,
-      &kQwen2,
-      &kQwen3,
-      &kQwen3Moe,
+      &kBert, &kLlama, &kQwen2, &kQwen3, &kQwen3Moe,
   };
   return kAll;
 }

@@ -165,7 +165,8 @@ bool IsQuantisable(absl::string_view name, absl::Span<const int64_t> shape) {
   const bool is_matrix =
       std::any_of(shape.begin(), shape.end() - 1, [](int64_t outer) { return outer > 1; });
   return is_matrix && absl::EndsWith(name, "weight") && !absl::StrContains(name, "_norm.weight") &&
-         !absl::StrContains(name, "ffn_gate_inp.weight");
+         !absl::StrContains(name, "ffn_gate_inp.weight") && name != "position_embd.weight" &&
+         name != "token_types.weight";
 }
 
 DType FittingDType(DType dtype, int64_t columns) {

@@ -31,8 +31,9 @@ struct MixModel {
   bool tied_output = false;  // the embedding is the output, too
 };
 
-// Whether mixes concern a tensor at all: matrices do, but for norms and routers, which stay as they
-// are. `shape` is row-major, outermost first, and not empty.
+// Whether mixes concern a tensor at all: matrices do, but for norms, routers and an encoder's
+// tables of positions and kinds of segments, which stay as they are. `shape` is row-major,
+// outermost first, and not empty.
 bool IsQuantisable(absl::string_view name, absl::Span<const int64_t> shape);
 
 // The format in which llama.cpp v0.5.0's quantiser stores such a tensor, without an importance

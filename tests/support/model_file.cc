@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
+#include <numeric>
+#include <random>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "graph/formats/quantize.h"
 
 namespace sluice {
 namespace {
@@ -16,6 +20,27 @@ constexpr int64_t kKv = 16;
 constexpr int64_t kFeedForward = 64;
 constexpr int64_t kExperts = 4;
 constexpr int64_t kExpertFeedForward = 32;
+constexpr int64_t kBertContext = 40;
+
+// Gains are around 1; what a product with a matrix gives is about as large as its row.
+absl::Status FillAtRandom(const std::string& name, absl::Span<const int64_t> shape, DType dtype,
+                          absl::Span<std::byte> data) {
+  std::mt19937 random(static_cast<uint32_t>(
+      std::accumulate(name.begin(), name.end(), 17u,
+                      [](uint32_t hash, char c) { return hash * 31u + static_cast<uint8_t>(c); })));
+  const bool is_gain = shape.size() == 1 && absl::EndsWith(name, ".weight");
+  const auto columns = static_cast<double>(shape.back());
+  const double spread = shape.size() > 1 ? 3 / std::sqrt(columns) : 0.5;
+  std::vector<float> values(data.size() / static_cast<size_t>(Info(dtype).bytes_per_block) *
+                            static_cast<size_t>(Info(dtype).elements_per_block));
+  for (float& value : values) {
+    // Not a distribution of the standard library, which may differ between versions.
+    const double unit = static_cast<double>(random() >> 8) * 0x1p-23 - 1;
+    value = static_cast<float>((is_gain ? 1 : 0) + spread * unit);
+  }
+  QuantizerFor(dtype)(values.data(), static_cast<int64_t>(values.size()), data.data());
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -64,6 +89,43 @@ ModelFile ModelFile::WithExperts(std::string architecture, int64_t layers, int64
     file.Tensor(prefix + "ffn_gate_exps.weight", {kExperts, kExpertFeedForward, kHidden});
     file.Tensor(prefix + "ffn_up_exps.weight", {kExperts, kExpertFeedForward, kHidden});
     file.Tensor(prefix + "ffn_down_exps.weight", {kExperts, kHidden, kExpertFeedForward});
+  }
+  return file;
+}
+
+ModelFile ModelFile::Bert(int64_t layers) {
+  ModelFile file;
+  file.architecture_ = "bert";
+  file.Text("general.architecture", "bert");
+  file.Int(".block_count", static_cast<uint32_t>(layers)).Int(".context_length", kBertContext);
+  file.Int(".embedding_length", kHidden).Int(".feed_forward_length", kFeedForward);
+  file.Int(".attention.head_count", 4).Float(".attention.layer_norm_epsilon", 1e-12f);
+  file.Bool(".attention.causal", false).Int(".pooling_type", 1);
+  file.Text("tokenizer.ggml.model", "bert").Int("tokenizer.ggml.token_type_count", 2);
+  file.Texts("tokenizer.ggml.tokens",
+             {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁hello", "▁world", "▁,", "▁a", "▁b", "s"});
+  file.Ints("tokenizer.ggml.token_type", {3, 3, 3, 3, 1, 1, 1, 1, 1, 1});
+  file.Int("tokenizer.ggml.bos_token_id", 2).Int("tokenizer.ggml.unknown_token_id", 1);
+  file.Int("tokenizer.ggml.seperator_token_id", 3);
+
+  const auto linear = [&file](const std::string& name, int64_t out, int64_t in) {
+    file.Tensor(name + ".weight", {out, in}).Tensor(name + ".bias", {out});
+  };
+  const auto norm = [&file](const std::string& name) {
+    file.Tensor(name + ".weight", {kHidden}).Tensor(name + ".bias", {kHidden});
+  };
+  file.Tensor("token_embd.weight", {10, kHidden}).Tensor("token_types.weight", {2, kHidden});
+  file.Tensor("position_embd.weight", {kBertContext, kHidden});
+  norm("token_embd_norm");
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const std::string prefix = absl::StrCat("blk.", layer, ".");
+    for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output"}) {
+      linear(prefix + name, kHidden, kHidden);
+    }
+    norm(prefix + "attn_output_norm");
+    linear(prefix + "ffn_up", kFeedForward, kHidden);
+    linear(prefix + "ffn_down", kHidden, kFeedForward);
+    norm(prefix + "layer_output_norm");
   }
   return file;
 }
@@ -118,17 +180,35 @@ ModelFile& ModelFile::RemoveTensor(absl::string_view name) {
   return *this;
 }
 
+ModelFile& ModelFile::RandomWeights() {
+  random_ = true;
+  return *this;
+}
+
 std::string ModelFile::Path() {
   const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
   return absl::StrCat(testing::TempDir(), "sluice.", test->name(), ".", getpid(), ".gguf");
 }
 
-std::unique_ptr<GgufFile> ModelFile::Open() const {
+void ModelFile::Write(const std::string& path) const {
   GgufWriter writer;
   for (const auto& [key, set] : keys_) set(writer);
-  for (const TensorRecord& t : tensors_) writer.AddTensor(t.name, t.dtype, t.shape);
+  for (const TensorRecord& t : tensors_) {
+    GgufWriter::FillFn fill;
+    if (random_) {
+      fill = [&t](absl::Span<std::byte> data) {
+        return FillAtRandom(t.name, t.shape, t.dtype, data);
+      };
+    }
+    writer.AddTensor(t.name, t.dtype, t.shape, std::move(fill));
+  }
+  const absl::Status status = writer.Write(path);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+std::unique_ptr<GgufFile> ModelFile::Open() const {
   const std::string path = Path();
-  EXPECT_TRUE(writer.Write(path).ok());
+  Write(path);
   absl::StatusOr<std::unique_ptr<GgufFile>> file = GgufFile::Open(path);
   EXPECT_TRUE(file.ok()) << file.status();
   std::filesystem::remove(path);

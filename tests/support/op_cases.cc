@@ -276,6 +276,16 @@ void AddNormRope(std::vector<OpCase>* cases) {
                     GraphText(5, "input %x : f32[tokens,3,64]\n",
                               "%y = rms_norm(%x) {eps=1e-06} : f32[tokens,3,64]\n", "output %y\n"),
                     {}});
+  const std::pair<const char*, const char*> kLayerNorms[] = {
+      {"plain", ""}, {"weight", ", @w"}, {"bias", ", _, @b"}, {"both", ", @w, @b"}};
+  for (const auto& [name, operands] : kLayerNorms) {
+    cases->push_back(
+        {StrCat("layer_norm/", name),
+         GraphText(33, "input %x : f32[tokens,130]\nweight @w : f32[130]\nweight @b : f32[130]\n",
+                   Substitute("%y = layer_norm(%x$0) {eps=1e-05} : f32[tokens,130]\n", operands),
+                   "output %y\n"),
+         {}});
+  }
   for (const char* weight : {"", ", @w"}) {
     cases->push_back({StrCat("add_rms_norm/", *weight == 0 ? "plain" : "weight"),
                       GraphText(33,
@@ -361,6 +371,17 @@ void AddElementwise(std::vector<OpCase>* cases) {
   }
 }
 
+void AddMeanPool(std::vector<OpCase>* cases) {
+  for (int tokens : kTokenCounts) {
+    cases->push_back({StrCat("mean_pool/", tokens),
+                      GraphText(tokens,
+                                "input %x : f32[tokens,130]\ninput %seq : i32[tokens]\n"
+                                "input %lens : i32[3]\n",
+                                "%y = mean_pool(%x, %seq, %lens) : f32[3,130]\n", "output %y\n"),
+                      {{"seq", {0, 2}}, {"lens", {0, 9}}}});
+  }
+}
+
 void AddLayout(std::vector<OpCase>* cases) {
   cases->push_back({"gather_rows",
                     GraphText(9, "input %x : f32[tokens,50]\ninput %rows : i32[4]\n",
@@ -409,6 +430,7 @@ std::vector<OpCase> AllOpCases() {
   AddNormRope(&cases);
   AddAttention(&cases);
   AddElementwise(&cases);
+  AddMeanPool(&cases);
   AddLayout(&cases);
   return cases;
 }

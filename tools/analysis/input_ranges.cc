@@ -52,6 +52,8 @@ constexpr Rule kRules[] = {
     {"rope", "freq_factors", [](const Sizes&) { return int64_t{3}; }, 1},
     {"kv_append", "slots", [](const Sizes& s) { return s("k_cache", 0) * s("k_cache", 2); }, 0,
      ValueRange::Order::kDistinct},
+    {"mean_pool", "seq_ids", [](const Sizes& s) { return s("lens", 0); }},
+    {"mean_pool", "lens", [](const Sizes& s) { return s("x", 0) + 1; }},
     {"attention", "positions", CacheLength},
     {"attention", "seq_ids", [](const Sizes& s) { return s("block_tables", 0); }},
     {"attention", "block_tables", [](const Sizes& s) { return s("k_cache", 0); }},

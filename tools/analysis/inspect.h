@@ -60,7 +60,7 @@ struct Inspection {
   PeakMemory peak;
   MachineMemory machine;
   Fit fit;
-  std::vector<DecodeCost> decode;  // of an empty, a half and a full context
+  std::vector<DecodeCost> decode;  // of an empty, a half and a full context; none of an encoder
 };
 
 // Reads metadata only, whatever the size of the model. Errors: options that do not fit the model, a

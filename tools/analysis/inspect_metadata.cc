@@ -125,7 +125,8 @@ NamedTexts KeyFacts(const Model& model) {
       {"vocabulary", absl::StrCat(config.vocabulary, " tokens, ", TextOf(file, kModelKey), " ",
                                   TextOf(file, kPreKey))},
       {"context", absl::StrCat(config.context_length)},
-      {"rope", RopeText(config.rope)},
+      config.encoder.has_value() ? std::pair("pooling", std::string(Name(config.encoder->pooling)))
+                                 : std::pair("rope", RopeText(config.rope)),
   };
   if (!model.adapters().empty()) facts.emplace_back("adapters", AdaptersText(model));
   return facts;

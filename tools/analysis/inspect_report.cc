@@ -106,6 +106,7 @@ OpCost CostOfGroup(const StepCost& cost, absl::string_view group) {
 }
 
 void AppendDecode(const Inspection& inspection, const ReportOptions& options, std::string* text) {
+  if (inspection.decode.empty()) return;
   std::vector<Row> rows = {{"tokens in the context", "flops", "read", "of weights", "written"}};
   for (const absl::string_view group : kGroups) rows[0].push_back(absl::StrCat(group, " read"));
   if (options.ceiling.has_value()) rows[0].push_back("tokens/s at most");

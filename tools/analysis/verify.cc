@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/decoder_interface.h"
+#include "graph/encoder_interface.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
@@ -60,9 +61,10 @@ absl::StatusOr<std::vector<Stage>> StagesOf(const Graph& graph, const Backend& t
   return stages;
 }
 
-// --- Decoders -------------------------------------------------------------------------------
+// --- Decoders and encoders ------------------------------------------------------------------
 
-// One side: a session that runs the prompt, then the last token.
+// One side: a session that runs the prompt, then the last token; in an encoder, where all tokens of
+// a text belong in one step, the whole text.
 class DecoderRun {
  public:
   static absl::StatusOr<DecoderRun> Open(const Graph& graph, const DecoderSetup& setup,
@@ -91,6 +93,7 @@ class DecoderRun {
   absl::Status Prompt(RunObserver* observer) {
     return Step(tokens_.first(tokens_.size() - 1), observer);
   }
+  absl::Status WholeText(RunObserver* observer) { return Step(tokens_, observer); }
   // The last token; the prompt, too, if it has not been run yet, unobserved and in any pieces.
   absl::Status LastToken(RunObserver* observer) {
     if (sequence_->length() == 0) {
@@ -124,7 +127,10 @@ struct DecoderStep {
 };
 
 std::vector<DecoderStep> StepsOf(const DecoderSetup& setup) {
-  const auto prompt = static_cast<int64_t>(setup.tokens.size()) - 1;
+  const auto tokens = static_cast<int64_t>(setup.tokens.size()), prompt = tokens - 1;
+  if (PoolingOf(setup.graph).has_value()) {
+    return {{absl::StrCat("the text, ", tokens, " tokens"), tokens, &DecoderRun::WholeText}};
+  }
   return {{absl::StrCat("the prompt, ", prompt, " tokens"), prompt, &DecoderRun::Prompt},
           {"the next token", 1, &DecoderRun::LastToken}};
 }

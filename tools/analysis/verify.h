@@ -22,7 +22,7 @@ struct StepComparison {
 
 // What is run, and on what it is compared.
 struct DecoderSetup {
-  const Graph& graph;  // a decoder as built (graph/decoder_interface.h)
+  const Graph& graph;  // a decoder or an encoder as built (graph/decoder_interface.h)
   const WeightTable& weights;
   absl::Span<const int32_t> tokens;  // at least 2
   // What weights in layouts of their own may take. Where there are any, the expected side gets a
@@ -31,16 +31,16 @@ struct DecoderSetup {
   int64_t prepack_bytes = 0;
 };
 
-// Runs all tokens but the last as one step and the last as another, on both backends, and stops
-// after the first step with a fault. `expected` runs the graph as built, without any pass, if it
-// needs none; null: only NaN and Inf are looked for. Errors: what compiling or running returns.
+// Runs all tokens but the last as one step and the last as another, an encoder all in one step, on
+// both backends, and stops after the first step with a fault. `expected` runs the graph as built,
+// without any pass, if it needs none; null: only NaN and Inf are looked for. Errors: what compiling
+// or running returns.
 absl::StatusOr<std::vector<StepComparison>> CompareBackends(const DecoderSetup& setup,
                                                             Backend* expected, Backend& got,
                                                             const CompareOptions& options);
 
 // Runs the graph on the reference as built and after each pass of the pipeline for `target` that
-// changes what is computed: all tokens but the last as one step, then the last. Stops after the
-// first pass with a fault.
+// changes what is computed, in the same steps. Stops after the first pass with a fault.
 absl::StatusOr<std::vector<StepComparison>> ComparePasses(const DecoderSetup& setup,
                                                           const Backend& target,
                                                           const CompareOptions& options);

@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
+#include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
@@ -79,6 +81,52 @@ class SoftmaxStep : public Step {
   const VectorMath& math_;
 };
 
+// Each thread adds up some columns of all rows, so that a sum does not depend on how many threads
+// there are or on which other sequences are in the step.
+class MeanPoolStep : public Step {
+ public:
+  explicit MeanPoolStep(const VectorMath& math) : math_(math) {}
+  absl::Status Run(const StepArgs& args) override {
+    SLUICE_RETURN_IF_ERROR(CheckSequences(args.operands[1], args.results[0].dim(0)));
+    const int64_t columns = args.results[0].cols();
+    const int64_t grain = std::max<int64_t>(16, kGrain / args.operands[0].rows());
+    args.threads.For(columns, grain,
+                     [&](int64_t begin, int64_t end, int) { Pool(args, begin, end - begin); });
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::Status CheckSequences(const TensorView& seq_ids, int64_t sequences) {
+    for (int64_t t = 0; t < seq_ids.elements(); ++t) {
+      const int32_t s = seq_ids.i32()[t];
+      if (s >= 0 && s < sequences) continue;
+      return absl::OutOfRangeError(
+          absl::StrCat("sequence ", s, " of token ", t, " is not in 0 to ", sequences - 1));
+    }
+    return absl::OkStatus();
+  }
+
+  // Columns `first` to `first + n`.
+  void Pool(const StepArgs& args, int64_t first, int64_t n) const {
+    const TensorView& x = args.operands[0];
+    const TensorView& out = args.results[0];
+    const auto row = [first](const TensorView& view, int64_t i) {
+      return view.f32() + i * view.cols() + first;
+    };
+    for (int64_t s = 0; s < out.rows(); ++s) std::fill_n(row(out, s), n, 0.0F);
+    for (int64_t t = 0; t < x.rows(); ++t) {
+      float* sum = row(out, args.operands[1].i32()[t]);
+      math_.add(sum, row(x, t), n, sum);
+    }
+    for (int64_t s = 0; s < out.rows(); ++s) {
+      const int32_t length = args.operands[2].i32()[s];
+      math_.scale(row(out, s), length > 0 ? 1 / static_cast<float>(length) : 0, n, row(out, s));
+    }
+  }
+
+  const VectorMath& math_;
+};
+
 const VectorMath& MathFor(const LowerContext& context) { return VectorIsaFor(context.caps).math; }
 
 void GeluExact(const float* x, int64_t n, float* y) {
@@ -109,6 +157,10 @@ absl::StatusOr<std::unique_ptr<Step>> LowerSoftmax(const LowerContext& context) 
   return std::make_unique<SoftmaxStep>(MathFor(context));
 }
 
+absl::StatusOr<std::unique_ptr<Step>> LowerMeanPool(const LowerContext& context) {
+  return std::make_unique<MeanPoolStep>(MathFor(context));
+}
+
 }  // namespace
 
 void AddElementwiseKernels(std::vector<CpuKernel>* kernels) {
@@ -121,6 +173,7 @@ void AddElementwiseKernels(std::vector<CpuKernel>* kernels) {
   add("cpu.gelu", "gelu", "element by element", LowerGelu);
   add("cpu.scale", "scale", "element by element", LowerScale);
   add("cpu.softmax", "softmax", "row by row", LowerSoftmax);
+  add("cpu.mean_pool", "mean_pool", "some columns of all rows at a time", LowerMeanPool);
 }
 
 }  // namespace sluice::cpu

@@ -41,6 +41,28 @@ class RmsNormStep : public Step {
   double eps_;
 };
 
+class LayerNormStep : public Step {
+ public:
+  explicit LayerNormStep(const LowerContext& context)
+      : math_(VectorIsaFor(context.caps).math), eps_(context.call.Float("eps")) {}
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& x = args.operands[0];
+    const float* weight = args.F32OrNull(1);
+    const float* bias = args.F32OrNull(2);
+    const int64_t n = x.cols();
+    args.threads.For(x.rows(), RowGrain(n), [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) {
+        math_.layer_norm(x.f32() + r * n, weight, bias, n, eps_, args.results[0].f32() + r * n);
+      }
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  const VectorMath& math_;
+  double eps_;
+};
+
 class AddRmsNormStep : public Step {
  public:
   explicit AddRmsNormStep(const LowerContext& context)
@@ -290,6 +312,8 @@ absl::StatusOr<std::unique_ptr<Step>> LowerRotation(const LowerContext& context)
 
 void AddNormRopeKernels(std::vector<CpuKernel>* kernels) {
   kernels->push_back({{"cpu.rms_norm", "rms_norm", "row by row", AcceptsAll}, Lower<RmsNormStep>});
+  kernels->push_back(
+      {{"cpu.layer_norm", "layer_norm", "row by row", AcceptsAll}, Lower<LayerNormStep>});
   kernels->push_back({{"cpu.add_rms_norm", "add_rms_norm",
                        "row by row, the norm while the sum is in cache", AcceptsAll},
                       Lower<AddRmsNormStep>});

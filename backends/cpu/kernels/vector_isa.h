@@ -33,6 +33,9 @@ struct VectorMath {
   void (*add_scaled)(const float* x, float factor, int64_t n, float* y);
   // y = x / sqrt(mean of x^2 + eps) * weight, which may be null.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* y);
+  // y = (x - mean) / sqrt(variance + eps) * weight + bias, either of which may be null.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, double eps,
+                     float* y);
   // The cosines and sines of position * inverse[i], times the magnitude. Angles are in float64: at
   // position 100,000 a float32 angle is off by 0.004 radians.
   void (*turns)(int32_t position, const double* inverse, float magnitude, int64_t pairs,

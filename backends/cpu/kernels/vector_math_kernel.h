@@ -157,6 +157,13 @@ inline float ExpRow(const float* x, float shift, int64_t n, float* y) {
 }
 
 template <typename V>
+inline float SumOf(const float* x, int64_t n) {
+  auto sum = V::Broadcast(0);
+  ForVectors<V>(n, [&](auto memory, int64_t i) { sum = V::Add(sum, memory.Load(x + i)); });
+  return V::Sum(sum);
+}
+
+template <typename V>
 inline float SumOfSquares(const float* x, int64_t n) {
   // A multiply-add waits for the one before it: four sums.
   constexpr int kSums = 4;
@@ -241,6 +248,16 @@ struct VectorMathOf {
     Map<V>(x, weight, n, y, [f](Floats a, Floats w) { return V::Mul(V::Mul(a, f), w); });
   }
 
+  // The variance is the mean square of what is left without the mean: the sum of squares less that
+  // of the mean would lose its digits where the mean is large.
+  static void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n,
+                        double eps, float* y) {
+    const Floats mean = V::Broadcast(SumOf<V>(x, n) / static_cast<float>(n));
+    Map<V>(x, n, y, [mean](Floats a) { return V::Sub(a, mean); });
+    RmsNorm(y, weight, n, eps, y);
+    if (bias != nullptr) Add(y, bias, n, y);
+  }
+
   static void Turns(int32_t position, const double* inverse, float magnitude, int64_t pairs,
                     float* cosines, float* sines) {
     constexpr double kHalfPi = 1.5707963267948966;
@@ -296,6 +313,7 @@ struct VectorMathOf {
             .scale = Scale,
             .add_scaled = AddScaled,
             .rms_norm = RmsNorm,
+            .layer_norm = LayerNorm,
             .turns = Turns,
             .rotate_halves = RotateHalves,
             .rotate_pairs = RotatePairs,
