@@ -97,19 +97,24 @@ absl::StatusOr<bool> FoldBias(Graph& graph, Node* node) {
   return true;
 }
 
+// A list that stays as it is while nodes come and go.
+std::vector<Node*> NodesOf(const Graph& graph) {
+  std::vector<Node*> nodes;
+  for (const auto& node : graph.nodes()) nodes.push_back(node.get());
+  return nodes;
+}
+
 }  // namespace
 
 absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext&) {
-  std::vector<Node*> nodes;
-  for (const auto& node : graph.nodes()) nodes.push_back(node.get());
   bool changed = false;
-  for (Node* node : nodes) {  // in order: operands are canonical before their users
+  for (Node* node : NodesOf(graph)) {  // in order: operands are canonical before their users
     changed |= OrderOperands(graph, node);
     changed |= MergeReshapes(graph, node);
-    if (DropIdentity(graph, node)) {
-      changed = true;
-      continue;
-    }
+    changed |= DropIdentity(graph, node);
+  }
+  // Once all identities are gone: one of them may have been the other user of a product.
+  for (Node* node : NodesOf(graph)) {
     SLUICE_ASSIGN_OR_RETURN(const bool folded, FoldBias(graph, node));
     changed |= folded;
   }

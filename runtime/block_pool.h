@@ -1,4 +1,4 @@
-// The pool of KV cache blocks, and the sequences that hold them.
+// The pool of KV cache blocks: who holds which, and which are worth keeping.
 //
 // A block is `block_size` consecutive positions of one sequence, in every layer's caches at once
 // (PagedAttention: Kwon et al. 2023). The pool deals in block numbers only; the memory belongs to
@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,48 +15,47 @@
 
 namespace sluice {
 
+// A block is held (by one sequence or several), or idle (nobody holds it, but somebody wants its
+// contents kept for as long as the memory is not needed), or empty.
 class BlockPool {
  public:
   explicit BlockPool(int64_t blocks);
-  int64_t size() const { return size_; }
-  int64_t free() const { return static_cast<int64_t>(free_.size()); }
+  int64_t size() const { return static_cast<int64_t>(holders_.size()); }
+  // What Allocate can hand out: empty and idle ones.
+  int64_t free() const { return static_cast<int64_t>(empty_.size()) + idle_count_; }
+  int64_t idle() const { return idle_count_; }
+  int32_t holders(int32_t block) const { return holders_[static_cast<size_t>(block)]; }
+  bool kept(int32_t block) const { return kept_[static_cast<size_t>(block)]; }
 
-  // Appends `count` blocks to `out`, or none: ResourceExhausted says how many were there.
+  // Appends `count` blocks to `out`, or none: ResourceExhausted says how many were there. Idle ones
+  // are taken where empty ones do not suffice, the one that has been idle longest first.
   absl::Status Allocate(int64_t count, std::vector<int32_t>* out);
+  // One more holder of a block that is held or idle.
+  void Share(int32_t block);
+  // One holder less of each. The last of `blocks` is let go first, so that the end of a text is
+  // idle for longer than what it continues.
   void Release(absl::Span<const int32_t> blocks);
 
- private:
-  int64_t size_;
-  std::vector<int32_t> free_;  // a stack: the last one released is the next one handed out
-};
-
-// One sequence: its length and its block table.
-class Sequence {
- public:
-  Sequence(BlockPool* pool, int64_t block_size) : pool_(pool), block_size_(block_size) {}
-  ~Sequence() { Truncate(0); }
-  Sequence(const Sequence&) = delete;
-  Sequence& operator=(const Sequence&) = delete;
-
-  int64_t length() const { return length_; }
-  absl::Span<const int32_t> blocks() const { return blocks_; }
-
-  // Makes room in the block table for `length` positions: up to there, Extend allocates nothing.
-  void Reserve(int64_t length) { blocks_.reserve(static_cast<size_t>(BlocksFor(length))); }
-  // Makes room for `count` more positions and counts them. All or nothing.
-  absl::Status Extend(int64_t count);
-  // Forgets everything from `length` on and releases whole blocks.
-  void Truncate(int64_t length);
-  // Where position `index` lies in the caches: block * block_size + offset.
-  int32_t Slot(int64_t index) const;
+  // From now on the block becomes idle, not empty, when its last holder lets it go.
+  void Keep(int32_t block) { kept_[static_cast<size_t>(block)] = true; }
+  // The opposite; an idle block becomes empty.
+  void Forget(int32_t block);
+  // Called with each idle block that Allocate takes, which it then forgets. None: nobody is told.
+  void set_on_evict(std::function<void(int32_t)> on_evict) { on_evict_ = std::move(on_evict); }
 
  private:
-  int64_t BlocksFor(int64_t length) const { return (length + block_size_ - 1) / block_size_; }
+  void AppendIdle(int32_t block);
+  void RemoveIdle(int32_t block);
+  int32_t EvictOldest();
 
-  BlockPool* pool_;
-  int64_t block_size_;
-  int64_t length_ = 0;
-  std::vector<int32_t> blocks_;
+  std::vector<int32_t> holders_;  // of each block
+  std::vector<bool> kept_;
+  std::vector<int32_t> empty_;  // a stack: the last one released is the next one handed out
+  // The idle blocks as a ring in the order in which they became idle. Its head is one past the last
+  // block.
+  std::vector<int32_t> previous_, next_;
+  int64_t idle_count_ = 0;
+  std::function<void(int32_t)> on_evict_;
 };
 
 }  // namespace sluice

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
-#include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -15,31 +15,7 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-absl::Status CheckPrompt(const Session& session, absl::Span<const int32_t> prompt) {
-  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no tokens");
-  if (static_cast<int64_t>(prompt.size()) >= session.max_context()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", prompt.size(), " tokens, the context has room for ",
-                     session.max_context(), ": expected at least one less, for the answer"));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
-
-absl::string_view Describe(StopReason reason) {
-  switch (reason) {
-    case StopReason::kEndOfGeneration:
-      return "end of text";
-    case StopReason::kLength:
-      return "token limit reached";
-    case StopReason::kContext:
-      return "context full";
-    case StopReason::kCallback:
-      return "stopped";
-  }
-  return "";
-}
 
 absl::StatusOr<GenerateResult> Generate(Session& session, absl::Span<const int32_t> prompt,
                                         const GenerateOptions& options) {
@@ -49,18 +25,17 @@ absl::StatusOr<GenerateResult> Generate(Session& session, absl::Span<const int32
 absl::StatusOr<GenerateResult> Transcript::Continue(absl::Span<const int32_t> text,
                                                     const GenerateOptions& options) {
   SLUICE_RETURN_IF_ERROR(options.sampling.Check());
-  SLUICE_RETURN_IF_ERROR(CheckPrompt(session_, text));
+  SLUICE_RETURN_IF_ERROR(session_.limits().CheckPrompt(text));
   KeepCommon(text);
-  Sampler sampler(options.sampling);
-  for (int32_t token : text) sampler.Accept(token);
+  Answer answer(options, text);
 
   GenerateResult result{StopReason::kLength};
   auto start = Clock::now();
-  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, RunPrompt(options, &result));
+  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, RunPrompt(answer, &result));
   result.prompt_seconds = SecondsSince(start);
   if (result.reason == StopReason::kCallback) return result;
   start = Clock::now();
-  SLUICE_RETURN_IF_ERROR(Decode(logits, options, &sampler, &result));
+  SLUICE_RETURN_IF_ERROR(Decode(logits, &answer, &result));
   result.decode_seconds = SecondsSince(start);
   return result;
 }
@@ -76,12 +51,12 @@ void Transcript::KeepCommon(absl::Span<const int32_t> text) {
 }
 
 // Runs what is held and not in the sequence. The logits of the last token; none if it was stopped.
-absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const GenerateOptions& options,
+absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const Answer& answer,
                                                               GenerateResult* result) {
   absl::Span<const float> logits;
   const auto size = static_cast<int64_t>(held_.size());
   while (sequence_->length() < size) {
-    if (options.is_stopped && options.is_stopped()) {
+    if (answer.IsStopped()) {
       result->reason = StopReason::kCallback;
       break;
     }
@@ -95,33 +70,19 @@ absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const GenerateOpti
   return logits;
 }
 
-absl::Status Transcript::Decode(absl::Span<const float> logits, const GenerateOptions& options,
-                                Sampler* sampler, GenerateResult* result) {
-  while (options.max_tokens < 0 || result->generated < options.max_tokens) {
-    if (options.is_stopped && options.is_stopped()) {
-      result->reason = StopReason::kCallback;
-      break;
-    }
-    SLUICE_ASSIGN_OR_RETURN(const int32_t token, sampler->Sample(logits));
-    if (options.is_end && options.is_end(token)) {
-      result->reason = StopReason::kEndOfGeneration;
-      break;
-    }
-    sampler->Accept(token);
-    ++result->generated;
-    if (options.on_token && !options.on_token(token)) {
-      result->reason = StopReason::kCallback;
-      break;
-    }
-    if (result->generated == options.max_tokens) break;
-    if (sequence_->length() == session_.max_context()) {
-      result->reason = StopReason::kContext;
-      break;
-    }
-    held_.push_back(token);
-    const StepToken next{sequence_.get(), token, true};
+absl::Status Transcript::Decode(absl::Span<const float> logits, Answer* answer,
+                                GenerateResult* result) {
+  while (!answer->IsStopped()) {
+    const bool has_room = sequence_->length() < session_.max_context();
+    SLUICE_ASSIGN_OR_RETURN(const std::optional<int32_t> token, answer->Next(logits, has_room));
+    result->generated = answer->generated();
+    result->reason = answer->reason();
+    if (!token.has_value()) return absl::OkStatus();
+    held_.push_back(*token);
+    const StepToken next{sequence_.get(), *token, true};
     SLUICE_ASSIGN_OR_RETURN(logits, session_.Step({&next, 1}));
   }
+  result->reason = StopReason::kCallback;
   return absl::OkStatus();
 }
 

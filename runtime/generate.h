@@ -3,33 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "runtime/sampler.h"
+#include "runtime/answer.h"
 #include "runtime/session.h"
 
 namespace sluice {
-
-enum class StopReason : uint8_t {
-  kEndOfGeneration,  // the model said that it is done
-  kLength,           // max_tokens were generated
-  kContext,          // the context is full
-  kCallback,         // on_token returned false, or is_stopped true
-};
-absl::string_view Describe(StopReason reason);
-
-struct GenerateOptions {
-  int64_t max_tokens = -1;  // -1: no limit but the context
-  SamplerOptions sampling;
-  std::function<bool(int32_t)> is_end;    // true for tokens that end the text; none: no token does
-  std::function<bool(int32_t)> on_token;  // every generated token but the end; false stops
-  std::function<bool()> is_stopped;       // asked before each step; none: nothing stops it
-};
 
 struct GenerateResult {
   StopReason reason;
@@ -57,10 +39,8 @@ class Transcript {
 
  private:
   void KeepCommon(absl::Span<const int32_t> text);
-  absl::StatusOr<absl::Span<const float>> RunPrompt(const GenerateOptions& options,
-                                                    GenerateResult* result);
-  absl::Status Decode(absl::Span<const float> logits, const GenerateOptions& options,
-                      Sampler* sampler, GenerateResult* result);
+  absl::StatusOr<absl::Span<const float>> RunPrompt(const Answer& answer, GenerateResult* result);
+  absl::Status Decode(absl::Span<const float> logits, Answer* answer, GenerateResult* result);
 
   Session& session_;
   std::unique_ptr<Sequence> sequence_;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,6 +17,8 @@
 #include "graph/weights.h"
 #include "passes/pass_manager.h"
 #include "runtime/block_pool.h"
+#include "runtime/step_batch.h"
+#include "runtime/step_runner.h"
 
 namespace sluice {
 
@@ -26,14 +29,7 @@ struct SessionOptions {
   PassOptions passes;
 };
 
-// One token of a step. Tokens of a sequence come in order; sequences may be mixed.
-struct StepToken {
-  Sequence* sequence;
-  int32_t token;
-  bool want_logits;
-};
-
-class Session {
+class Session final : public StepRunner {
  public:
   // `graph` is a decoder or an encoder as built: its bounds say how many tokens, sequences and
   // cache blocks there may be. `weights` and `backend` outlive the session. Errors: the graph is no
@@ -42,22 +38,20 @@ class Session {
                                                          Backend& backend,
                                                          const SessionOptions& options);
 
-  int64_t max_tokens() const { return max_tokens_; }    // of one step
-  int64_t max_seqs() const { return max_seqs_; }        // of one step
-  int64_t max_context() const { return max_context_; }  // positions of one sequence
-  int64_t vocabulary() const { return vocabulary_; }
+  const StepLimits& limits() const override { return limits_; }
+  int64_t max_tokens() const { return limits_.max_tokens; }    // of one step
+  int64_t max_seqs() const { return limits_.max_seqs; }        // of one step
+  int64_t max_context() const { return limits_.max_context; }  // positions of one sequence
+  int64_t vocabulary() const { return limits_.vocabulary; }
 
   // Optimised as far as it is the same for every size of step.
   const Graph& graph() const { return graph_; }
 
-  std::unique_ptr<Sequence> NewSequence();
-  const BlockPool& pool() const { return pool_; }
+  std::unique_ptr<Sequence> NewSequence() override;
+  BlockPool& pool() override { return pool_; }
 
-  // Runs one step over all `tokens` and appends them to their sequences. Returns the wanted logits,
-  // [rows, vocabulary], valid until the next step. On an error the sequences are as before.
-  // OutOfRange: a sequence would exceed max_context(). Allocates nothing but for the executable of
-  // a bucket's first step.
-  absl::StatusOr<absl::Span<const float>> Step(absl::Span<const StepToken> tokens);
+  // Allocates nothing but for the executable of a bucket's first step.
+  absl::StatusOr<absl::Span<const float>> Step(absl::Span<const StepToken> tokens) override;
 
   // Appends `tokens` to `sequence` in chunks of at most `chunk` (0: max_tokens()) and returns the
   // logits of the last one.
@@ -77,40 +71,26 @@ class Session {
     int64_t tokens;  // bound
     std::unique_ptr<Executable> executable;
   };
-  // The step's inputs as the graph takes them; storage is reused from step to step.
-  struct Inputs {
-    std::vector<int32_t> token_ids, positions, seq_ids, slots, block_tables, context_lens,
-        output_rows;
-    std::vector<Sequence*> sequences;
-    std::vector<int64_t> old_lengths;     // of the sequences, before the step
-    std::vector<int64_t> next_positions;  // of the sequences' tokens that are not in the lists yet
-    int64_t table = 1;
-  };
 
   Session(Graph graph, const WeightTable& weights, Backend& backend, const SessionOptions& options);
   absl::Status Initialise();
+  absl::Status ReadLimits();
   absl::Status MakeBuckets();
   absl::Status AllocateStates();
-  void ReserveInputs(int64_t table);
-  absl::Status CheckStep(absl::Span<const StepToken> tokens) const;
-  absl::Status ExtendSequences(absl::Span<const StepToken> tokens);
-  void FillInputs(absl::Span<const StepToken> tokens);
-  void RollBack();
   absl::StatusOr<Executable*> RunStep();
-  std::vector<int32_t>* InputNamed(absl::string_view name);
 
   Graph graph_;
   const WeightTable& weights_;
   Backend& backend_;
   SessionOptions options_;
   RunObserver* observer_ = nullptr;
-  int64_t max_tokens_ = 0, max_context_ = 0, max_seqs_ = 0, vocabulary_ = 0, block_size_ = 0;
+  StepLimits limits_;
   BlockPool pool_{0};
   std::vector<Bucket> buckets_;  // by rising bound
   PackPlan packs_;               // shared by all of them
   std::vector<std::unique_ptr<Buffer>> states_;
   std::vector<Buffer*> state_pointers_;
-  Inputs in_;
+  std::optional<StepBatch> batch_;  // there once the limits are known; reused from step to step
   std::vector<TensorView> input_views_;
   RunArgs args_;
 };

@@ -19,6 +19,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "runtime/generate.h"
+#include "runtime/scheduler.h"
 #include "tests/support/paths.h"
 
 namespace {
@@ -111,6 +112,33 @@ Counts CountGeneration(const Model& model, const SamplerOptions& sampling) {
   return {last.allocations - first.allocations, last.locks - first.locks};
 }
 
+// The same for two requests at once.
+Counts CountScheduling(const Model& model, bool prefix_cache) {
+  constexpr int64_t kTokens = 56, kWarmUp = 8;
+  const auto backend = MakeCpuBackend({.threads = 2});
+  absl::StatusOr<Graph> graph = model.BuildGraph({.max_tokens = 16, .max_seqs = 2, .context = 96});
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  auto session = Session::Create(*std::move(graph), model.weights(), *backend,
+                                 {.max_outputs = 2, .prepack_bytes = int64_t{1} << 40});
+  EXPECT_TRUE(session.ok()) << session.status();
+  Scheduler scheduler(**session, {.prefix_cache = prefix_cache});
+  int64_t tokens = 0;
+  for (const int64_t id : {1, 2}) {
+    Request request;
+    request.id = id;
+    request.prompt = {1, 2, static_cast<int32_t>(id)};
+    request.options.max_tokens = kTokens;
+    request.options.sampling.temperature = 0;
+    request.options.on_token = [&](int32_t) { return ++tokens > 0; };
+    scheduler.Add(std::move(request));
+  }
+  while (tokens < 2 * kWarmUp) scheduler.Step();
+  const Counts first = Now();
+  while (tokens < 2 * (kTokens - 1)) scheduler.Step();
+  const Counts last = Now();
+  return {last.allocations - first.allocations, last.locks - first.locks};
+}
+
 class SteadyState : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -131,6 +159,14 @@ class SteadyState : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(SteadyState, Greedy) { ExpectSteady({.temperature = 0}); }
+
+TEST_P(SteadyState, RequestsAtOnce) {
+  for (const bool prefix_cache : {false, true}) {
+    const Counts counts = CountScheduling(*model_, prefix_cache);
+    EXPECT_EQ(counts.allocations, 0);
+    EXPECT_EQ(counts.locks, 0);
+  }
+}
 
 TEST_P(SteadyState, EverySamplerAtOnce) {
   for (const int64_t last_n : {-1, 16, 64}) {

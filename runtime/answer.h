@@ -1,0 +1,55 @@
+// The tokens that continue one text, until something ends it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/sampler.h"
+
+namespace sluice {
+
+enum class StopReason : uint8_t {
+  kEndOfGeneration,  // the model said that it is done
+  kLength,           // max_tokens were generated
+  kContext,          // the context is full
+  kCallback,         // on_token returned false, or is_stopped true, or the request was cancelled
+};
+absl::string_view Describe(StopReason reason);
+
+struct GenerateOptions {
+  int64_t max_tokens = -1;  // -1: no limit but the context
+  SamplerOptions sampling;
+  std::function<bool(int32_t)> is_end;    // true for tokens that end the text; none: no token does
+  std::function<bool(int32_t)> on_token;  // every generated token but the end; false stops
+  std::function<bool()> is_stopped;       // asked before each step; none: nothing stops it
+};
+
+class Answer {
+ public:
+  // To a text whose tokens are `prompt`. `options` outlive the answer.
+  Answer(const GenerateOptions& options, absl::Span<const int32_t> prompt);
+
+  bool IsStopped() const { return options_.is_stopped && options_.is_stopped(); }
+
+  // Draws the next token and gives it to on_token. Returns the token to run, or none if the answer
+  // has ended: reason() says why. `has_room`: the context has room for that token. Errors: the
+  // sampler's.
+  absl::StatusOr<std::optional<int32_t>> Next(absl::Span<const float> logits, bool has_room);
+
+  StopReason reason() const { return reason_; }
+  int64_t generated() const { return generated_; }  // tokens given to on_token
+
+ private:
+  std::optional<int32_t> End(StopReason reason);
+
+  const GenerateOptions& options_;
+  Sampler sampler_;
+  int64_t generated_ = 0;
+  StopReason reason_ = StopReason::kLength;
+};
+
+}  // namespace sluice
