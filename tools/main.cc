@@ -86,6 +86,7 @@ int main(int argc, char** argv) {
   AddMakeModel(app, &status);
   AddQuantize(app, &status);
   AddGguf(app, &status);
+  AddDevices(app, &status);
   AddOps(app, &status);
   try {
     app.parse(Arguments(argc, argv));

@@ -18,6 +18,7 @@
 #include "passes/memory_plan.h"
 #include "passes/pipeline.h"
 #include "tools/analysis/inspect_machine.h"
+#include "tools/devices.h"
 
 namespace sluice::tools {
 namespace {
@@ -69,8 +70,11 @@ absl::StatusOr<std::unique_ptr<Model>> ModelOptions::Load() const {
 }
 
 void BackendOptions::Declare(CLI::App* command) {
-  command->add_option("--backend", name, "cpu, or ref: the slow and plain reference")
-      ->check(CLI::IsMember({"cpu", "ref"}))
+  command->add_option("--backend", name, "cpu, vulkan, or ref: the slow and plain reference")
+      ->check(CLI::IsMember({"cpu", "vulkan", "ref"}))
+      ->capture_default_str();
+  command->add_option("--device", device, "Vulkan device, as `sluice devices` counts; -1: the best")
+      ->check(CLI::Range(-1, 255))
       ->capture_default_str();
   command->add_option("-t,--threads", threads, "threads; 0: one per core")
       ->check(CLI::Range(0, 1024))
@@ -80,6 +84,7 @@ void BackendOptions::Declare(CLI::App* command) {
 absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
     std::function<void(const PackEvent&)> on_packed) const {
   if (name == "ref") return MakeRefBackend();
+  if (name == "vulkan") return MakeVulkan(device);
   return MakeCpuBackend({.threads = threads, .on_packed = std::move(on_packed)});
 }
 

@@ -35,6 +35,7 @@ struct ModelOptions {
 
 struct BackendOptions {
   std::string name = "cpu";
+  int device = -1;  // of Vulkan; -1: the best
   int threads = 0;
   void Declare(CLI::App* command);
   // `on_packed` is CpuOptions' and may be null.

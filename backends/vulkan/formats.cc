@@ -1,0 +1,32 @@
+#include "backends/vulkan/formats.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "graph/formats/dequantize.h"
+
+namespace sluice::vulkan {
+namespace {
+
+// Those in the table of variants, shaders/CMakeLists.txt.
+constexpr std::array kNative = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ8_0,
+                                DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
+                                DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
+                                DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+
+}  // namespace
+
+bool IsNative(DType dtype) {
+  return std::find(kNative.begin(), kNative.end(), dtype) != kNative.end();
+}
+
+DType StoredAs(DType dtype) {
+  return IsNative(dtype) || !CanDequantize(dtype) ? dtype : DType::kF16;
+}
+
+std::string ShaderFor(const char* shader, DType dtype) {
+  return absl::StrCat(shader, "_", Name(StoredAs(dtype)));
+}
+
+}  // namespace sluice::vulkan

@@ -1,0 +1,22 @@
+// In which format a weight lies on the device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "graph/graph.h"
+#include "graph/type.h"
+
+namespace sluice::vulkan {
+
+// Formats that shaders decode (shaders/quant_<name>.glsl).
+bool IsNative(DType dtype);
+
+// The format that a weight has on the device: its own if shaders decode it or if it is no matrix;
+// otherwise f16, into which it is decoded when the model is loaded.
+DType StoredAs(DType dtype);
+
+// "matvec" of a q4_k weight: "matvec_q4_k".
+std::string ShaderFor(const char* shader, DType dtype);
+
+}  // namespace sluice::vulkan

@@ -1,0 +1,32 @@
+// Element by element: what the families share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "backends/vulkan/lowering.h"
+
+namespace sluice::vulkan {
+
+// As in shaders/elementwise.comp.
+enum class Elementwise : uint32_t {
+  kAdd,
+  kMul,
+  kScale,
+  kSilu,
+  kGeluTanh,
+  kGeluErf,
+  kSiluMul,
+  kGeluMul,
+};
+
+// y[i] = op(a[i], b[i % period]); b and the period are ignored where the operation has one operand.
+struct ElementwiseCall {
+  Elementwise op;
+  Span a, b, y;
+  Size count, period;
+  float factor = 1;
+};
+absl::Status AddElementwise(const ElementwiseCall& call, Lowering& out);
+
+}  // namespace sluice::vulkan

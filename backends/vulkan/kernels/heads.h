@@ -1,0 +1,38 @@
+// The shader heads.comp, which rope, qk_norm_rope, their appending form and kv_append share.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/vulkan/lowering.h"
+
+namespace sluice::vulkan {
+
+// Heads of x [tokens,heads,width] on their way to y.
+struct HeadsCall {
+  Span x = {};
+  Shape shape = {};
+  // The norm.
+  bool has_gain = false;
+  Span gain = {};
+  float eps = 0;
+  // The rotation; without pairs there is none.
+  uint32_t pairs = 0;
+  bool neox = false, has_factors = false;
+  float magnitude = 1;
+  Span positions = {}, factors = {}, speeds = {};
+  // A tensor, or a cache: target 0, or that of its format (StoreInCache).
+  uint32_t target = 0;
+  Span y = {};
+  Span slots = {};
+  Size slot_count = {};
+  uint32_t block_size = 1;
+};
+absl::Status AddHeads(const HeadsCall& call, Lowering& out);
+
+// Directs the heads into the cache that is operand `cache`, in the slots of operand `slots`.
+void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out);
+
+// OK, or why the shader does not take heads as wide as these.
+absl::Status CheckHeadWidth(const Value& heads);
+
+}  // namespace sluice::vulkan

@@ -1,0 +1,104 @@
+// Vulkan kernels of the linear family: embedding, matmul, qkv_matmul, glu.
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "backends/vulkan/formats.h"
+#include "backends/vulkan/kernels/product.h"
+#include "graph/status_macros.h"
+
+namespace sluice::vulkan {
+namespace {
+
+absl::Status LowerEmbedding(Lowering& out) {
+  const TensorType& table = out.node().operand(0)->type();
+  const Size count = out.Elements(out.node().operand(1)->type().shape);
+  const auto columns = static_cast<uint32_t>(table.shape[1].factor());
+  for (const Lowering::Part& part : out.Parts(0)) {
+    struct {
+      Size count;
+      uint32_t columns, limit, first_row, rows;
+    } const push = {count, columns, static_cast<uint32_t>(table.shape[0].factor()), part.first_row,
+                    part.rows};
+    SLUICE_RETURN_IF_ERROR(out.Dispatch(
+        {ShaderFor("embedding", table.dtype)},
+        {Reads(part.span), Reads(out.Operand(1)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
+        push, {GroupsFor(out.Bound(count) * ((columns + 15) / 16), 64), 1, 1}));
+  }
+  return absl::OkStatus();
+}
+
+// Rows of operand 0.
+Size RowsOf(const Lowering& out) {
+  const Shape& x = out.node().operand(0)->type().shape;
+  return out.Elements(Shape(x.begin(), x.end() - 1));
+}
+
+template <Form kForm>
+absl::Status LowerMatmul(Lowering& out) {
+  return AddProduct({.y = out.Result(0), .rows = RowsOf(out)}, kForm, out);
+}
+
+// The three do not depend on each other and run together.
+template <Form kForm>
+absl::Status LowerQkvMatmul(Lowering& out) {
+  for (size_t i = 0; i < 3; ++i) {
+    SLUICE_RETURN_IF_ERROR(AddProduct(
+        {.weight = 1 + i, .bias = 4 + i, .y = out.Result(i), .rows = RowsOf(out)}, kForm, out));
+  }
+  return absl::OkStatus();
+}
+
+template <Form kForm>
+absl::Status LowerGlu(Lowering& out) {
+  return AddGlu({.weight = 1, .bias = 3, .rows = RowsOf(out)}, /*up=*/2, /*up_bias=*/4, kForm, out);
+}
+
+// Passes over the weights, at a speed that stands for all devices: only their ratio decides. A tile
+// takes as long as two passes, because its way through shared memory is longer.
+template <Form kForm>
+double Cost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps&) {
+  constexpr double kBytesPerSecond = 1e11;
+  const Shape& x = node.operand(0)->type().shape;
+  double rows = 1, bytes = 0;
+  for (size_t i = 0; i + 1 < x.size(); ++i) {
+    rows *= static_cast<double>(bounds.Evaluate(x[i]).value_or(1));
+  }
+  for (size_t i = 1; i < node.operands().size(); ++i) {
+    if (node.operand(i) == nullptr) continue;
+    bytes += static_cast<double>(bounds.EvaluateBytes(node.operand(i)->type()).value_or(0));
+  }
+  const double passes = kForm == Form::kTiles ? 2 * std::ceil(rows / 32) : std::ceil(rows / 4);
+  return bytes * passes / kBytesPerSecond;
+}
+
+template <Form kForm>
+void AddKernels(std::vector<VulkanKernel>* kernels) {
+  const bool is_tiles = kForm == Form::kTiles;
+  const auto add = [&](const char* op, const char* doc, auto lower, auto scratch) {
+    AddWeightKernels(
+        {.name = absl::StrCat("vulkan.", op, is_tiles ? ".tiles" : ".vectors"),
+         .op = op,
+         .doc = absl::StrCat(doc, is_tiles ? ", 32 rows at a time" : ", 4 rows at a time"),
+         .accepts = nullptr,
+         .cost = Cost<kForm>,
+         .scratch = scratch},
+        lower, kernels);
+  };
+  add("matmul", "one product", LowerMatmul<kForm>, nullptr);
+  add("qkv_matmul", "three products side by side", LowerQkvMatmul<kForm>, nullptr);
+  add("glu", "two products side by side, then the activation", LowerGlu<kForm>, GluScratch);
+}
+
+}  // namespace
+
+void AddLinearKernels(std::vector<VulkanKernel>* kernels) {
+  AddWeightKernels({.name = "vulkan.embedding",
+                    .op = "embedding",
+                    .doc = "decodes the chosen rows",
+                    .accepts = nullptr},
+                   LowerEmbedding, kernels);
+  AddKernels<Form::kVector>(kernels);
+  AddKernels<Form::kTiles>(kernels);
+}
+
+}  // namespace sluice::vulkan

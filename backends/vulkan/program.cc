@@ -1,0 +1,146 @@
+#include "backends/vulkan/program.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+
+namespace sluice::vulkan {
+namespace {
+
+class Compiler {
+ public:
+  Compiler(const Graph& graph, Shared* shared)
+      : graph_(graph), bounds_(graph.Bounds()), shared_(*shared) {}
+
+  absl::StatusOr<CompiledProgram> Run(const std::vector<int64_t>& weight_bytes) && {
+    for (size_t i = 0; i < weight_bytes.size(); ++i) {
+      places_[graph_.weights()[i].get()] = {
+          .region = Region::kWeight, .index = static_cast<uint32_t>(i), .bytes = weight_bytes[i]};
+    }
+    SLUICE_RETURN_IF_ERROR(PlaceSources());
+    AddStepCopy();
+    for (const auto& node : graph_.nodes()) {
+      absl::Status status = PlaceResults(*node);
+      if (status.ok()) status = Lower(*node);
+      if (!status.ok()) return AtNode(*node, status);
+    }
+    SLUICE_RETURN_IF_ERROR(AddOutputs());
+    SplitOnce();
+    for (std::vector<Command>* commands : {&result_.program.commands, &result_.once}) {
+      PlaceBarriers(commands);
+      SLUICE_RETURN_IF_ERROR(CheckHazards(*commands));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status PlaceSources() {
+    for (size_t i = 0; i < graph_.states().size(); ++i) {
+      const Value* state = graph_.states()[i].get();
+      Span& span = places_[state];
+      span = {.region = Region::kState, .index = static_cast<uint32_t>(i)};
+      SLUICE_ASSIGN_OR_RETURN(span.bytes, bounds_.EvaluateBytes(state->type()));
+    }
+    int64_t end = kSymbolBytes;
+    for (const auto& input : graph_.inputs()) {
+      SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(input->type()));
+      const Span span = {.region = Region::kStep, .offset = end, .bytes = bytes};
+      places_[input.get()] = span;
+      result_.inputs.push_back(span);
+      end = AlignBinding(end + bytes);
+    }
+    result_.step_bytes = end;
+    return absl::OkStatus();
+  }
+
+  // Sizes and inputs, from where the host writes them to where shaders read them fast.
+  void AddStepCopy() {
+    const Span step = {.region = Region::kStep, .bytes = result_.step_bytes};
+    Span upload = step;
+    upload.region = Region::kUpload;
+    result_.program.commands.push_back({.bindings = {Reads(upload), Writes(step)}});
+  }
+
+  absl::Status PlaceResults(const Node& node) {
+    for (size_t i = 0; i < node.results().size(); ++i) {
+      const Value* result = node.result(i);
+      const int aliased = node.op().is_view && i == 0 ? 0 : node.op().results[i].aliases;
+      if (aliased >= 0) {
+        places_[result] = places_.at(node.operand(static_cast<size_t>(aliased)));
+        continue;
+      }
+      SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(result->type()));
+      if (bytes > std::numeric_limits<uint32_t>::max()) {
+        return absl::UnimplementedError(absl::StrCat("its result has ", bytes,
+                                                     " bytes, shaders count to ",
+                                                     std::numeric_limits<uint32_t>::max()));
+      }
+      const MemSpan& mem = *result->mem();
+      const Region region = mem.region == "act" ? Region::kArena : Region::kConstants;
+      places_[result] = {.region = region, .offset = mem.offset, .bytes = bytes};
+      Reserve(mem);
+    }
+    if (node.scratch().has_value()) Reserve(*node.scratch());
+    return absl::OkStatus();
+  }
+
+  // Makes the span's region large enough.
+  void Reserve(const MemSpan& span) {
+    int64_t& end = span.region == "act" ? result_.arena_bytes : result_.constant_bytes;
+    end = std::max(end, span.offset + span.bytes);
+  }
+
+  absl::Status Lower(const Node& node) {
+    if (node.op().is_view) return absl::OkStatus();
+    const auto kernel =
+        std::find_if(shared_.kernels.begin(), shared_.kernels.end(),
+                     [&](const VulkanKernel& k) { return k.record.name == node.kernel(); });
+    Lowering lowering(graph_, node, shared_.device->info(), shared_.pipelines.get(),
+                      &result_.program);
+    return kernel->lower(lowering);
+  }
+
+  absl::Status AddOutputs() {
+    for (const Value* output : graph_.outputs()) {
+      SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(output->type()));
+      const Span from = places_.at(output);
+      if (from.bytes != bytes) {
+        return absl::UnimplementedError(absl::StrCat("the output ", output->ref(),
+                                                     " is a weight that is decoded on the device"));
+      }
+      const Span to = {.region = Region::kOutput, .offset = result_.output_bytes, .bytes = bytes};
+      result_.outputs.push_back(to);
+      result_.output_bytes = AlignBinding(to.offset + bytes);
+      result_.program.commands.push_back({.bindings = {Reads(from), Writes(to)}});
+    }
+    return absl::OkStatus();
+  }
+
+  void SplitOnce() {
+    std::vector<Command>& commands = result_.program.commands;
+    const auto is_step = [](const Command& c) { return c.node == nullptr || !c.node->once(); };
+    const auto once = std::stable_partition(commands.begin(), commands.end(), is_step);
+    if (once == commands.end()) return;
+    result_.once.push_back(commands.front());  // the sizes
+    result_.once.insert(result_.once.end(), once, commands.end());
+    commands.erase(once, commands.end());
+  }
+
+  const Graph& graph_;
+  const SymbolValues bounds_;
+  Shared& shared_;
+  CompiledProgram result_;
+  absl::flat_hash_map<const Value*, Span>& places_ = result_.program.places;
+};
+
+}  // namespace
+
+absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,
+                                               const std::vector<int64_t>& weight_bytes,
+                                               Shared* shared) {
+  return Compiler(graph, shared).Run(weight_bytes);
+}
+
+}  // namespace sluice::vulkan

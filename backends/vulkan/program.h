@@ -1,0 +1,28 @@
+// The whole of a graph as commands: places for every value, and each node lowered by its kernel.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "backends/vulkan/executable.h"
+
+namespace sluice::vulkan {
+
+// The commands of a graph in two lists, with barriers, and how much memory they need.
+struct CompiledProgram {
+  Program program;            // of which `commands` are those of a step
+  std::vector<Command> once;  // for nodes that run when the graph is loaded
+  std::vector<Span> inputs;   // within Region::kStep
+  std::vector<Span> outputs;  // within Region::kOutput
+  int64_t arena_bytes = 0, constant_bytes = 0, step_bytes = 0, output_bytes = 0;
+
+  int64_t table_bytes() const { return static_cast<int64_t>(program.tables.size() * 4); }
+  int64_t error_bytes() const {
+    return static_cast<int64_t>(program.error_slots.size()) * kErrorSlotBytes;
+  }
+};
+
+// `weight_bytes` are those on the device.
+absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,
+                                               const std::vector<int64_t>& weight_bytes,
+                                               Shared* shared);
+
+}  // namespace sluice::vulkan

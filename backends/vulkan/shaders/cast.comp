@@ -1,0 +1,50 @@
+// Numbers from one type to another. Floats to integers go toward zero and saturate; NaN becomes 0.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "half.glsl"
+
+layout(local_size_x = 256) in;
+// The order in kernels/layout.cc.
+layout(constant_id = 0) const uint FROM = 0;
+layout(constant_id = 1) const uint TO = 0;
+const uint F32 = 0, F16 = 1, BF16 = 2, I32 = 3;
+
+layout(std430, binding = 1) readonly buffer X32 { uint x32[]; };
+layout(std430, binding = 1) readonly buffer X16 { uint16_t x16[]; };
+layout(std430, binding = 2) writeonly buffer Y32 { uint y32[]; };
+layout(std430, binding = 2) writeonly buffer Y16 { uint16_t y16[]; };
+layout(push_constant) uniform Push { uvec2 count; };
+
+float Load(uint i) {
+  if (FROM == F16) return FromF16(uint(x16[i]));
+  if (FROM == BF16) return FromBf16(uint(x16[i]));
+  return FROM == I32 ? float(int(x32[i])) : uintBitsToFloat(x32[i]);
+}
+
+int Truncate(float value) {
+  if ((floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u) return 0;
+  if (value >= 2147483648.0) return 0x7fffffff;
+  return value <= -2147483648.0 ? int(0x80000000u) : int(value);
+}
+
+void Store(uint i, float value) {
+  if (TO == F16) {
+    y16[i] = uint16_t(ToF16(value));
+  } else if (TO == BF16) {
+    y16[i] = uint16_t(ToBf16(value));
+  } else {
+    y32[i] = TO == I32 ? uint(Truncate(value)) : floatBitsToUint(value);
+  }
+}
+
+void main() {
+  const uint n = Value(count);
+  for (uint i = gl_GlobalInvocationID.x; i < n; i += gl_NumWorkGroups.x * gl_WorkGroupSize.x) {
+    if (FROM == TO && TO == I32) {
+      y32[i] = x32[i];
+    } else {
+      Store(i, Load(i));
+    }
+  }
+}

@@ -1,0 +1,58 @@
+// y[i] = op(a[i], b[i % period]).
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(local_size_x = 256) in;
+// The order of enum Op in kernels/elementwise.h.
+layout(constant_id = 0) const uint OP = 0;
+const uint ADD = 0, MUL = 1, SCALE = 2, SILU = 3, GELU_TANH = 4, GELU_ERF = 5, SILU_MUL = 6,
+           GELU_MUL = 7;
+
+layout(std430, binding = 1) readonly buffer A { float a[]; };
+layout(std430, binding = 2) readonly buffer B { float b[]; };
+layout(std430, binding = 3) writeonly buffer Y { float y[]; };
+layout(push_constant) uniform Push {
+  uvec2 count;
+  uvec2 period;
+  float factor;
+};
+
+float Silu(float x) { return x / (1 + exp(-x)); }
+
+// x/2 (1 + tanh u) = x / (1 + e^-2u)
+float GeluTanh(float x) {
+  const float u = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+  return x / (1 + exp(-2 * u));
+}
+
+// erf by Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7.
+float GeluErf(float x) {
+  const float z = abs(x) * 0.7071067811865476;
+  const float t = 1 / (1 + 0.3275911 * z);
+  const float poly = 1.421413741 + t * (-1.453152027 + t * 1.061405429);
+  const float tail =  // of the normal distribution, beyond |x|
+      0.5 * t * (0.254829592 + t * (-0.284496736 + t * poly)) * exp(-z * z);
+  return x * (x < 0 ? tail : 1 - tail);
+}
+
+float Apply(float x, float other) {
+  switch (OP) {
+    case ADD: return x + other;
+    case MUL: return x * other;
+    case SCALE: return x * factor;
+    case SILU: return Silu(x);
+    case GELU_TANH: return GeluTanh(x);
+    case GELU_ERF: return GeluErf(x);
+    case SILU_MUL: return Silu(x) * other;
+    default: return GeluTanh(x) * other;
+  }
+}
+
+void main() {
+  const bool is_binary = OP == ADD || OP == MUL || OP == SILU_MUL || OP == GELU_MUL;
+  const uint n = Value(count), repeat = Value(period);
+  for (uint i = gl_GlobalInvocationID.x; i < n; i += gl_NumWorkGroups.x * gl_WorkGroupSize.x) {
+    y[i] = Apply(a[i], is_binary ? b[i % repeat] : 0);
+  }
+}

@@ -1,0 +1,34 @@
+// Rows of a table by number, decoded; 16 elements an invocation.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(push_constant) uniform Push {
+  uvec2 count;  // of ids
+  uint columns;
+  uint limit;      // that ids stay below
+  uint first_row;  // of those in the binding
+  uint rows;
+};
+
+#include "quant.glsl"
+#define ERRORS 4
+#include "errors.glsl"
+
+layout(local_size_x = 64) in;
+layout(std430, binding = 2) readonly buffer Ids { int ids[]; };
+layout(std430, binding = 3) writeonly buffer Y { vec4 y[]; };
+
+void main() {
+  const uint groups = GroupsInRow(), all = Value(count) * groups;
+  for (uint i = gl_GlobalInvocationID.x; i < all; i += gl_NumWorkGroups.x * gl_WorkGroupSize.x) {
+    const uint index = i / groups;
+    if (!IsIndex(ids[index], index, limit)) continue;
+    const uint row = uint(ids[index]) - first_row;
+    if (row >= rows) continue;  // wraps below the first, too
+    vec4 v[4];
+    const uint group = i % groups;
+    Decode16(row * RowBytes(), group, v);
+    for (uint j = 0; j < QuadsIn(group); ++j) y[index * (columns / 4) + 4 * group + j] = v[j];
+  }
+}

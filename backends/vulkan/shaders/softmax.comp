@@ -1,0 +1,28 @@
+// Softmax of each row; a workgroup a row.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "reduce.glsl"
+
+layout(local_size_x = 256) in;
+layout(std430, binding = 1) readonly buffer X { float x[]; };
+layout(std430, binding = 2) writeonly buffer Y { float y[]; };
+layout(push_constant) uniform Push {
+  uvec2 elements;
+  uvec2 columns;
+};
+
+void main() {
+  const uint n = Value(columns), all = Value(elements), lane = gl_LocalInvocationID.x;
+  for (uint row = gl_WorkGroupID.x * n; row < all; row += gl_NumWorkGroups.x * n) {
+    float largest = uintBitsToFloat(0xff800000u);  // -inf
+    for (uint i = lane; i < n; i += gl_WorkGroupSize.x) largest = max(largest, x[row + i]);
+    largest = WorkgroupMax(largest);
+    float sum = 0;
+    for (uint i = lane; i < n; i += gl_WorkGroupSize.x) sum += exp(x[row + i] - largest);
+    const float scale = 1 / WorkgroupSum(sum);
+    for (uint i = lane; i < n; i += gl_WorkGroupSize.x) {
+      y[row + i] = exp(x[row + i] - largest) * scale;
+    }
+  }
+}

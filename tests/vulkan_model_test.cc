@@ -1,0 +1,231 @@
+// Whole models on the Vulkan backend, under validation: golden logits, what a run leaves behind,
+// and what replaying a step costs the host.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <new>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_replace.h"
+#include "backends/ref/ref_backend.h"
+#include "models/model.h"
+#include "runtime/generate.h"
+#include "tests/support/paths.h"
+#include "tests/vulkan_support.h"
+#include "tools/analysis/random_data.h"
+
+namespace {
+
+// Of this thread: drivers may do what they want on theirs.
+thread_local int64_t allocations = 0;
+
+}  // namespace
+
+// Not inlined: GCC would take malloc and free for a mismatch with what stands in for them.
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string ModelsDir() { return TestDataDir() + "/models/"; }
+
+std::vector<Json> ModelEntries() {
+  const Json manifest = Json::parse(std::ifstream(ModelsDir() + "manifest.json"));
+  std::vector<Json> entries;
+  for (const Json& entry : manifest["models"]) {
+    if (entry.contains("tolerance")) entries.push_back(entry);
+  }
+  return entries;
+}
+
+std::vector<float> ReadFloats(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<float> values(std::filesystem::file_size(path) / sizeof(float));
+  file.read(reinterpret_cast<char*>(values.data()),
+            static_cast<std::streamsize>(values.size() * sizeof(float)));
+  return values;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
+                                                     DecoderOptions options, int64_t outputs) {
+  absl::StatusOr<Graph> graph = model.BuildGraph(options);
+  if (!graph.ok()) return graph.status();
+  return Session::Create(*std::move(graph), model.weights(), backend, {.max_outputs = outputs});
+}
+
+// Logits of all positions, evaluated `chunk` tokens at a time.
+absl::StatusOr<std::vector<float>> LogitsOf(Session& session, const std::vector<int32_t>& ids,
+                                            size_t chunk) {
+  std::vector<float> all;
+  const auto sequence = session.NewSequence();
+  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
+    std::vector<StepToken> step;
+    for (size_t i = begin; i < std::min(ids.size(), begin + chunk); ++i) {
+      step.push_back({sequence.get(), ids[i], true});
+    }
+    auto logits = session.Step(step);
+    if (!logits.ok()) return logits.status();
+    all.insert(all.end(), logits->begin(), logits->end());
+  }
+  return all;
+}
+
+class VulkanModels : public VulkanTest, public testing::WithParamInterface<Json> {};
+
+TEST_P(VulkanModels, GoldenLogits) {
+  const Json& entry = GetParam();
+  auto model = Model::Load(ModelsDir() + entry["file"].get<std::string>());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::vector<int32_t> prompt = entry["prompt"];
+  const std::vector<float> golden = ReadFloats(ModelsDir() + entry["golden"].get<std::string>());
+  auto session = OpenSession(**model, backend(),
+                             {.max_tokens = static_cast<int64_t>(prompt.size()),
+                              .k_type = DType::kF16,
+                              .v_type = DType::kF16},
+                             static_cast<int64_t>(prompt.size()));
+  ASSERT_TRUE(session.ok()) << session.status();
+  // At once, and in steps of a smaller bucket that do not fill it.
+  for (const size_t chunk : {prompt.size(), size_t{3}}) {
+    auto logits = LogitsOf(**session, prompt, chunk);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    // The conformance pack's limit for computation with a cache of 16 bits.
+    EXPECT_LT(Nmse({golden}, {*logits}), entry["tolerance"]["native_nmse"].get<double>())
+        << "in chunks of " << chunk;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VulkanModels, testing::ValuesIn(ModelEntries()),
+                         [](const auto& test) {
+                           return absl::StrReplaceAll(
+                               test.param["file"].template get<std::string>(),
+                               {{"-", "_"}, {".", "_"}});
+                         });
+
+class VulkanSession : public VulkanTest {
+ protected:
+  void SetUp() override {
+    VulkanTest::SetUp();
+    if (IsSkipped()) return;
+    auto model = Model::LoadEmbedded();
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+  }
+  std::unique_ptr<Model> model_;
+};
+
+std::vector<int32_t> Continue(Session& session, int64_t tokens, std::vector<int64_t>* counts) {
+  std::vector<int32_t> text;
+  text.reserve(static_cast<size_t>(tokens));
+  counts->reserve(static_cast<size_t>(tokens));
+  GenerateOptions options{.max_tokens = tokens, .sampling = {.temperature = 0}};
+  options.on_token = [&](int32_t token) {
+    text.push_back(token);
+    counts->push_back(::allocations);
+    return true;
+  };
+  const auto result = Generate(session, {1, 2, 3}, options);
+  EXPECT_TRUE(result.ok()) << result.status();
+  return text;
+}
+
+TEST_F(VulkanSession, WritesTheReferencesStory) {
+  const auto ref = MakeRefBackend();
+  std::vector<std::vector<int32_t>> texts;
+  for (Backend* each : {ref.get(), &backend()}) {
+    auto session = OpenSession(*model_, *each, {.max_tokens = 16, .context = 64}, 1);
+    ASSERT_TRUE(session.ok()) << session.status();
+    std::vector<int64_t> counts;
+    texts.push_back(Continue(**session, 24, &counts));
+  }
+  EXPECT_EQ(texts[0], texts[1]);
+}
+
+TEST_F(VulkanSession, ReplayAllocatesNothingOnTheHost) {
+  const auto plain = MakeVulkanBackend();  // the validation layers allocate
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  auto session = OpenSession(*model_, **plain, {.max_tokens = 16, .context = 64}, 1);
+  ASSERT_TRUE(session.ok()) << session.status();
+  std::vector<int64_t> counts;
+  Continue(**session, 40, &counts);
+  ASSERT_EQ(counts.size(), 40u);
+  EXPECT_GT(counts[0], 0);               // what is counted is counted
+  EXPECT_EQ(counts[39] - counts[7], 0);  // the first steps compile the bucket and record it
+}
+
+class CountNodes : public RunObserver {
+ public:
+  void OnNode(const Node& node, absl::Span<const TensorView> operands,
+              absl::Span<const TensorView> results, double seconds) override {
+    ++nodes;
+    EXPECT_GE(seconds, 0);
+    EXPECT_EQ(operands.size(), node.operands().size());
+    for (const TensorView& result : results) EXPECT_NE(result.data, nullptr) << node.name();
+  }
+  int nodes = 0;
+};
+
+TEST_F(VulkanSession, AnObserverSeesEveryNodeAndChangesNothing) {
+  const std::vector<int32_t> ids = {1, 5, 9};
+  auto session = OpenSession(*model_, backend(), {.max_tokens = 4, .context = 32}, 4);
+  ASSERT_TRUE(session.ok()) << session.status();
+  auto plain = LogitsOf(**session, ids, 1);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  CountNodes observer;
+  (*session)->set_observer(&observer);
+  auto watched = LogitsOf(**session, ids, 1);
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  EXPECT_EQ(*plain, *watched);
+  const auto executable = (*session)->ExecutableFor(1);
+  ASSERT_TRUE(executable.ok());
+  EXPECT_EQ(observer.nodes, 3 * static_cast<int>((*executable)->graph().nodes().size()));
+}
+
+TEST_F(VulkanSession, StatesOfOtherBackendsAreRefused) {
+  auto graph = model_->BuildGraph({.max_tokens = 1, .context = 32});
+  ASSERT_TRUE(graph.ok());
+  const auto ref = MakeRefBackend();
+  auto session = OpenSession(*model_, backend(), {.max_tokens = 1, .context = 32}, 1);
+  ASSERT_TRUE(session.ok()) << session.status();
+  auto executable = (*session)->ExecutableFor(1);
+  ASSERT_TRUE(executable.ok());
+  RunArgs args;
+  for (const SymbolDef& symbol : (*executable)->graph().symbols()) {
+    args.symbols.Set(symbol.name, symbol.bound);
+  }
+  std::vector<std::vector<int32_t>> data;
+  std::vector<TensorView> inputs;
+  for (const auto& input : (*executable)->graph().inputs()) {
+    auto dims = args.symbols.Evaluate(input->type().shape);
+    ASSERT_TRUE(dims.ok());
+    TensorView view{.dtype = input->type().dtype, .dims = *dims};
+    data.emplace_back(static_cast<size_t>(view.elements()));
+    view.data = reinterpret_cast<std::byte*>(data.back().data());
+    inputs.push_back(view);
+  }
+  std::vector<std::unique_ptr<Buffer>> buffers;
+  std::vector<Buffer*> states;
+  for (const auto& state : (*executable)->graph().states()) {
+    auto buffer = ref->Allocate(*args.symbols.EvaluateBytes(state->type()));
+    ASSERT_TRUE(buffer.ok());
+    states.push_back(buffers.emplace_back(*std::move(buffer)).get());
+  }
+  args.inputs = inputs;
+  args.states = states;
+  EXPECT_THAT(std::string((*executable)->Run(args).message()),
+              testing::HasSubstr("is not from this backend"));
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,193 @@
+// The Vulkan backend against the reference, case by case, under core and synchronisation
+// validation.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "backends/ref/ref_backend.h"
+#include "backends/vulkan/formats.h"
+#include "graph/text.h"
+#include "passes/pipeline.h"
+#include "tests/support/op_cases.h"
+#include "tests/vulkan_support.h"
+
+namespace sluice {
+namespace {
+
+absl::Status CompileFor(const Backend& backend, Graph* graph) {
+  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
+}
+
+// float32 against float64 sums of up to 512 products: a random walk of roundings of 2^-24 each
+// gives a relative error of about sqrt(512) * 2^-24 = 1.3e-6, squared 2e-12. Weights that were
+// rounded to f16 when loaded are off by a 16-bit float's spacing, 2^-11 to 2^-10 of the value,
+// evenly spread over half of it to both sides: at most 2^-20 / 12 = 8e-8 squared. Errors of
+// substance (a wrong row, scale or sign) are above 1e-4.
+double ToleranceFor(const Graph& graph) {
+  const bool is_rounded =
+      std::any_of(graph.weights().begin(), graph.weights().end(), [](const auto& weight) {
+        const DType dtype = weight->type().dtype;
+        return vulkan::StoredAs(dtype) != dtype;
+      });
+  return is_rounded ? 1e-7 : 1e-11;
+}
+
+class VulkanParity : public VulkanTest, public testing::WithParamInterface<OpCase> {
+ protected:
+  void ExpectParity(const Graph& graph, const Graph& compiled, uint64_t seed,
+                    const SymbolValues& sizes) {
+    auto data = RandomData::Make(graph, seed, GetParam().ranges, sizes);
+    ASSERT_TRUE(data.ok()) << data.status();
+    const auto ref = MakeRefBackend();
+    auto expected = data->Run(*ref, graph);
+    auto got = data->Run(backend(), compiled);
+    // Of a smaller step, an index may lie beyond the size that is and within the one compiled for.
+    ASSERT_EQ(got.status().code(), expected.status().code()) << got.status();
+    if (!expected.ok()) return;
+    EXPECT_LT(Nmse(*expected, *got), ToleranceFor(graph)) << "seed " << seed;
+  }
+};
+
+TEST_P(VulkanParity, AgreesWithReference) {
+  absl::StatusOr<Graph> graph = Parse(GetParam().text, GetParam().name);
+  ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << GetParam().text;
+  Graph compiled = graph->Clone();
+  const absl::Status status = CompileFor(backend(), &compiled);
+  ASSERT_TRUE(status.ok()) << status;
+  ExpectParity(*graph, compiled, /*seed=*/1, {});
+  // A step that is smaller than what was compiled for: nothing beyond it may be touched or missed.
+  SymbolValues sizes = graph->Bounds();
+  if (sizes.Get("tokens") < 2) return;
+  sizes.Set("tokens", sizes.Get("tokens") / 2 + 1);
+  ExpectParity(*graph, compiled, /*seed=*/2, sizes);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(AllOpCases()), [](const auto& test) {
+  return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
+});
+
+struct BadIndex {
+  std::string op_case;
+  std::string input;
+  int64_t limit;  // the first value that is too large
+};
+class VulkanErrors : public VulkanTest, public testing::WithParamInterface<BadIndex> {};
+
+// What only data can show is an error that names the node, and not a wild read.
+TEST_P(VulkanErrors, IndexOutOfRange) {
+  const std::vector<OpCase> cases = AllOpCases();
+  const auto test = std::find_if(cases.begin(), cases.end(),
+                                 [](const OpCase& c) { return c.name == GetParam().op_case; });
+  ASSERT_NE(test, cases.end());
+  absl::StatusOr<Graph> graph = Parse(test->text, test->name);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  ASSERT_TRUE(CompileFor(backend(), &*graph).ok());
+  for (const int64_t bad : {int64_t{-1}, GetParam().limit}) {
+    ValueRanges ranges = test->ranges;
+    ranges[GetParam().input] = {bad, bad};
+    auto data = RandomData::Make(*graph, 1, ranges);
+    ASSERT_TRUE(data.ok()) << data.status();
+    const absl::Status status = data->Run(backend(), *graph).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << bad;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(absl::StrCat("index ", bad)));
+    EXPECT_THAT(std::string(status.message()), testing::StartsWith("%"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, VulkanErrors,
+    testing::Values(BadIndex{"embedding/f32", "ids", 40}, BadIndex{"experts/f32/2", "id", 8},
+                    BadIndex{"indexed_experts/f32/2", "id", 8},
+                    BadIndex{"scaled_add/any_order", "row_of", 12},
+                    BadIndex{"qk_norm_rope_append/no_norms/2", "slot", 96},
+                    BadIndex{"attention/f32/2", "slot", 96}, BadIndex{"attention/f32/2", "seq", 3},
+                    BadIndex{"attention/f32/2", "tables", 6},
+                    BadIndex{"attention/f32/2", "lens", 65}, BadIndex{"gather_rows", "rows", 9}),
+    [](const auto& test) {
+      return absl::StrReplaceAll(absl::StrCat(test.param.op_case, "/", test.param.input),
+                                 {{"/", "_"}});
+    });
+
+class VulkanRouter : public VulkanTest {};
+
+TEST_F(VulkanRouter, RefusesLogitsThatAreNoNumbers) {
+  absl::StatusOr<Graph> graph = Parse(
+      "graph g\ninput %x : f32[2,8]\n%a = scale(%x) {factor=1e+38} : f32[2,8]\n"
+      "%b = scale(%a) {factor=1e+38} : f32[2,8]\n"
+      "%p, %id = topk_softmax(%b) {k=2} : f32[2,2], i32[2,2]\noutput %p\n",
+      "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  ASSERT_TRUE(CompileFor(backend(), &*graph).ok());
+  auto data = RandomData::Make(*graph, /*seed=*/1);
+  ASSERT_TRUE(data.ok()) << data.status();
+  const absl::Status status = data->Run(backend(), *graph).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), testing::StartsWith("%p (topk_softmax): element"));
+}
+
+// Runs a graph on `backend` and on the reference, after all passes.
+double ErrorOf(const std::string& text, Backend& backend) {
+  absl::StatusOr<Graph> graph = Parse(text, "test");
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  auto data = RandomData::Make(*graph, /*seed=*/1);
+  EXPECT_TRUE(data.ok()) << data.status();
+  const auto ref = MakeRefBackend();
+  auto expected = data->Run(*ref, *graph);
+  std::vector<PassReport> report;
+  const absl::Status status = Optimize(backend, {}, &*graph, &report);
+  EXPECT_TRUE(status.ok()) << status;
+  auto got = data->Run(backend, *graph);
+  EXPECT_TRUE(got.ok()) << got.status();
+  return expected.ok() && got.ok() ? Nmse(*expected, *got) : 1;
+}
+
+// Weights that no binding spans are read in parts: here, 64 of 96 rows, and 2 tables of 64 and 36.
+TEST(VulkanParts, OfLargeWeightsGiveTheWhole) {
+  auto backend = MakeVulkanBackend({.max_binding_bytes = 140000});
+  if (!backend.ok()) GTEST_SKIP() << backend.status();
+  for (const int tokens : {1, 4, 33}) {
+    const std::string text = absl::StrCat(
+        "graph g\nsymbol tokens <= ", tokens,
+        "\ninput %ids : i32[tokens]\nweight @t : f32[100,512]\nweight @w : f32[96,512]\n"
+        "weight @b : f32[96]\n%x = embedding(@t, %ids) : f32[tokens,512]\n"
+        "%y = matmul(%x, @w, @b) : f32[tokens,96]\noutput %y\n");
+    EXPECT_LT(ErrorOf(text, **backend), 1e-11) << tokens << " tokens";
+  }
+  // What cannot be parted is an error that names the node and both sizes.
+  absl::StatusOr<Graph> graph =
+      Parse("graph g\ninput %x : f32[200,256]\n%y = silu(%x) : f32[200,256]\noutput %y\n", "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  ASSERT_TRUE(CompileFor(**backend, &*graph).ok());
+  const std::string message((*backend)->Compile(graph->Clone(), {}).status().message());
+  EXPECT_THAT(message, testing::HasSubstr("%y (silu): it needs 204800 bytes in one piece"));
+  EXPECT_THAT(message, testing::HasSubstr("can bind 140000"));
+}
+
+class VulkanCompile : public VulkanTest {};
+
+TEST_F(VulkanCompile, ConstantsAreComputedOnceAndStay) {
+  EXPECT_LT(ErrorOf("graph g\nsymbol tokens <= 3\ninput %x : f32[tokens,64]\nweight @w : f32[64]\n"
+                    "%c = scale(@w) {factor=3.0} : f32[64]\n%d = silu(%c) : f32[64]\n"
+                    "%y = mul(%x, %d) : f32[tokens,64]\noutput %y\n",
+                    backend()),
+            1e-11);
+}
+
+TEST_F(VulkanCompile, ANodeWithoutAKernelIsNamedWithTheReason) {
+  absl::StatusOr<Graph> graph = Parse(
+      "graph g\nsymbol tokens <= 2\ninput %x : f32[tokens,18]\nweight @w : f32[8,18]\n"
+      "%y = matmul(%x, @w) : f32[tokens,8]\noutput %y\n",
+      "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const std::string message(CompileFor(backend(), &*graph).message());
+  EXPECT_THAT(message, testing::HasSubstr("no vulkan kernel for %y = matmul"));
+  EXPECT_THAT(message, testing::HasSubstr("rows of a multiple of 4 elements"));
+}
+
+}  // namespace
+}  // namespace sluice

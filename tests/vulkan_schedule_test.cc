@@ -1,0 +1,104 @@
+// Barriers from declared reads and writes, and the independent check of them. Needs no device.
+#include "backends/vulkan/schedule.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace sluice::vulkan {
+namespace {
+
+using testing::HasSubstr;
+
+Span Bytes(int64_t offset, int64_t bytes) {
+  return {.region = Region::kArena, .offset = offset, .bytes = bytes};
+}
+Command Does(std::vector<Binding> bindings) { return {.bindings = std::move(bindings)}; }
+
+std::vector<bool> Barriers(const std::vector<Command>& commands) {
+  std::vector<bool> barriers;
+  for (const Command& command : commands) barriers.push_back(command.barrier_before);
+  return barriers;
+}
+
+TEST(Overlap, NeedsSharedBytesOfTheSameMemory) {
+  EXPECT_TRUE(Overlap(Bytes(0, 64), Bytes(63, 1)));
+  EXPECT_FALSE(Overlap(Bytes(0, 64), Bytes(64, 64)));
+  Span weight = Bytes(0, 64), other = weight;
+  weight.region = other.region = Region::kWeight;
+  EXPECT_FALSE(Overlap(Bytes(0, 64), weight));
+  other.index = 1;
+  EXPECT_FALSE(Overlap(weight, other));
+}
+
+TEST(PlaceBarriers, OneForEachKindOfConflict) {
+  std::vector<Command> read_after_write = {Does({Writes(Bytes(0, 64))}),
+                                           Does({Reads(Bytes(0, 64))})};
+  std::vector<Command> write_after_read = {Does({Reads(Bytes(0, 64))}),
+                                           Does({Writes(Bytes(0, 64))})};
+  std::vector<Command> write_after_write = {Does({Writes(Bytes(0, 64))}),
+                                            Does({Writes(Bytes(32, 64))})};
+  for (auto* commands : {&read_after_write, &write_after_read, &write_after_write}) {
+    PlaceBarriers(commands);
+    EXPECT_EQ(Barriers(*commands), (std::vector<bool>{false, true}));
+  }
+  std::vector<Command> reads = {Does({Reads(Bytes(0, 64))}), Does({Reads(Bytes(0, 64))})};
+  PlaceBarriers(&reads);
+  EXPECT_EQ(Barriers(reads), (std::vector<bool>{false, false}));
+}
+
+TEST(PlaceBarriers, IndependentCommandsShareOne) {
+  // x -> q, k, v side by side, then what reads all three.
+  std::vector<Command> commands = {
+      Does({Writes(Bytes(0, 64))}),
+      Does({Reads(Bytes(0, 64)), Writes(Bytes(64, 64))}),
+      Does({Reads(Bytes(0, 64)), Writes(Bytes(128, 64))}),
+      Does({Reads(Bytes(0, 64)), Writes(Bytes(192, 64))}),
+      Does({Reads(Bytes(64, 192)), Writes(Bytes(0, 64))}),
+  };
+  PlaceBarriers(&commands);
+  EXPECT_EQ(Barriers(commands), (std::vector<bool>{false, true, false, false, true}));
+}
+
+std::vector<Command> RandomCommands(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<Command> commands;
+  for (int i = 0; i < 40; ++i) {
+    std::vector<Binding> bindings;
+    for (uint64_t b = 0; b < 1 + random() % 3; ++b) {
+      const Span span = Bytes(static_cast<int64_t>(random() % 16 * 64),
+                              static_cast<int64_t>((1 + random() % 3) * 64));
+      bindings.push_back(random() % 2 == 0 ? Reads(span) : Writes(span));
+    }
+    commands.push_back(Does(std::move(bindings)));
+  }
+  return commands;
+}
+
+TEST(CheckHazards, FindsEveryBarrierThatIsMissing) {
+  int removed = 0;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    std::vector<Command> commands = RandomCommands(seed);
+    PlaceBarriers(&commands);
+    ASSERT_TRUE(CheckHazards(commands).ok()) << CheckHazards(commands);
+    for (Command& command : commands) {
+      if (!command.barrier_before) continue;
+      command.barrier_before = false;
+      EXPECT_EQ(CheckHazards(commands).code(), absl::StatusCode::kInternal) << "seed " << seed;
+      command.barrier_before = true;
+      ++removed;
+    }
+  }
+  EXPECT_GT(removed, 500);  // the schedules have what is tested
+}
+
+TEST(CheckHazards, NamesBothCommands) {
+  const std::vector<Command> commands = {Does({Writes(Bytes(0, 4))}), Does({}),
+                                         Does({Reads(Bytes(0, 4))})};
+  EXPECT_THAT(std::string(CheckHazards(commands).message()),
+              testing::AllOf(HasSubstr("command 0"), HasSubstr("command 2")));
+}
+
+}  // namespace
+}  // namespace sluice::vulkan
