@@ -10,6 +10,7 @@
 #include <iterator>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/model_file.h"
 
 namespace sluice {

@@ -219,7 +219,7 @@ static inline float LargestMagnitude(const float* x) {
   return std::bit_cast<float>(largest);
 }
 
-static inline int32_t Sum(const int32_t* numbers) {
+static inline int32_t Sum(const int8_t* numbers) {
   int32_t sum = 0;
   for (int c = 0; c < kChunk / 2; ++c) sum += numbers[c];
   return sum;
@@ -241,7 +241,7 @@ static inline void QuantizeChunk(const float* x, int row, int rows, std::byte* o
   int8_t bytes[kChunk];
   for (int c = 0; c < kChunk; ++c) bytes[c] = static_cast<int8_t>(codes[c]);
   for (int q = 0; q < kQuads; ++q) std::memcpy(out + 4 * (q * rows + row), bytes + 4 * q, 4);
-  const int32_t halves[2] = {Sum(codes), Sum(codes + kChunk / 2)};
+  const int32_t halves[2] = {Sum(bytes), Sum(bytes + kChunk / 2)};
   const auto put = [&](int place, float value) {
     StoreFloat(out + 4 * ((kQuads + place) * rows + row), value);
   };
