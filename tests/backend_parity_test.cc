@@ -12,7 +12,6 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
-#include "passes/pipeline.h"
 #include "tests/support/op_cases.h"
 
 namespace sluice {
@@ -44,11 +43,6 @@ std::vector<CopiedOperand> CopyReplaceableOperands(Graph* graph) {
     }
   }
   return copies;
-}
-
-absl::Status CompileFor(const Backend& backend, Graph* graph) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
-  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
 }
 
 void ExpectParity(const OpCase& test, const Graph& graph, Backend& backend, const Graph& compiled) {
@@ -117,11 +111,6 @@ INSTANTIATE_TEST_SUITE_P(All, CpuParity, testing::ValuesIn(AllOpCases()), CaseNa
 INSTANTIATE_TEST_SUITE_P(All, CpuInPlaceParity, testing::ValuesIn(CasesWithReplaceableOperands()),
                          CaseName);
 
-struct BadIndex {
-  std::string op_case;
-  std::string input;
-  int64_t limit;  // the first value that is too large
-};
 class CpuErrors : public testing::TestWithParam<BadIndex> {};
 
 // What only data can show is an error, and not a wild read.
@@ -144,20 +133,8 @@ TEST_P(CpuErrors, IndexOutOfRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, CpuErrors,
-    testing::Values(BadIndex{"embedding/f32", "ids", 40}, BadIndex{"experts/f32/2", "id", 8},
-                    BadIndex{"indexed_experts/f32/2", "id", 8},
-                    BadIndex{"scaled_add/any_order", "row_of", 12},
-                    BadIndex{"qk_norm_rope_append/no_norms/2", "slot", 96},
-                    BadIndex{"attention/f32/2", "slot", 96}, BadIndex{"attention/f32/2", "seq", 3},
-                    BadIndex{"attention/f32/2", "tables", 6},
-                    BadIndex{"attention/f32/2", "lens", 65}, BadIndex{"gather_rows", "rows", 9},
-                    BadIndex{"mean_pool/7", "seq", 3}),
-    [](const auto& test) {
-      return absl::StrReplaceAll(absl::StrCat(test.param.op_case, "/", test.param.input),
-                                 {{"/", "_"}});
-    });
+INSTANTIATE_TEST_SUITE_P(All, CpuErrors, testing::ValuesIn(AllBadIndices()),
+                         [](const auto& test) { return TestName(test.param); });
 
 TEST(OpCases, CoverEveryOp) {
   std::set<std::string> covered;

@@ -7,7 +7,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -18,6 +17,7 @@
 #include "graph/text.h"
 #include "models/model.h"
 #include "runtime/session.h"
+#include "tests/support/golden_logits.h"
 #include "tests/support/greedy.h"
 #include "tests/support/paths.h"
 #include "tools/analysis/random_data.h"
@@ -34,14 +34,6 @@ struct ModelCase {
 };
 
 Json ReadJson(const std::string& path) { return Json::parse(std::ifstream(path)); }
-
-std::vector<float> ReadFloats(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<float> values(std::filesystem::file_size(path) / sizeof(float));
-  file.read(reinterpret_cast<char*>(values.data()),
-            static_cast<std::streamsize>(values.size() * sizeof(float)));
-  return values;
-}
 
 // The pack if it is there, else the project's subset.
 std::string ModelsDir() {
@@ -76,23 +68,6 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend
   const int64_t prepack_bytes = cache == DType::kF16 ? int64_t{1} << 40 : 0;
   return Session::Create(*std::move(graph), model.weights(), backend,
                          {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
-}
-
-// Logits of all positions, evaluated `chunk` tokens at a time.
-absl::StatusOr<std::vector<float>> LogitsOf(Session& session, const std::vector<int32_t>& ids,
-                                            size_t chunk) {
-  std::vector<float> all;
-  const auto sequence = session.NewSequence();
-  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
-    std::vector<StepToken> step;
-    for (size_t i = begin; i < std::min(ids.size(), begin + chunk); ++i) {
-      step.push_back({sequence.get(), ids[i], true});
-    }
-    auto logits = session.Step(step);
-    if (!logits.ok()) return logits.status();
-    all.insert(all.end(), logits->begin(), logits->end());
-  }
-  return all;
 }
 
 std::string TestName(const testing::TestParamInfo<ModelCase>& test) {

@@ -7,6 +7,7 @@
 #include "models/model.h"
 #include "runtime/session.h"
 #include "tests/support/fake_device.h"
+#include "tests/support/model_test_name.h"
 #include "tests/support/paths.h"
 
 namespace sluice {
@@ -414,17 +415,9 @@ TEST_P(RealScheduler, APromptThatIsKnownAsAWholeGetsTheSameAnswer) {
   EXPECT_GE(scheduler.prefix_cache()->counters().saved_tokens, 3 * 47);
 }
 
-// Test names are of letters and digits.
-std::string NameOf(const testing::TestParamInfo<const char*>& info) {
-  std::string name = *info.param != '\0' ? info.param : "embedded";
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(Models, RealScheduler,
                          testing::Values("", "llama.Q4_0", "qwen3moe.BF16", "llama-moe.Q8_0"),
-                         NameOf);
+                         ModelTestName);
 
 }  // namespace
 }  // namespace sluice

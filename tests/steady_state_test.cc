@@ -20,6 +20,7 @@
 #include "models/model.h"
 #include "runtime/generate.h"
 #include "runtime/scheduler.h"
+#include "tests/support/model_test_name.h"
 #include "tests/support/paths.h"
 
 namespace {
@@ -174,17 +175,9 @@ TEST_P(SteadyState, EverySamplerAtOnce) {
   }
 }
 
-// Test names are of letters and digits.
-std::string NameOf(const testing::TestParamInfo<const char*>& info) {
-  std::string name = *info.param != '\0' ? info.param : "embedded";
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(Models, SteadyState,
                          testing::Values("", "llama.Q4_0", "llama-moe.Q8_0", "llama-tied-mha.F16"),
-                         NameOf);
+                         ModelTestName);
 
 }  // namespace
 }  // namespace sluice

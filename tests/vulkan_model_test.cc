@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <new>
 
@@ -14,6 +13,7 @@
 #include "backends/ref/ref_backend.h"
 #include "models/model.h"
 #include "runtime/generate.h"
+#include "tests/support/golden_logits.h"
 #include "tests/support/paths.h"
 #include "tests/vulkan_support.h"
 #include "tools/analysis/random_data.h"
@@ -50,36 +50,11 @@ std::vector<Json> ModelEntries() {
   return entries;
 }
 
-std::vector<float> ReadFloats(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<float> values(std::filesystem::file_size(path) / sizeof(float));
-  file.read(reinterpret_cast<char*>(values.data()),
-            static_cast<std::streamsize>(values.size() * sizeof(float)));
-  return values;
-}
-
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
                                                      DecoderOptions options, int64_t outputs) {
   absl::StatusOr<Graph> graph = model.BuildGraph(options);
   if (!graph.ok()) return graph.status();
   return Session::Create(*std::move(graph), model.weights(), backend, {.max_outputs = outputs});
-}
-
-// Logits of all positions, evaluated `chunk` tokens at a time.
-absl::StatusOr<std::vector<float>> LogitsOf(Session& session, const std::vector<int32_t>& ids,
-                                            size_t chunk) {
-  std::vector<float> all;
-  const auto sequence = session.NewSequence();
-  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
-    std::vector<StepToken> step;
-    for (size_t i = begin; i < std::min(ids.size(), begin + chunk); ++i) {
-      step.push_back({sequence.get(), ids[i], true});
-    }
-    auto logits = session.Step(step);
-    if (!logits.ok()) return logits.status();
-    all.insert(all.end(), logits->begin(), logits->end());
-  }
-  return all;
 }
 
 class VulkanModels : public VulkanTest, public testing::WithParamInterface<Json> {};

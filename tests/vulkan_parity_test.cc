@@ -18,11 +18,6 @@
 namespace sluice {
 namespace {
 
-absl::Status CompileFor(const Backend& backend, Graph* graph) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
-  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
-}
-
 // float32 against float64 sums of up to 512 products: a random walk of roundings of 2^-24 each
 // gives a relative error of about sqrt(512) * 2^-24 = 1.3e-6, squared 2e-12. Weights that were
 // rounded to f16 when loaded are off by a 16-bit float's spacing, 2^-11 to 2^-10 of the value,
@@ -71,11 +66,6 @@ INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(AllOpCases()), [](
   return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
 });
 
-struct BadIndex {
-  std::string op_case;
-  std::string input;
-  int64_t limit;  // the first value that is too large
-};
 class VulkanErrors : public VulkanTest, public testing::WithParamInterface<BadIndex> {};
 
 // What only data can show is an error that names the node, and not a wild read.
@@ -99,19 +89,8 @@ TEST_P(VulkanErrors, IndexOutOfRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, VulkanErrors,
-    testing::Values(BadIndex{"embedding/f32", "ids", 40}, BadIndex{"experts/f32/2", "id", 8},
-                    BadIndex{"indexed_experts/f32/2", "id", 8},
-                    BadIndex{"scaled_add/any_order", "row_of", 12},
-                    BadIndex{"qk_norm_rope_append/no_norms/2", "slot", 96},
-                    BadIndex{"attention/f32/2", "slot", 96}, BadIndex{"attention/f32/2", "seq", 3},
-                    BadIndex{"attention/f32/2", "tables", 6},
-                    BadIndex{"attention/f32/2", "lens", 65}, BadIndex{"gather_rows", "rows", 9}),
-    [](const auto& test) {
-      return absl::StrReplaceAll(absl::StrCat(test.param.op_case, "/", test.param.input),
-                                 {{"/", "_"}});
-    });
+INSTANTIATE_TEST_SUITE_P(All, VulkanErrors, testing::ValuesIn(AllBadIndices()),
+                         [](const auto& test) { return TestName(test.param); });
 
 class VulkanRouter : public VulkanTest {};
 

@@ -22,7 +22,6 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/formats/quantize.h"
 #include "graph/text.h"
-#include "passes/pipeline.h"
 #include "tests/support/isas.h"
 #include "tests/support/op_cases.h"
 
@@ -221,11 +220,6 @@ bool SetLayouts(Graph* graph) {
     }
   }
   return any;
-}
-
-absl::Status CompileFor(const Backend& backend, Graph* graph) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
-  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
 }
 
 // All formats and numbers of rows on both sides of what a tile takes, with output rows that are no

@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -159,12 +160,10 @@ void PrintJson(const PerplexityCommand& command, const Outcome& outcome) {
 
 absl::Status RunPerplexity(const PerplexityCommand& command) {
   // The vocabulary says how many tokens there are before anything else is set up.
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, command.model.Load());
+  SLUICE_ASSIGN_OR_RETURN(const Tokenizer* const tokenizer, model->tokenizer());
   Outcome outcome;
-  {
-    SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
-    SLUICE_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, model->tokenizer());
-    SLUICE_ASSIGN_OR_RETURN(outcome.windows, WindowsOf(command, *tokenizer));
-  }
+  SLUICE_ASSIGN_OR_RETURN(outcome.windows, WindowsOf(command, *tokenizer));
   const int64_t size = outcome.windows.size();
   outcome.skip = command.skip >= 0 ? command.skip : size / 2 - 1;
   if (outcome.skip >= size - 1) {
@@ -173,7 +172,7 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
   }
   const int64_t chunk = std::min(command.batch, size);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
-                          OpenSession(command.model, command.backend, command.cache,
+                          OpenSession(std::move(model), command.backend, command.cache,
                                       {.compile = command.compile,
                                        .context = size,
                                        .max_tokens = chunk,

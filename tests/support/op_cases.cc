@@ -1,8 +1,10 @@
 #include "tests/support/op_cases.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/substitute.h"
 #include "graph/formats/dequantize.h"
+#include "passes/pipeline.h"
 
 namespace sluice {
 namespace {
@@ -433,6 +435,29 @@ std::vector<OpCase> AllOpCases() {
   AddMeanPool(&cases);
   AddLayout(&cases);
   return cases;
+}
+
+std::vector<BadIndex> AllBadIndices() {
+  return {{"embedding/f32", "ids", 40},
+          {"experts/f32/2", "id", 8},
+          {"indexed_experts/f32/2", "id", 8},
+          {"scaled_add/any_order", "row_of", 12},
+          {"qk_norm_rope_append/no_norms/2", "slot", 96},
+          {"attention/f32/2", "slot", 96},
+          {"attention/f32/2", "seq", 3},
+          {"attention/f32/2", "tables", 6},
+          {"attention/f32/2", "lens", 65},
+          {"gather_rows", "rows", 9},
+          {"mean_pool/7", "seq", 3}};
+}
+
+std::string TestName(const BadIndex& bad) {
+  return absl::StrReplaceAll(StrCat(bad.op_case, "/", bad.input), {{"/", "_"}});
+}
+
+absl::Status CompileFor(const Backend& backend, Graph* graph) {
+  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
 }
 
 }  // namespace sluice

@@ -2,9 +2,13 @@
 // backend with the reference, and speed.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "backends/backend.h"
+#include "graph/graph.h"
 #include "tools/analysis/random_data.h"
 
 namespace sluice {
@@ -17,5 +21,19 @@ struct OpCase {
 
 // Every op of the registry is in at least one case (a test checks it).
 std::vector<OpCase> AllOpCases();
+
+// An input of a case, and the first number that is too large an index for it; -1 is too small.
+struct BadIndex {
+  std::string op_case;
+  std::string input;
+  int64_t limit;
+};
+std::vector<BadIndex> AllBadIndices();
+
+// "embedding_f32_ids", for names of tests.
+std::string TestName(const BadIndex& bad);
+
+// Chooses kernels and plans memory, and no more: every op stays as the case has it.
+absl::Status CompileFor(const Backend& backend, Graph* graph);
 
 }  // namespace sluice

@@ -15,8 +15,14 @@ namespace {
 
 absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
-// Rows of `n` elements that are worth a thread.
-int64_t RowGrain(int64_t n) { return std::max<int64_t>(1, 4096 / n); }
+// Calls `row(first element)` for every row of `x`, many rows to a thread where they are short.
+template <typename Row>
+void ForEachRow(const StepArgs& args, const TensorView& x, const Row& row) {
+  const int64_t n = x.cols();
+  args.threads.For(x.rows(), std::max<int64_t>(1, 4096 / n), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) row(r * n);
+  });
+}
 
 // --- Norms ----------------------------------------------------------------------------------
 
@@ -27,11 +33,8 @@ class RmsNormStep : public Step {
   absl::Status Run(const StepArgs& args) override {
     const TensorView& x = args.operands[0];
     const float* weight = args.F32OrNull(1);
-    const int64_t n = x.cols();
-    args.threads.For(x.rows(), RowGrain(n), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) {
-        math_.rms_norm(x.f32() + r * n, weight, n, eps_, args.results[0].f32() + r * n);
-      }
+    ForEachRow(args, x, [&](int64_t at) {
+      math_.rms_norm(x.f32() + at, weight, x.cols(), eps_, args.results[0].f32() + at);
     });
     return absl::OkStatus();
   }
@@ -49,11 +52,8 @@ class LayerNormStep : public Step {
     const TensorView& x = args.operands[0];
     const float* weight = args.F32OrNull(1);
     const float* bias = args.F32OrNull(2);
-    const int64_t n = x.cols();
-    args.threads.For(x.rows(), RowGrain(n), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) {
-        math_.layer_norm(x.f32() + r * n, weight, bias, n, eps_, args.results[0].f32() + r * n);
-      }
+    ForEachRow(args, x, [&](int64_t at) {
+      math_.layer_norm(x.f32() + at, weight, bias, x.cols(), eps_, args.results[0].f32() + at);
     });
     return absl::OkStatus();
   }
@@ -69,15 +69,12 @@ class AddRmsNormStep : public Step {
       : math_(VectorIsaFor(context.caps).math), eps_(context.call.Float("eps")) {}
   absl::Status Run(const StepArgs& args) override {
     const float* weight = args.F32OrNull(2);
-    const int64_t n = args.operands[0].cols();
-    args.threads.For(args.operands[0].rows(), RowGrain(n), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) {
-        const float* a = args.operands[0].f32() + r * n;
-        const float* b = args.operands[1].f32() + r * n;
-        float* sum = args.results[0].f32() + r * n;
-        math_.add(a, b, n, sum);
-        math_.rms_norm(sum, weight, n, eps_, args.results[1].f32() + r * n);
-      }
+    const TensorView& a = args.operands[0];
+    const TensorView& b = args.operands[1];
+    ForEachRow(args, a, [&](int64_t at) {
+      float* sum = args.results[0].f32() + at;
+      math_.add(a.f32() + at, b.f32() + at, a.cols(), sum);
+      math_.rms_norm(sum, weight, a.cols(), eps_, args.results[1].f32() + at);
     });
     return absl::OkStatus();
   }
