@@ -30,6 +30,9 @@ class Buffer {
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
+  // False: only times matter. The backend may then run the step as it does when nobody looks, and
+  // tell of its nodes afterwards, in their order and without views.
+  virtual bool needs_values() const { return true; }
   // Views are valid during the call. Absent operands are not present().
   virtual void OnNode(const Node& node, absl::Span<const TensorView> operands,
                       absl::Span<const TensorView> results, double seconds) = 0;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <new>
@@ -165,6 +166,39 @@ TEST_F(VulkanSession, AnObserverSeesEveryNodeAndChangesNothing) {
   const auto executable = (*session)->ExecutableFor(1);
   ASSERT_TRUE(executable.ok());
   EXPECT_EQ(observer.nodes, 3 * static_cast<int>((*executable)->graph().nodes().size()));
+}
+
+class AddTimes : public RunObserver {
+ public:
+  bool needs_values() const override { return false; }
+  void OnNode(const Node&, absl::Span<const TensorView>, absl::Span<const TensorView> results,
+              double time) override {
+    ++nodes;
+    seconds += time;
+    EXPECT_TRUE(results.empty());
+  }
+  int nodes = 0;
+  double seconds = 0;
+};
+
+TEST_F(VulkanSession, TheDeviceTimesEveryNodeOfAWholeStep) {
+  const std::vector<int32_t> ids = {1, 5, 9};
+  auto session = OpenSession(*model_, backend(), {.max_tokens = 4, .context = 32}, 4);
+  ASSERT_TRUE(session.ok()) << session.status();
+  auto plain = LogitsOf(**session, ids, 1);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  AddTimes observer;
+  (*session)->set_observer(&observer);
+  const auto start = std::chrono::steady_clock::now();
+  auto timed = LogitsOf(**session, ids, 1);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  ASSERT_TRUE(timed.ok()) << timed.status();
+  EXPECT_EQ(*plain, *timed);
+  const auto executable = (*session)->ExecutableFor(1);
+  ASSERT_TRUE(executable.ok());
+  EXPECT_EQ(observer.nodes, 3 * static_cast<int>((*executable)->graph().nodes().size()));
+  EXPECT_GT(observer.seconds, 0);
+  EXPECT_LT(observer.seconds, elapsed.count());
 }
 
 TEST_F(VulkanSession, StatesOfOtherBackendsAreRefused) {

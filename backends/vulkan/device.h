@@ -26,6 +26,8 @@ struct DeviceInfo {
   int64_t shared_bytes = 0;  // of a workgroup
   uint32_t subgroup_size = 0;
   uint32_t max_groups = 0;            // of a dispatch, per dimension
+  uint32_t timestamp_bits = 0;        // of the queue's clock; 0: it has none
+  double timestamp_seconds = 0;       // of one tick
   std::vector<std::string> features;  // optional ones that it has: "float16", "int8", ...
   std::string unusable;               // empty, or what it lacks
 };

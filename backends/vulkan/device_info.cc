@@ -114,6 +114,14 @@ int64_t DeviceMemory(VkPhysicalDevice device) {
   return static_cast<int64_t>(bytes);
 }
 
+std::vector<VkQueueFamilyProperties> QueueFamilies(VkPhysicalDevice device) {
+  uint32_t count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(count);
+  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
+  return families;
+}
+
 }  // namespace
 
 absl::StatusOr<VkInstance> NewInstance(const std::vector<const char*>& layers,
@@ -148,6 +156,18 @@ absl::StatusOr<std::vector<VkPhysicalDevice>> PhysicalDevices(VkInstance instanc
   return devices;
 }
 
+absl::StatusOr<uint32_t> ComputeFamily(VkPhysicalDevice device) {
+  const std::vector<VkQueueFamilyProperties> families = QueueFamilies(device);
+  std::optional<uint32_t> found;
+  for (uint32_t i = 0; i < families.size(); ++i) {
+    if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+    if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) return i;
+    if (!found.has_value()) found = i;
+  }
+  if (found.has_value()) return *found;
+  return absl::UnimplementedError("the device has no queue that computes");
+}
+
 DeviceInfo InfoOf(VkPhysicalDevice device) {
   const Properties properties(device);
   const VkPhysicalDeviceProperties& core = properties.all.properties;
@@ -163,6 +183,10 @@ DeviceInfo InfoOf(VkPhysicalDevice device) {
       .subgroup_size = properties.v11.subgroupSize};
   const uint32_t* groups = core.limits.maxComputeWorkGroupCount;
   info.max_groups = std::min({groups[0], groups[1], groups[2]});
+  if (const absl::StatusOr<uint32_t> family = ComputeFamily(device); family.ok()) {
+    info.timestamp_bits = QueueFamilies(device)[*family].timestampValidBits;
+    info.timestamp_seconds = double{core.limits.timestampPeriod} * 1e-9;
+  }
   if (core.apiVersion < VK_API_VERSION_1_3) {
     info.unusable = absl::StrCat("Vulkan 1.3 (it has ", info.api, ")");
     return info;
@@ -171,21 +195,6 @@ DeviceInfo InfoOf(VkPhysicalDevice device) {
   info.features = OptionalFeatures(features);
   info.unusable = Missing(properties, features);
   return info;
-}
-
-absl::StatusOr<uint32_t> ComputeFamily(VkPhysicalDevice device) {
-  uint32_t count = 0;
-  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
-  std::vector<VkQueueFamilyProperties> families(count);
-  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
-  std::optional<uint32_t> found;
-  for (uint32_t i = 0; i < count; ++i) {
-    if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
-    if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) return i;
-    if (!found.has_value()) found = i;
-  }
-  if (found.has_value()) return *found;
-  return absl::UnimplementedError("the device has no queue that computes");
 }
 
 absl::StatusOr<std::vector<DeviceInfo>> ListDevices() {

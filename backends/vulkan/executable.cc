@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/program.h"
 #include "backends/vulkan/record.h"
+#include "backends/vulkan/timestamps.h"
 #include "graph/evaluate.h"
 #include "graph/status_macros.h"
 
@@ -36,7 +37,9 @@ class VulkanExecutable : public Executable {
  public:
   VulkanExecutable(Graph graph, Shared* shared) : graph_(std::move(graph)), shared_(*shared) {}
   ~VulkanExecutable() override {
-    if (step_ != VK_NULL_HANDLE) shared_.device->Free(step_);
+    for (const VkCommandBuffer commands : {step_, timed_step_}) {
+      if (commands != VK_NULL_HANDLE) shared_.device->Free(commands);
+    }
   }
 
   absl::Status Prepare(const WeightTable& weights) {
@@ -71,13 +74,19 @@ class VulkanExecutable : public Executable {
       std::memcpy(upload_->mapped() + compiled_.inputs[i].offset, args.inputs[i].data,
                   static_cast<size_t>(args.inputs[i].bytes()));
     }
-    if (args.observer != nullptr) return RunObserved(args);
-    SLUICE_ASSIGN_OR_RETURN(const uint64_t point, shared_.device->Submit(step_));
+    if (args.observer == nullptr) return Replay(step_);
+    const bool has_clock = shared_.device->info().timestamp_bits > 0;
+    return has_clock && !args.observer->needs_values() ? RunTimed(args.observer)
+                                                       : RunObserved(args);
+  }
+
+ private:
+  absl::Status Replay(VkCommandBuffer step) {
+    SLUICE_ASSIGN_OR_RETURN(const uint64_t point, shared_.device->Submit(step));
     SLUICE_RETURN_IF_ERROR(shared_.device->Wait(point));
     return CheckErrors();
   }
 
- private:
   absl::Status BindWeights(const WeightTable& table) {
     slices_.resize(graph_.weights().size());
     for (size_t i = 0; i < slices_.size(); ++i) {
@@ -175,7 +184,7 @@ class VulkanExecutable : public Executable {
       states_[i] = state;
     }
     if (is_recorded) return absl::OkStatus();
-    is_recorded_ = false;
+    is_recorded_ = is_timed_recorded_ = false;
     recording_->Bind(Locator());
     SLUICE_RETURN_IF_ERROR(BeginCommands(step_, 0));
     recording_->Record(0, recording_->size(), Locator(), step_);
@@ -216,6 +225,54 @@ class VulkanExecutable : public Executable {
     return status;
   }
 
+  // Where the node's commands end that begin at `begin`.
+  size_t EndOf(const Node& node, size_t begin) const {
+    size_t end = begin;
+    while (end < recording_->size() && recording_->command(end).node == &node) ++end;
+    return end;
+  }
+
+  // --- Runs that are timed: the same commands, with a timestamp after each node ------------------
+
+  absl::Status RunTimed(RunObserver* observer) {
+    SLUICE_RETURN_IF_ERROR(RecordTimed());
+    SLUICE_RETURN_IF_ERROR(Replay(timed_step_));
+    SLUICE_ASSIGN_OR_RETURN(const absl::Span<const double> seconds, timestamps_->Intervals());
+    for (size_t i = 0; i < timed_nodes_.size(); ++i) {
+      observer->OnNode(*timed_nodes_[i], {}, {}, seconds[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RecordTimed() {
+    if (is_timed_recorded_) return absl::OkStatus();
+    if (timed_step_ == VK_NULL_HANDLE) {
+      for (const auto& node : graph_.nodes()) {
+        if (!node->once()) timed_nodes_.push_back(node.get());
+      }
+      SLUICE_ASSIGN_OR_RETURN(
+          Timestamps timestamps,
+          Timestamps::Create(*shared_.device, static_cast<uint32_t>(timed_nodes_.size() + 1)));
+      timestamps_.emplace(std::move(timestamps));
+      SLUICE_ASSIGN_OR_RETURN(timed_step_, shared_.device->NewCommands());
+    }
+    SLUICE_RETURN_IF_ERROR(BeginCommands(timed_step_, 0));
+    timestamps_->RecordReset(timed_step_);
+    size_t next = 1;
+    recording_->Record(0, next, Locator(), timed_step_);
+    timestamps_->Record(0, timed_step_);
+    for (size_t i = 0; i < timed_nodes_.size(); ++i) {
+      const size_t begin = std::exchange(next, EndOf(*timed_nodes_[i], next));
+      recording_->Record(begin, next, Locator(), timed_step_);
+      timestamps_->Record(static_cast<uint32_t>(i + 1), timed_step_);
+    }
+    recording_->Record(next, recording_->size(), Locator(), timed_step_);
+    RecordHostBarrier(timed_step_);
+    SLUICE_RETURN_IF_ERROR(Check(vkEndCommandBuffer(timed_step_), "cannot record a timed step"));
+    is_timed_recorded_ = true;
+    return absl::OkStatus();
+  }
+
   // --- Runs that somebody watches: node by node, with results brought to the host ---------------
 
   using Watched = absl::flat_hash_map<const Value*, TensorView>;
@@ -236,7 +293,7 @@ class VulkanExecutable : public Executable {
     SLUICE_RETURN_IF_ERROR(RunNow(*recording_, 0, next));
     for (const auto& node : graph_.nodes()) {
       const size_t begin = next;
-      while (next < recording_->size() && recording_->command(next).node == node.get()) ++next;
+      next = EndOf(*node, begin);
       const auto start = std::chrono::steady_clock::now();
       if (next > begin) SLUICE_RETURN_IF_ERROR(RunNow(*recording_, begin, next));
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -301,6 +358,11 @@ class VulkanExecutable : public Executable {
   std::optional<Recording> recording_;
   VkCommandBuffer step_ = VK_NULL_HANDLE;
   bool is_recorded_ = false;
+  // Of timed runs; made for the first.
+  std::vector<const Node*> timed_nodes_;
+  std::optional<Timestamps> timestamps_;
+  VkCommandBuffer timed_step_ = VK_NULL_HANDLE;
+  bool is_timed_recorded_ = false;
 };
 
 }  // namespace

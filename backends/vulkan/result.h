@@ -51,6 +51,7 @@ using CommandPoolHandle = Handle<VkCommandPool, vkDestroyCommandPool>;
 using SetLayoutHandle = Handle<VkDescriptorSetLayout, vkDestroyDescriptorSetLayout>;
 using DescriptorPoolHandle = Handle<VkDescriptorPool, vkDestroyDescriptorPool>;
 using ShaderModuleHandle = Handle<VkShaderModule, vkDestroyShaderModule>;
+using QueryPoolHandle = Handle<VkQueryPool, vkDestroyQueryPool>;
 using PipelineLayoutHandle = Handle<VkPipelineLayout, vkDestroyPipelineLayout>;
 using PipelineHandle = Handle<VkPipeline, vkDestroyPipeline>;
 

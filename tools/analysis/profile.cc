@@ -25,11 +25,15 @@ class Profiler : public RunObserver {
   }
   void EndStep() { profile_.steps.back().seconds = Now() - profile_.steps.back().start; }
 
+  bool needs_values() const override { return false; }
+
   void OnNode(const Node& node, absl::Span<const TensorView> /*operands*/,
-              absl::Span<const TensorView> /*results*/, double seconds) override {
+              absl::Span<const TensorView> results, double seconds) override {
+    // Without results the step is over, and its nodes are told one after the other.
+    const double start = results.empty() ? EndOfLastRun() : std::max(0.0, Now() - seconds);
     profile_.runs.push_back({.node = IndexOf(node),
                              .step = profile_.steps.size() - 1,
-                             .start = std::max(0.0, Now() - seconds),
+                             .start = start,
                              .seconds = seconds});
   }
 
@@ -49,6 +53,14 @@ class Profiler : public RunObserver {
 
  private:
   double Now() const { return std::chrono::duration<double>(Clock::now() - origin_).count(); }
+
+  // Or the start of the step, if nothing ran in it yet.
+  double EndOfLastRun() const {
+    const double begin = profile_.steps.back().start;
+    if (profile_.runs.empty()) return begin;
+    const NodeRun& last = profile_.runs.back();
+    return std::max(begin, last.start + last.seconds);
+  }
 
   size_t IndexOf(const Node& node) {
     const auto [it, is_new] = index_.try_emplace(&node, nodes_.size());
