@@ -12,4 +12,7 @@ namespace sluice::tools {
 // says how to build with it.
 absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device);
 
+// Bytes a second that it reads and writes when it copies in its memory.
+absl::StatusOr<double> MeasureVulkan(int device);
+
 }  // namespace sluice::tools

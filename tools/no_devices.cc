@@ -15,6 +15,8 @@ absl::Status NoVulkan() {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int /*device*/) { return NoVulkan(); }
 
+absl::StatusOr<double> MeasureVulkan(int /*device*/) { return NoVulkan(); }
+
 void AddDevices(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand(
       "devices", "List the devices that Vulkan can use (this build is without Vulkan)");

@@ -17,6 +17,7 @@
 #include "tools/analysis/profile_report.h"
 #include "tools/analysis/trace.h"
 #include "tools/commands.h"
+#include "tools/devices.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 
@@ -80,6 +81,16 @@ void AdaptToEncoder(const ModelConfig& config, ProfileOptions* options, SessionS
   setup->max_tokens = std::max<int64_t>(1, options->prompt);
 }
 
+absl::StatusOr<Ceiling> CeilingOf(const Backend& backend, const BackendOptions& options) {
+  if (backend.name() == "vulkan") {
+    SLUICE_ASSIGN_OR_RETURN(const double bandwidth, MeasureVulkan(options.device));
+    return Ceiling{.device = backend.caps().name(), .read_bytes_per_second = bandwidth};
+  }
+  const int threads = backend.caps().threads();
+  const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
+  return ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0];
+}
+
 absl::Status RunProfile(const ProfileCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const ProcessMemory before, ReadProcessMemory());
   ProfileOptions options = command.profile;
@@ -99,14 +110,12 @@ absl::Status RunProfile(const ProfileCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const ProcessMemory after, ReadProcessMemory());
   SLUICE_ASSIGN_OR_RETURN(const int64_t predicted, PredictedPeak(command, loaded, setup));
   // Only now, because this takes memory, too.
-  const int threads = loaded.backend->caps().threads();
-  const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
-  const ProfileReport report{
-      .keys = KeysOf(command.by),
-      .ceiling = ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0],
-      .most_rows = command.rows,
-      .peak_growth = after.peak - before.resident,
-      .peak_predicted = predicted};
+  SLUICE_ASSIGN_OR_RETURN(Ceiling ceiling, CeilingOf(*loaded.backend, command.backend));
+  const ProfileReport report{.keys = KeysOf(command.by),
+                             .ceiling = std::move(ceiling),
+                             .most_rows = command.rows,
+                             .peak_growth = after.peak - before.resident,
+                             .peak_predicted = predicted};
   if (!command.trace.empty()) SLUICE_RETURN_IF_ERROR(WriteTrace(profile, command));
   std::cout << (command.format == "json" ? ProfileJson(profile, report)
                                          : ProfileText(profile, report));

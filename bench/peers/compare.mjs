@@ -24,6 +24,7 @@ call installs llama.cpp from npm and builds both sides.
   --tests A,B         ${defaultTests.join(',')} unless given
   --rounds N          runs of each test, 5 unless given
   --threads N         2 unless given
+  --device N          on this Vulkan device, as \`sluice devices\` counts, not on the CPU
   --json FILE         all samples and figures
   --plot FILE.svg     the ratios as a picture
   --keep-models DIR   keep the model files there, and use those that are there
@@ -42,9 +43,13 @@ function readOptions(args) {
     options: {
       'models': text, 'tests': text, 'rounds': text, 'threads': text, 'json': text, 'plot': text,
       'keep-models': text, 'from': text, 'sluice': text, 'llama-bench': text, 'llama': text,
+      'device': text,
       'full': {type: 'boolean'}, 'help': {type: 'boolean', short: 'h'},
     },
   });
+  if (values.device !== undefined && !/^\d{1,2}$/.test(values.device)) {
+    throw new Error(`--device ${values.device}: expected a number from 0 to 99`);
+  }
   const count = (name, fallback) => {
     const value = values[name] ?? fallback;
     if (/^[1-9]\d{0,3}$/.test(value)) return Number(value);
@@ -113,9 +118,12 @@ async function readThrough(file) {
   for await (const chunk of fs.createReadStream(file, {highWaterMark: 1 << 22})) void chunk;
 }
 
+// llama.cpp puts all layers on the GPU by itself where its libraries can use one.
 function programOf(side, options) {
-  return side === 'sluice' ? [options.sluice, ['bench', '-o', 'json']] :
-                             [options['llama-bench'], [options.llama]];
+  if (side === 'llama') return [options['llama-bench'], [options.llama]];
+  const backend = options.device === undefined ? [] :
+                                                 ['--backend', 'vulkan', '--device', options.device];
+  return [options.sluice, ['bench', '-o', 'json', ...backend]];
 }
 
 // One process of one side.
@@ -132,6 +140,12 @@ async function measure(side, file, test, options) {
 }
 
 async function measureCeiling(options) {
+  if (options.device !== undefined) {
+    const devices = await captureJson(options.sluice, ['devices', '--measure', '--format', 'json']);
+    const device = devices[options.device];
+    if (device === undefined) throw new Error(`there is no Vulkan device ${options.device}`);
+    return {read_bytes_per_second: device.copy_bytes_per_second, flops_per_second: 0};
+  }
   const {machine} = await captureJson(
       options.sluice, ['inspect', '--measure', '--format', 'json', '-t', options.threads]);
   return {
@@ -174,9 +188,10 @@ function describe(options) {
   return {
     date: new Date().toISOString(),
     cpu: os.cpus()[0]?.model ?? 'unknown',
+    device: options.device ?? null,
     threads: options.threads,
     sluice: commit.status === 0 ? commit.stdout.toString().trim() : 'unknown',
-    llama: `@node-llama-cpp/linux-x64 ${version.dependencies['@node-llama-cpp/linux-x64']}`,
+    llama: `${path.basename(options.llama)} of npm ${version.dependencies['node-llama-cpp']}`,
     models: [],
   };
 }

@@ -37,12 +37,13 @@ export function stepBytes(costs, tokens) {
 }
 
 // Tokens per second that a test cannot exceed: a step takes as long as its bytes at the machine's
-// bandwidth or its operations at its f32 arithmetic, whichever is longer.
+// bandwidth or its operations at its f32 arithmetic, whichever is longer. Of a GPU only the
+// bandwidth is measured, and `flops_per_second` is 0.
 export function boundOf(test, costs, ceiling) {
   const flops = costs.layer_flops * test.tokens + costs.output_flops * test.outputs;
-  const seconds = Math.max(stepBytes(costs, test.tokens) / ceiling.read_bytes_per_second,
-                           flops / ceiling.flops_per_second);
-  return test.tokens / seconds;
+  const bytesSeconds = stepBytes(costs, test.tokens) / ceiling.read_bytes_per_second;
+  const flopsSeconds = ceiling.flops_per_second > 0 ? flops / ceiling.flops_per_second : 0;
+  return test.tokens / Math.max(bytesSeconds, flopsSeconds);
 }
 
 // The best of all rounds: whatever else runs on the machine can only lower what is measured.
@@ -104,6 +105,12 @@ const percent = (fraction) => `${(100 * fraction).toFixed(0)}%`;
 const speed = (value) => (value < 100 ? value.toFixed(1) : value.toFixed(0));
 const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(0);
 
+function ceilingText({read_bytes_per_second, flops_per_second}) {
+  const bytes = `${(read_bytes_per_second / 1e9).toFixed(1)} GB/s`;
+  if (flops_per_second === 0) return `copying ${bytes}`;
+  return `reading ${bytes}, f32 multiply-add ${(flops_per_second / 1e9).toFixed(0)} GFLOP/s`;
+}
+
 // One model's figures as Markdown.
 export function tableOf(model) {
   const {ceiling, tests, sluice, llama} = model.summary;
@@ -111,9 +118,7 @@ export function tableOf(model) {
       `${t.ratio.toFixed(2)} | ${t.ratio_min.toFixed(2)}..${t.ratio_max.toFixed(2)} | ` +
       `${speed(t.bound)} | ${percent(t.sluice_of_bound)} | ${percent(t.llama_of_bound)} |`);
   return [
-    `${model.title}. The machine at best: reading ` +
-        `${(ceiling.read_bytes_per_second / 1e9).toFixed(1)} GB/s, f32 multiply-add ` +
-        `${(ceiling.flops_per_second / 1e9).toFixed(0)} GFLOP/s`,
+    `${model.title}. The machine at best: ${ceilingText(ceiling)}`,
     '',
     '| t/s | Sluice | llama.cpp | ratio | min..max | bound | Sluice of it | llama.cpp of it |',
     '|---|---:|---:|---:|---:|---:|---:|---:|',

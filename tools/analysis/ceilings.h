@@ -1,6 +1,7 @@
 // What this machine can do at most: the two figures that speeds are compared with.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -8,6 +9,7 @@
 namespace sluice {
 
 struct Ceiling {
+  std::string device;  // empty: this machine's processors
   int threads = 0;
   double read_bytes_per_second = 0;  // of a buffer beyond the caches, in 4 KiB pages
   double flops_per_second = 0;       // f32 multiply-adds, two operations each, widest vectors

@@ -29,6 +29,16 @@ Rates RatesOf(const OpCost& cost, double seconds) {
   return {(cost.bytes_read + cost.bytes_written) / seconds, cost.flops / seconds};
 }
 
+std::string CeilingText(const Ceiling& ceiling) {
+  const double read = ceiling.read_bytes_per_second / 1e9;
+  if (!ceiling.device.empty()) {
+    return absl::StrFormat("At most, measured by copying on %s: %.1f GB/s\n", ceiling.device, read);
+  }
+  return absl::StrFormat(
+      "At most, measured on %d thread%s: reading %.1f GB/s, f32 multiply-add %.1f GFLOP/s\n",
+      ceiling.threads, ceiling.threads == 1 ? "" : "s", read, ceiling.flops_per_second / 1e9);
+}
+
 std::vector<std::string> Cells(const ProfileRow& row, const PhaseTotal& total,
                                const Ceiling& ceiling) {
   const Rates rates = RatesOf(row.cost, row.seconds);
@@ -126,10 +136,7 @@ absl::string_view Name(ProfileKey key) {
 absl::Span<const ProfileKey> AllProfileKeys() { return kAllKeys; }
 
 std::string ProfileText(const Profile& profile, const ProfileReport& report) {
-  std::string text = absl::StrFormat(
-      "At most, measured on %d thread%s: reading %.1f GB/s, f32 multiply-add %.1f GFLOP/s\n",
-      report.ceiling.threads, report.ceiling.threads == 1 ? "" : "s",
-      report.ceiling.read_bytes_per_second / 1e9, report.ceiling.flops_per_second / 1e9);
+  std::string text = CeilingText(report.ceiling);
   absl::StrAppend(&text, "Memory grew by ", BytesText(static_cast<double>(report.peak_growth)),
                   ", predicted ", BytesText(static_cast<double>(report.peak_predicted)), "\n");
   for (const Phase phase : kPhases) {
@@ -148,7 +155,8 @@ std::string ProfileText(const Profile& profile, const ProfileReport& report) {
 
 std::string ProfileJson(const Profile& profile, const ProfileReport& report) {
   Json json;
-  json["machine"] = {{"threads", report.ceiling.threads},
+  json["machine"] = {{"device", report.ceiling.device},
+                     {"threads", report.ceiling.threads},
                      {"read_bytes_per_second", report.ceiling.read_bytes_per_second},
                      {"flops_per_second", report.ceiling.flops_per_second}};
   json["memory"] = {{"peak_growth", report.peak_growth}, {"peak_predicted", report.peak_predicted}};
