@@ -7,7 +7,7 @@
 build_packages=(
   g++ cmake ninja-build pkg-config
   libabsl-dev libdnnl-dev ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler
-  libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
+  libcli11-dev libcpp-httplib-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
 )
 
 # On top of those, to build and run every test: GoogleTest and Google Benchmark, Clang with

@@ -12,6 +12,7 @@ namespace sluice::tools {
 inline absl::Status Told() { return absl::Status(absl::StatusCode::kFailedPrecondition, ""); }
 
 void AddBench(CLI::App& app, absl::Status* status);
+void AddBenchServe(CLI::App& app, absl::Status* status);
 void AddDevices(CLI::App& app, absl::Status* status);
 void AddDiff(CLI::App& app, absl::Status* status);
 void AddDump(CLI::App& app, absl::Status* status);

@@ -78,6 +78,7 @@ int main(int argc, char** argv) {
   AddEmbed(app, &status);
   AddTokenize(app, &status);
   AddBench(app, &status);
+  AddBenchServe(app, &status);
   AddInspect(app, &status);
   AddProfile(app, &status);
   AddPerplexity(app, &status);
