@@ -1,8 +1,7 @@
 #include "tools/views/page.h"
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "tools/views/html/assets.h"
+#include "tools/pages/assets.h"
 
 namespace sluice {
 namespace {
@@ -13,20 +12,10 @@ std::string ForScriptElement(const nlohmann::json& data) {
   return absl::StrReplaceAll(data.dump(-1, ' ', false, Handler::replace), {{"<", "\\u003c"}});
 }
 
-std::string Scripts() {
-  std::string text;
-  for (absl::string_view script : PageScripts()) {
-    absl::StrAppend(&text, "<script>\n", script, "</script>\n");
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string HtmlPage(const nlohmann::json& data) {
-  return absl::StrReplaceAll(PageSkeleton(), {{"{{style}}", PageStyle()},
-                                              {"{{data}}", ForScriptElement(data)},
-                                              {"{{scripts}}", Scripts()}});
+  return absl::StrReplaceAll(GraphPage(), {{"{{data}}", ForScriptElement(data)}});
 }
 
 }  // namespace sluice

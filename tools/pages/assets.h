@@ -1,0 +1,11 @@
+// The HTML pages, carried inside the program. Each is one file that asks for no other.
+#pragma once
+
+#include <string>
+
+namespace sluice {
+
+std::string GraphPage();  // a graph to look at; {{data}} is to be filled in
+std::string ServePage();  // of the server: chat, and what the engine does
+
+}  // namespace sluice
