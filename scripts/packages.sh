@@ -8,17 +8,19 @@ build_packages=(
   g++ cmake ninja-build pkg-config
   libabsl-dev libdnnl-dev ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler
   libcli11-dev libcpp-httplib-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
+  libvulkan-dev glslang-tools
 )
 
 # On top of those, to build and run every test: GoogleTest and Google Benchmark, Clang with
-# libFuzzer and an OpenMP runtime for the fuzzers, and the formatter. Names with a question mark are
-# installed where the distribution has them (Ubuntu has no Chromium package); without them the tests
+# libFuzzer and an OpenMP runtime for the fuzzers, the formatter, and a Vulkan device that needs no
+# GPU, with the layers that check how it is used. Names with a question mark are installed where the distribution has them (Ubuntu has no Chromium package); without them the tests
 # of pictures are skipped. Graphviz is also what `sluice dump --format svg` runs.
 # shellcheck disable=SC2034
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   clang libclang-rt-dev libomp-dev
   clang-format
+  mesa-vulkan-drivers vulkan-validationlayers
   'graphviz?' 'chromium?'
 )
 

@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
@@ -16,34 +14,6 @@
 
 namespace sluice {
 namespace {
-
-using CopiedOperand = std::pair<const Value*, const Value*>;  // the copy, the result
-
-// Puts a copy before every operand whose place a result may take. Nobody else needs the copy, so
-// that memory planning puts the result there.
-std::vector<CopiedOperand> CopyReplaceableOperands(Graph* graph) {
-  std::vector<Node*> nodes;
-  for (const auto& node : graph->nodes()) nodes.push_back(node.get());
-  std::vector<CopiedOperand> copies;
-  for (Node* node : nodes) {
-    for (size_t i = 0; i < node->results().size(); ++i) {
-      const int replaced = node->op().results[i].in_place;
-      if (replaced < 0) continue;
-      Value* operand = node->operand(static_cast<size_t>(replaced));
-      if (operand == nullptr) continue;
-      const auto copy = graph->Add({.op = "scale",
-                                    .operands = {operand},
-                                    .attrs = {{"factor", 1.0}},
-                                    .names = {graph->UniqueName("copy")},
-                                    .before = node});
-      EXPECT_TRUE(copy.ok()) << copy.status();
-      if (!copy.ok()) return copies;
-      graph->SetOperand(node, replaced, (*copy)->result());
-      copies.emplace_back((*copy)->result(), node->result(i));
-    }
-  }
-  return copies;
-}
 
 void ExpectParity(const OpCase& test, const Graph& graph, Backend& backend, const Graph& compiled) {
   const std::unique_ptr<Backend> ref = MakeRefBackend();
@@ -86,27 +56,17 @@ TEST_P(CpuInPlaceParity, AgreesWithReference) {
   ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << test.text;
   const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
   Graph compiled = graph->Clone();
-  const std::vector<CopiedOperand> copies = CopyReplaceableOperands(&compiled);
+  const auto copies = CopyReplaceableOperands(&compiled);
+  ASSERT_TRUE(copies.ok()) << copies.status();
   const absl::Status status = CompileFor(*cpu, &compiled);
   ASSERT_TRUE(status.ok()) << status;
-  for (const auto& [copy, result] : copies) {
+  for (const auto& [copy, result] : *copies) {
     ASSERT_EQ(copy->mem()->offset, result->mem()->offset) << Print(compiled);
   }
   ExpectParity(test, *graph, *cpu, compiled);
 }
 
-std::vector<OpCase> CasesWithReplaceableOperands() {
-  std::vector<OpCase> cases = AllOpCases();
-  std::erase_if(cases, [](const OpCase& test) {
-    absl::StatusOr<Graph> graph = Parse(test.text, test.name);
-    return !graph.ok() || CopyReplaceableOperands(&*graph).empty();
-  });
-  return cases;
-}
-
-std::string CaseName(const testing::TestParamInfo<OpCase>& test) {
-  return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
-}
+std::string CaseName(const testing::TestParamInfo<OpCase>& test) { return TestName(test.param); }
 INSTANTIATE_TEST_SUITE_P(All, CpuParity, testing::ValuesIn(AllOpCases()), CaseName);
 INSTANTIATE_TEST_SUITE_P(All, CpuInPlaceParity, testing::ValuesIn(CasesWithReplaceableOperands()),
                          CaseName);

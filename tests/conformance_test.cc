@@ -18,6 +18,7 @@
 #include "models/model.h"
 #include "runtime/session.h"
 #include "tests/support/golden_logits.h"
+#include "tests/support/golden_models.h"
 #include "tests/support/greedy.h"
 #include "tests/support/paths.h"
 #include "tools/analysis/random_data.h"
@@ -27,35 +28,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct ModelCase {
-  std::string folder;
-  Json entry;
-  std::string path() const { return folder + "/" + entry["file"].get<std::string>(); }
-};
-
 Json ReadJson(const std::string& path) { return Json::parse(std::ifstream(path)); }
-
-// The pack if it is there, else the project's subset.
-std::string ModelsDir() {
-  const std::string pack = ConformanceDir();
-  return pack.empty() ? TestDataDir() + "/models" : pack + "/models";
-}
-
-std::vector<ModelCase> ModelCases() {
-  std::vector<ModelCase> cases;
-  const Json manifest = ReadJson(ModelsDir() + "/manifest.json");
-  for (Json entry : manifest["models"]) {
-    if (entry.contains("same_weights_as")) {  // shares the other entry's prompt and tolerance
-      for (const Json& twin : manifest["models"]) {
-        if (twin["file"] != entry["same_weights_as"]) continue;
-        entry["prompt"] = twin["prompt"];
-        entry["tolerance"] = twin["tolerance"];
-      }
-    }
-    cases.push_back({ModelsDir(), entry});
-  }
-  return cases;
-}
 
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
                                                      DType cache, int64_t tokens,
@@ -70,22 +43,14 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend
                          {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
 }
 
-std::string TestName(const testing::TestParamInfo<ModelCase>& test) {
-  std::string name = test.param.entry["file"];
-  name.resize(name.size() - std::string(".gguf").size());
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-}
-
-class GoldenLogits : public testing::TestWithParam<ModelCase> {
+class GoldenLogits : public testing::TestWithParam<GoldenModel> {
  protected:
   void Check(Backend& backend, DType cache, const char* tolerance) {
     const Json& entry = GetParam().entry;
     auto model = Model::Load(GetParam().path());
     ASSERT_TRUE(model.ok()) << model.status();
     const std::vector<int32_t> prompt = entry["prompt"];
-    const std::vector<float> golden =
-        ReadFloats(GetParam().folder + "/" + entry["golden"].get<std::string>());
+    const std::vector<float> golden = ReadFloats(GetParam().golden_path());
     const double limit = entry["tolerance"][tolerance];
     auto session = OpenSession(**model, backend, cache, static_cast<int64_t>(prompt.size()));
     ASSERT_TRUE(session.ok()) << session.status();
@@ -126,15 +91,15 @@ TEST_P(GoldenLogits, GraphRoundTripsThroughTextAndProto) {
   EXPECT_EQ(Print(*loaded), text);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenLogits, testing::ValuesIn(ModelCases()), TestName);
+INSTANTIATE_TEST_SUITE_P(All, GoldenLogits, testing::ValuesIn(GoldenModels()), GoldenModelName);
 
-std::vector<ModelCase> GreedyCases() {
-  std::vector<ModelCase> cases = ModelCases();
-  std::erase_if(cases, [](const ModelCase& test) { return !test.entry.contains("greedy"); });
+std::vector<GoldenModel> GreedyCases() {
+  std::vector<GoldenModel> cases = GoldenModels();
+  std::erase_if(cases, [](const GoldenModel& test) { return !test.entry.contains("greedy"); });
   return cases;
 }
 
-class GoldenText : public testing::TestWithParam<ModelCase> {};
+class GoldenText : public testing::TestWithParam<GoldenModel> {};
 
 TEST_P(GoldenText, GreedyContinuation) {
   const Json& entry = GetParam().entry;
@@ -156,17 +121,17 @@ TEST_P(GoldenText, GreedyContinuation) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenText, testing::ValuesIn(GreedyCases()), TestName);
+INSTANTIATE_TEST_SUITE_P(All, GoldenText, testing::ValuesIn(GreedyCases()), GoldenModelName);
 
 // Entries of the pack's qwen3.F32 that the subset does not have.
 class LongAndBatch : public testing::Test {
  protected:
   void SetUp() override {
     if (ConformanceDir().empty()) GTEST_SKIP() << "the conformance pack is not beside the checkout";
-    for (const ModelCase& test : ModelCases()) {
+    for (const GoldenModel& test : GoldenModels()) {
       if (test.entry.contains("long")) entry_ = test.entry;
     }
-    auto model = Model::Load(ModelsDir() + "/" + entry_["file"].get<std::string>());
+    auto model = Model::Load(GoldenModelsDir() + "/" + entry_["file"].get<std::string>());
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
@@ -176,7 +141,7 @@ class LongAndBatch : public testing::Test {
 
 TEST_F(LongAndBatch, SixHundredTokens) {
   const std::vector<int32_t> prompt = entry_["long"]["prompt"];
-  const std::vector<float> golden = ReadFloats(ModelsDir() + "/qwen3.F32.long.last.f32");
+  const std::vector<float> golden = ReadFloats(GoldenModelsDir() + "/qwen3.F32.long.last.f32");
   const auto cpu = MakeCpuBackend({.threads = 2});
   const auto ref = MakeRefBackend();
   for (Backend* backend : {ref.get(), cpu.get()}) {

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "backends/ref/ref_backend.h"
 #include "backends/vulkan/formats.h"
 #include "graph/text.h"
@@ -34,8 +33,19 @@ double ToleranceFor(const Graph& graph) {
 
 class VulkanParity : public VulkanTest, public testing::WithParamInterface<OpCase> {
  protected:
-  void ExpectParity(const Graph& graph, const Graph& compiled, uint64_t seed,
-                    const SymbolValues& sizes) {
+  // Runs the step at its bounds and a smaller one: nothing beyond its sizes may be touched or
+  // missed.
+  void ExpectParity(const Graph& graph, const Graph& compiled) {
+    ExpectSameValues(graph, compiled, /*seed=*/1, {});
+    SymbolValues sizes = graph.Bounds();
+    if (sizes.Get("tokens") < 2) return;
+    sizes.Set("tokens", sizes.Get("tokens") / 2 + 1);
+    ExpectSameValues(graph, compiled, /*seed=*/2, sizes);
+  }
+
+ private:
+  void ExpectSameValues(const Graph& graph, const Graph& compiled, uint64_t seed,
+                        const SymbolValues& sizes) {
     auto data = RandomData::Make(graph, seed, GetParam().ranges, sizes);
     ASSERT_TRUE(data.ok()) << data.status();
     const auto ref = MakeRefBackend();
@@ -54,17 +64,30 @@ TEST_P(VulkanParity, AgreesWithReference) {
   Graph compiled = graph->Clone();
   const absl::Status status = CompileFor(backend(), &compiled);
   ASSERT_TRUE(status.ok()) << status;
-  ExpectParity(*graph, compiled, /*seed=*/1, {});
-  // A step that is smaller than what was compiled for: nothing beyond it may be touched or missed.
-  SymbolValues sizes = graph->Bounds();
-  if (sizes.Get("tokens") < 2) return;
-  sizes.Set("tokens", sizes.Get("tokens") / 2 + 1);
-  ExpectParity(*graph, compiled, /*seed=*/2, sizes);
+  ExpectParity(*graph, compiled);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(AllOpCases()), [](const auto& test) {
-  return absl::StrReplaceAll(test.param.name, {{"/", "_"}});
-});
+class VulkanInPlaceParity : public VulkanParity {};
+
+// The same where every result that may takes its operand's place.
+TEST_P(VulkanInPlaceParity, AgreesWithReference) {
+  absl::StatusOr<Graph> graph = Parse(GetParam().text, GetParam().name);
+  ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << GetParam().text;
+  Graph compiled = graph->Clone();
+  const auto copies = CopyReplaceableOperands(&compiled);
+  ASSERT_TRUE(copies.ok()) << copies.status();
+  const absl::Status status = CompileFor(backend(), &compiled);
+  ASSERT_TRUE(status.ok()) << status;
+  for (const auto& [copy, result] : *copies) {
+    ASSERT_EQ(copy->mem()->offset, result->mem()->offset) << Print(compiled);
+  }
+  ExpectParity(*graph, compiled);
+}
+
+std::string CaseName(const testing::TestParamInfo<OpCase>& test) { return TestName(test.param); }
+INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(AllOpCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, VulkanInPlaceParity,
+                         testing::ValuesIn(CasesWithReplaceableOperands()), CaseName);
 
 class VulkanErrors : public VulkanTest, public testing::WithParamInterface<BadIndex> {};
 

@@ -25,6 +25,12 @@ DType StoredAs(DType dtype) {
   return IsNative(dtype) || !CanDequantize(dtype) ? dtype : DType::kF16;
 }
 
+uint32_t CacheFormat(DType dtype) {
+  constexpr std::array kFormats = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+  return static_cast<uint32_t>(std::find(kFormats.begin(), kFormats.end(), dtype) -
+                               kFormats.begin());
+}
+
 std::string ShaderFor(const char* shader, DType dtype) {
   return absl::StrCat(shader, "_", Name(StoredAs(dtype)));
 }

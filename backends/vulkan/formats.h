@@ -1,4 +1,4 @@
-// In which format a weight lies on the device.
+// In which formats weights and caches lie on the device.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@ bool IsNative(DType dtype);
 // The format that a weight has on the device: its own if shaders decode it or if it is no matrix;
 // otherwise f16, into which it is decoded when the model is loaded.
 DType StoredAs(DType dtype);
+
+// The number that shaders have for the format of a KV cache (shaders/cache.glsl).
+uint32_t CacheFormat(DType dtype);
 
 // "matvec" of a q4_k weight: "matvec_q4_k".
 std::string ShaderFor(const char* shader, DType dtype);

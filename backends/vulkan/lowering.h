@@ -62,7 +62,8 @@ class Lowering {
   Span Result(size_t i) const { return program_->places.at(node_.result(i)); }
   // The node's working memory.
   Span Scratch() const;
-  // Words that the shader reads, the same for all steps.
+  // Words that are the same whenever a dispatch begins: numbers that shaders read, or zeros that
+  // they count in and leave behind as zeros.
   Span Table(absl::Span<const uint32_t> words);
   // Where the shader says what only data can show. One dispatch, one slot.
   Span ErrorSlot();

@@ -68,7 +68,8 @@ class Compiler {
       const Value* result = node.result(i);
       const int aliased = node.op().is_view && i == 0 ? 0 : node.op().results[i].aliases;
       if (aliased >= 0) {
-        places_[result] = places_.at(node.operand(static_cast<size_t>(aliased)));
+        const Span place = places_.at(node.operand(static_cast<size_t>(aliased)));
+        places_[result] = place;  // which may move what the map holds
         continue;
       }
       SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(result->type()));

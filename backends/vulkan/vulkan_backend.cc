@@ -28,6 +28,7 @@ proto::DeviceCaps CapsOf(const DeviceInfo& info) {
   proto::DeviceCaps caps;
   caps.set_backend("vulkan");
   caps.set_name(info.name);
+  caps.add_features(info.type);
   for (const std::string& feature : info.features) caps.add_features(feature);
   caps.set_threads(1);
   caps.set_memory_bytes(info.memory_bytes);

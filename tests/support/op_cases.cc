@@ -4,6 +4,8 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/substitute.h"
 #include "graph/formats/dequantize.h"
+#include "graph/status_macros.h"
+#include "graph/text.h"
 #include "passes/pipeline.h"
 
 namespace sluice {
@@ -437,6 +439,39 @@ std::vector<OpCase> AllOpCases() {
   return cases;
 }
 
+std::vector<OpCase> CasesWithReplaceableOperands() {
+  std::vector<OpCase> cases = AllOpCases();
+  std::erase_if(cases, [](const OpCase& test) {
+    absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+    if (!graph.ok()) return true;
+    const auto copies = CopyReplaceableOperands(&*graph);
+    return !copies.ok() || copies->empty();
+  });
+  return cases;
+}
+
+absl::StatusOr<std::vector<CopiedOperand>> CopyReplaceableOperands(Graph* graph) {
+  std::vector<Node*> nodes;
+  for (const auto& node : graph->nodes()) nodes.push_back(node.get());
+  std::vector<CopiedOperand> copies;
+  for (Node* node : nodes) {
+    for (size_t i = 0; i < node->results().size(); ++i) {
+      const int replaced = node->op().results[i].in_place;
+      if (replaced < 0) continue;
+      Value* operand = node->operand(static_cast<size_t>(replaced));
+      if (operand == nullptr) continue;
+      SLUICE_ASSIGN_OR_RETURN(Node* const copy, graph->Add({.op = "scale",
+                                                            .operands = {operand},
+                                                            .attrs = {{"factor", 1.0}},
+                                                            .names = {graph->UniqueName("copy")},
+                                                            .before = node}));
+      graph->SetOperand(node, replaced, copy->result());
+      copies.push_back({copy->result(), node->result(i)});
+    }
+  }
+  return copies;
+}
+
 std::vector<BadIndex> AllBadIndices() {
   return {{"embedding/f32", "ids", 40},
           {"experts/f32/2", "id", 8},
@@ -450,6 +485,8 @@ std::vector<BadIndex> AllBadIndices() {
           {"gather_rows", "rows", 9},
           {"mean_pool/7", "seq", 3}};
 }
+
+std::string TestName(const OpCase& test) { return absl::StrReplaceAll(test.name, {{"/", "_"}}); }
 
 std::string TestName(const BadIndex& bad) {
   return absl::StrReplaceAll(StrCat(bad.op_case, "/", bad.input), {{"/", "_"}});

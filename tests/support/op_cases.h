@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "backends/backend.h"
 #include "graph/graph.h"
 #include "tools/analysis/random_data.h"
@@ -30,8 +31,20 @@ struct BadIndex {
 };
 std::vector<BadIndex> AllBadIndices();
 
-// "embedding_f32_ids", for names of tests.
+// "matmul_q4_k_7" and "embedding_f32_ids", for names of tests.
+std::string TestName(const OpCase& test);
 std::string TestName(const BadIndex& bad);
+
+// The cases with an operand whose place a result may take.
+std::vector<OpCase> CasesWithReplaceableOperands();
+
+struct CopiedOperand {
+  const Value* copy;
+  const Value* result;
+};
+// Puts a copy before every operand whose place a result may take. Nobody else needs the copy, so
+// that memory planning puts the result there.
+absl::StatusOr<std::vector<CopiedOperand>> CopyReplaceableOperands(Graph* graph);
 
 // Chooses kernels and plans memory, and no more: every op stays as the case has it.
 absl::Status CompileFor(const Backend& backend, Graph* graph);

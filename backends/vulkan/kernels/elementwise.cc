@@ -46,6 +46,18 @@ absl::Status LowerSoftmax(Lowering& out) {
                       {GroupsFor(rows, 1), 1, 1});
 }
 
+absl::Status LowerMeanPool(Lowering& out) {
+  const Shape& x = out.node().operand(0)->type().shape;
+  const Shape& y = out.node().result()->type().shape;
+  struct {
+    Size tokens, seqs, columns;
+  } const push = {out.Elements({x[0]}), out.Elements({y[0]}), out.Elements({y[1]})};
+  return out.Dispatch({"mean_pool"},
+                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Reads(out.Operand(2)),
+                       Writes(out.Result(0)), Writes(out.ErrorSlot())},
+                      push, {GroupsFor(out.Bound(CountOf(out)), kGroup), 1, 1});
+}
+
 }  // namespace
 
 absl::Status AddElementwise(const ElementwiseCall& call, Lowering& out) {
@@ -70,6 +82,7 @@ void AddElementwiseKernels(std::vector<VulkanKernel>* kernels) {
   add("vulkan.gelu", "gelu", "element by element", LowerGelu);
   add("vulkan.scale", "scale", "element by element", LowerScale);
   add("vulkan.softmax", "softmax", "a workgroup a row", LowerSoftmax);
+  add("vulkan.mean_pool", "mean_pool", "an invocation a column of a sequence", LowerMeanPool);
 }
 
 }  // namespace sluice::vulkan

@@ -1,6 +1,7 @@
 #include "backends/vulkan/kernels/heads.h"
 
 #include "absl/strings/str_cat.h"
+#include "backends/vulkan/formats.h"
 
 namespace sluice::vulkan {
 namespace {
@@ -14,11 +15,6 @@ struct Push {
   uint32_t heads, width, pairs, flags, target, block_size;
   float eps, magnitude;
 };
-
-uint32_t TargetOf(DType dtype) {
-  if (dtype == DType::kF32) return 1;
-  return dtype == DType::kF16 ? 2 : 3;
-}
 
 // A binding must be something: what is left out of the call is bound to the sizes.
 Span OrSizes(const Span& span) {
@@ -39,7 +35,8 @@ absl::Status AddHeads(const HeadsCall& call, Lowering& out) {
                      .block_size = call.block_size,
                      .eps = call.eps,
                      .magnitude = call.magnitude};
-  return out.Dispatch({"heads"},
+  const uint32_t in_blocks = call.target == CacheFormat(DType::kQ8_0) + 1;
+  return out.Dispatch({"heads", {in_blocks}},
                       {Reads(call.x), Reads(OrSizes(call.gain)), Reads(OrSizes(call.positions)),
                        Reads(OrSizes(call.slots)), Reads(OrSizes(call.factors)),
                        Reads(OrSizes(call.speeds)), Writes(call.y), Writes(out.ErrorSlot())},
@@ -48,7 +45,7 @@ absl::Status AddHeads(const HeadsCall& call, Lowering& out) {
 
 void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out) {
   const TensorType& type = out.node().operand(cache)->type();
-  call->target = TargetOf(type.dtype);
+  call->target = CacheFormat(type.dtype) + 1;
   call->y = out.Operand(cache);
   call->slots = out.Operand(slots);
   call->slot_count = out.Elements({type.shape[0], type.shape[2]});

@@ -35,6 +35,17 @@ absl::Status LowerRmsNorm(Lowering& out) {
                       {RowGroups(push, out), 1, 1});
 }
 
+absl::Status LowerLayerNorm(Lowering& out) {
+  struct {
+    NormPush norm;
+    uint32_t has_bias;
+  } const push = {NormPushOf(out, 1), out.Has(2)};
+  return out.Dispatch(
+      {"layer_norm"},
+      {Reads(out.Operand(0)), Reads(out.Operand(1)), Reads(out.Operand(2)), Writes(out.Result(0))},
+      push, {RowGroups(push.norm, out), 1, 1});
+}
+
 absl::Status LowerAddRmsNorm(Lowering& out) {
   const NormPush push = NormPushOf(out, 2);
   return out.Dispatch({"add_rms_norm"},
@@ -129,6 +140,7 @@ void AddNormRopeKernels(std::vector<VulkanKernel>* kernels) {
     kernels->push_back({{name, op, doc, accepts}, lower});
   };
   add("vulkan.rms_norm", "rms_norm", "a workgroup a row", AcceptsAll, LowerRmsNorm);
+  add("vulkan.layer_norm", "layer_norm", "a workgroup a row", AcceptsAll, LowerLayerNorm);
   add("vulkan.add_rms_norm", "add_rms_norm", "a workgroup a row", AcceptsAll, LowerAddRmsNorm);
   add("vulkan.rope", "rope", "a workgroup a head, angles in integers", AcceptsHeads<0>, LowerRope);
   add("vulkan.qk_norm_rope", "qk_norm_rope", "a workgroup a head, q and k in two dispatches",

@@ -1,129 +1,285 @@
-// Attention of one head of one token over a paged cache; a workgroup each. Keys are taken 64 at a
-// time, one an invocation, with a running maximum and sum (Milakov and Gimelshein 2018,
-// arXiv:1805.02867), so that nothing of the context's length is kept.
+// Attention over a paged cache. A workgroup takes a tile of query rows that share a kv head: the
+// heads of its group, of one token or of several. So a key is read once for all of them. Keys come
+// KEYS at a time with a running maximum and sum (Milakov and Gimelshein 2018, arXiv:1805.02867), so
+// that nothing of the context's length is kept.
+//
+// With SPLIT a tile is of one token, and its keys are divided over workgroups, since one token's
+// heads alone do not keep a device busy. Each leaves what it has in `partial`; the one that ends
+// last, by a counter, puts them together.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#include "reduce.glsl"
-#include "half.glsl"
+#include "cache.glsl"
 #define ERRORS 9
 #include "errors.glsl"
 
-layout(local_size_x = 64) in;
-const uint TILE = 64;
-// The limits in kernels/attention.cc.
-const uint MAX_WIDTH = 512;
-const uint MAX_SUMS = MAX_WIDTH / TILE;
-
+const uint KEYS = 32;
+const uint PIECE = 16;  // quads of each key or value that are in shared memory at a time
 layout(constant_id = 0) const uint K_FORMAT = 0;
 layout(constant_id = 1) const uint V_FORMAT = 0;
-const uint F32 = 0, F16 = 1;
+layout(constant_id = 2) const uint ROWS = 8;      // of a tile: 4, 8, 16 or 32
+layout(constant_id = 3) const uint K_QUADS = 16;  // of a key, rounded up to whole pieces
+layout(constant_id = 4) const uint V_PIECES = 1;  // of a value
+layout(constant_id = 5) const uint LANES = 128;   // 64 for 4 rows
+layout(local_size_x_id = 5) in;
 
-layout(std430, binding = 1) readonly buffer Q { float q[]; };
-layout(std430, binding = 2) readonly buffer K32 { float k32[]; };
-layout(std430, binding = 2) readonly buffer K16 { uint16_t k16[]; };
-layout(std430, binding = 3) readonly buffer V32 { float v32[]; };
-layout(std430, binding = 3) readonly buffer V16 { uint16_t v16[]; };
+layout(std430, binding = 1) readonly buffer Q { vec4 q[]; };
 layout(std430, binding = 4) readonly buffer Positions { int positions[]; };
 layout(std430, binding = 5) readonly buffer SeqIds { int seq_ids[]; };
 layout(std430, binding = 6) readonly buffer Tables { int tables[]; };
 layout(std430, binding = 7) readonly buffer Lens { int lens[]; };
-layout(std430, binding = 8) writeonly buffer Y { float y[]; };
+layout(std430, binding = 8) writeonly buffer Y { vec4 y[]; };
+CACHE(2, K, K_FORMAT)
+CACHE(3, V, V_FORMAT)
+#ifdef SPLIT
+layout(std430, binding = 10) coherent buffer Partial { vec4 partial[]; };
+layout(std430, binding = 11) coherent buffer Counters { uint counters[]; };  // 0 between dispatches
+#endif
 layout(push_constant) uniform Push {
   uvec2 tokens;
   uvec2 seqs;
   uvec2 table;
   uvec2 blocks;
-  uint heads;
   uint kv_heads;
-  uint k_width;
-  uint v_width;
+  uint group;  // query heads of a kv head
+  uint k_quads;
+  uint v_quads;
   uint block_size;
   float scale;
   uint causal;
   uint window;
+  // How rows are laid out in tiles: one of the two is 1.
+  uint tokens_per_tile;
+  uint tiles_per_token;
+  uint splits;
 };
 
-const float NEGATIVE_INFINITY = -3.402823466e38;  // low enough, and differences of it are numbers
+const float LOWEST = -3.402823466e38;  // of scores that are not seen; differences are numbers
+const uint NO_ROW = ~0u;
 
-shared float query[MAX_WIDTH];
-shared float weights[TILE];
-shared uint cache_rows[TILE];
+shared vec4 query[ROWS * K_QUADS];
+// A piece of the keys, then of the values; one quad more a row keeps lanes on different banks.
+shared vec4 tile[KEYS * (PIECE + 1)];
+shared float weights[ROWS * KEYS];  // scores at first
+shared uint cache_rows[KEYS];
+shared ivec3 seen[ROWS];  // indices begin .. end - 1 of a sequence; -1: none
+shared float largest[ROWS], sums[ROWS], fades[ROWS];
 
-float K(uint i) {
-  if (K_FORMAT == F32) return k32[i];
-  return K_FORMAT == F16 ? FromF16(uint(k16[i])) : FromBf16(uint(k16[i]));
+// What an invocation has of the result: rows Row(0), Row(1), ... and, of each piece, one quad.
+const uint MY_ROWS = ROWS * PIECE / LANES;
+vec4 results[V_PIECES * MY_ROWS];
+uint Row(uint i) { return gl_LocalInvocationID.x / PIECE + i * (LANES / PIECE); }
+uint Quad() { return gl_LocalInvocationID.x % PIECE; }
+
+// --- Which rows, and what they see ----------------------------------------------------------
+
+// Token and head, within the kv head's group, of a tile's row; false if there is none.
+bool FindQuery(uint which, uint row, out uint token, out uint head) {
+  token = which / tiles_per_token * tokens_per_tile + row / group;
+  head = which % tiles_per_token * ROWS + row % group;
+  return row / group < tokens_per_tile && head < group && token < Value(tokens);
 }
-float V(uint i) {
-  if (V_FORMAT == F32) return v32[i];
-  return V_FORMAT == F16 ? FromF16(uint(v16[i])) : FromBf16(uint(v16[i]));
+uint RowOfQuery(uint token, uint kv_head, uint head) {
+  return (token * kv_heads + kv_head) * group + head;
 }
 
-// The indices begin .. end - 1 that the token sees, of sequence `sequence`.
-ivec2 VisibleTo(uint token, uint sequence) {
+ivec3 VisibleTo(uint token) {
+  const ivec3 nothing = ivec3(0, 0, -1);
+  if (!IsIndex(seq_ids[token], token, Value(seqs))) return nothing;
+  const int sequence = seq_ids[token];
   const int most = int(Value(table) * block_size);
   if (lens[sequence] < 0 || lens[sequence] > most) {
     Report(INDEX_ERROR, lens[sequence], sequence, most + 1);
-    return ivec2(0);
+    return nothing;
   }
   int end = lens[sequence], begin = 0;
   if (causal != 0) end = min(end, positions[token] + 1);
   if (window != 0) begin = max(0, positions[token] - int(window) + 1);
-  return ivec2(begin, end);
+  return begin < end ? ivec3(begin, end, sequence) : nothing;
 }
 
-// Row of the cache, of kv head `head`, at index j of the sequence.
-bool FindRow(uint sequence, uint head, uint j, out uint cache_row) {
-  const uint entry = sequence * Value(table) + j / block_size;
-  cache_row = 0;
-  if (!IsIndex(tables[entry], entry, Value(blocks))) return false;
-  cache_row = (uint(tables[entry]) * kv_heads + head) * block_size + j % block_size;
+void LoadQueries(uint which, uint kv_head) {
+  uint token, head;
+  for (uint i = gl_LocalInvocationID.x; i < ROWS * k_quads; i += LANES) {
+    const uint row = i / k_quads, quad = i % k_quads;
+    const bool is_there = FindQuery(which, row, token, head);
+    query[row * K_QUADS + quad] =
+        is_there ? scale * q[RowOfQuery(token, kv_head, head) * k_quads + quad] : vec4(0);
+  }
+  const uint row = gl_LocalInvocationID.x;
+  if (row < ROWS) {
+    seen[row] = FindQuery(which, row, token, head) ? VisibleTo(token) : ivec3(0, 0, -1);
+    largest[row] = LOWEST;
+    sums[row] = 0;
+  }
+  for (uint i = 0; i < V_PIECES * MY_ROWS; ++i) results[i] = vec4(0);
+}
+
+bool Sees(uint row, int sequence, int index) {
+  const ivec3 range = seen[row];
+  return range.z == sequence && index >= range.x && index < range.y;
+}
+
+// Row of the cache of a sequence's index. Blocks that no row sees may have any id.
+uint CacheRow(int sequence, uint kv_head, int index) {
+  const uint entry = uint(sequence) * Value(table) + uint(index) / block_size;
+  const int block = tables[entry];
+  if (block >= 0 && uint(block) < Value(blocks)) {
+    return (uint(block) * kv_heads + kv_head) * block_size + uint(index) % block_size;
+  }
+  for (uint row = 0; row < ROWS; ++row) {
+    if (Sees(row, sequence, index)) Report(INDEX_ERROR, block, entry, int(Value(blocks)));
+  }
+  return NO_ROW;
+}
+
+// --- One tile of keys -----------------------------------------------------------------------
+
+void LoadKeys(uint piece) {
+  for (uint i = gl_LocalInvocationID.x; i < KEYS * PIECE; i += LANES) {
+    const uint key = i / PIECE, quad = piece * PIECE + i % PIECE, row = cache_rows[key];
+    const bool is_there = row != NO_ROW && quad < k_quads;
+    tile[key * (PIECE + 1) + i % PIECE] = is_there ? K(row * k_quads + quad) : vec4(0);
+  }
+}
+void LoadValues(uint piece) {
+  for (uint i = gl_LocalInvocationID.x; i < KEYS * PIECE; i += LANES) {
+    const uint key = i / PIECE, quad = piece * PIECE + i % PIECE, row = cache_rows[key];
+    const bool is_there = row != NO_ROW && quad < v_quads;
+    tile[key * (PIECE + 1) + i % PIECE] = is_there ? V(row * v_quads + quad) : vec4(0);
+  }
+}
+
+// An invocation has one key and every fourth row.
+void Score(int sequence, int base) {
+  const uint key = gl_LocalInvocationID.x % KEYS, first = gl_LocalInvocationID.x / KEYS;
+  const uint step = LANES / KEYS;
+  float dots[ROWS * KEYS / LANES];
+  for (uint i = 0; i < ROWS / step; ++i) dots[i] = 0;
+  for (uint piece = 0; piece * PIECE < k_quads; ++piece) {
+    barrier();  // nobody reads the tile any more
+    LoadKeys(piece);
+    barrier();
+    const uint count = min(PIECE, k_quads - piece * PIECE);
+    for (uint quad = 0; quad < count; ++quad) {
+      const vec4 k = tile[key * (PIECE + 1) + quad];
+      for (uint i = 0; i < ROWS / step; ++i) {
+        dots[i] += dot(query[(first + i * step) * K_QUADS + piece * PIECE + quad], k);
+      }
+    }
+  }
+  for (uint i = 0; i < ROWS / step; ++i) {
+    const uint row = first + i * step;
+    const bool is_seen = Sees(row, sequence, base + int(key));
+    weights[row * KEYS + key] = is_seen ? dots[i] : LOWEST;
+  }
+}
+
+// From scores to weights, a subgroup a row.
+void Weigh() {
+  for (uint row = gl_SubgroupID; row < ROWS; row += gl_NumSubgroups) {
+    float top = LOWEST;
+    for (uint i = gl_SubgroupInvocationID; i < KEYS; i += gl_SubgroupSize) {
+      top = max(top, weights[row * KEYS + i]);
+    }
+    top = max(largest[row], subgroupMax(top));
+    float sum = 0;
+    for (uint i = gl_SubgroupInvocationID; i < KEYS; i += gl_SubgroupSize) {
+      const float score = weights[row * KEYS + i];
+      const float weight = score != LOWEST ? exp(score - top) : 0;
+      weights[row * KEYS + i] = weight;
+      sum += weight;
+    }
+    sum = subgroupAdd(sum);
+    if (subgroupElect()) {
+      fades[row] = exp(largest[row] - top);
+      sums[row] = sums[row] * fades[row] + sum;
+      largest[row] = top;
+    }
+  }
+}
+
+void AddValues(uint count) {
+  for (uint piece = 0; piece < V_PIECES; ++piece) {
+    barrier();  // nobody reads the tile any more, and weights are there
+    LoadValues(piece);
+    barrier();
+    for (uint i = 0; i < MY_ROWS; ++i) results[piece * MY_ROWS + i] *= fades[Row(i)];
+    for (uint key = 0; key < count; ++key) {
+      const vec4 v = tile[key * (PIECE + 1) + Quad()];
+      for (uint i = 0; i < MY_ROWS; ++i) {
+        results[piece * MY_ROWS + i] += weights[Row(i) * KEYS + key] * v;
+      }
+    }
+  }
+}
+
+void Attend(uint kv_head, int sequence, ivec2 range) {
+  for (int base = range.x; base < range.y; base += int(KEYS)) {
+    const uint count = min(KEYS, uint(range.y - base)), lane = gl_LocalInvocationID.x;
+    barrier();  // nobody reads the last tile's rows and weights any more
+    if (lane < KEYS) {
+      cache_rows[lane] = lane < count ? CacheRow(sequence, kv_head, base + int(lane)) : NO_ROW;
+    }
+    Score(sequence, base);
+    barrier();
+    Weigh();
+    AddValues(count);
+  }
+}
+
+void StoreResults(uint which, uint kv_head) {
+  uint token, head;
+  for (uint i = 0; i < MY_ROWS; ++i) {
+    if (!FindQuery(which, Row(i), token, head)) continue;
+    const uint to = RowOfQuery(token, kv_head, head) * v_quads;
+    const float factor = sums[Row(i)] > 0 ? 1 / sums[Row(i)] : 0;
+    for (uint piece = 0; piece < V_PIECES; ++piece) {
+      const uint quad = piece * PIECE + Quad();
+      if (quad < v_quads) y[to + quad] = results[piece * MY_ROWS + i] * factor;
+    }
+  }
+}
+
+#ifdef SPLIT
+#include "attention_split.glsl"
+#else
+// The indices that rows of this sequence see, all together.
+ivec2 RangeOf(int sequence) {
+  ivec2 range = ivec2(0x7fffffff, 0);
+  for (uint row = 0; row < ROWS; ++row) {
+    if (seen[row].z != sequence) continue;
+    range = ivec2(min(range.x, seen[row].x), max(range.y, seen[row].y));
+  }
+  return range;
+}
+
+bool IsFirstOf(int sequence, uint row) {
+  for (uint before = 0; before < row; ++before) {
+    if (seen[before].z == sequence) return false;
+  }
   return true;
 }
 
-void Attend(uint sequence, uint head, ivec2 range, uint to) {
-  const uint lane = gl_LocalInvocationID.x;
-  float largest = NEGATIVE_INFINITY, sum = 0;
-  float sums[MAX_SUMS];
-  for (uint s = 0; s < MAX_SUMS; ++s) sums[s] = 0;
-  for (int base = range.x; base < range.y; base += int(TILE)) {
-    float score = NEGATIVE_INFINITY;
-    uint cache_row = 0;
-    const bool is_seen =
-        base + int(lane) < range.y && FindRow(sequence, head, uint(base) + lane, cache_row);
-    if (is_seen) {
-      score = 0;
-      for (uint i = 0; i < k_width; ++i) score += query[i] * K(cache_row * k_width + i);
-    }
-    const float before = largest;
-    largest = max(largest, WorkgroupMax(score));
-    const float weight = is_seen ? exp(score - largest) : 0;
-    const float fade = exp(before - largest);
-    weights[lane] = weight;
-    cache_rows[lane] = cache_row;
-    sum = sum * fade + WorkgroupSum(weight);
-    const uint count = min(TILE, uint(range.y - base));
-    for (uint s = 0, i = lane; i < v_width; ++s, i += TILE) {
-      float value = sums[s] * fade;
-      for (uint j = 0; j < count; ++j) value += weights[j] * V(cache_rows[j] * v_width + i);
-      sums[s] = value;
-    }
+void AttendTile(uint which, uint kv_head) {
+  LoadQueries(which, kv_head);
+  barrier();
+  // Tokens of several sequences may share a tile: one sequence after the other.
+  int last = -1;
+  for (uint row = 0; row < ROWS; ++row) {
+    const int sequence = seen[row].z;
+    if (sequence < 0 || sequence == last || !IsFirstOf(sequence, row)) continue;
+    Attend(kv_head, sequence, RangeOf(sequence));
+    last = sequence;
   }
-  for (uint s = 0, i = lane; i < v_width; ++s, i += TILE) y[to + i] = sum > 0 ? sums[s] / sum : 0;
+  StoreResults(which, kv_head);
 }
 
 void main() {
-  const uint rows = Value(tokens) * heads;
-  for (uint r = gl_WorkGroupID.x; r < rows; r += gl_NumWorkGroups.x) {
-    const uint token = r / heads;
-    barrier();  // the last head is done with the query
-    for (uint i = gl_LocalInvocationID.x; i < k_width; i += gl_WorkGroupSize.x) {
-      query[i] = q[r * k_width + i] * scale;
-    }
-    barrier();
-    const bool is_there = IsIndex(seq_ids[token], token, Value(seqs));
-    const uint sequence = is_there ? uint(seq_ids[token]) : 0;
-    const ivec2 range = is_there ? VisibleTo(token, sequence) : ivec2(0);
-    Attend(sequence, r % heads / (heads / kv_heads), range, r * v_width);
+  const uint tiles = (Value(tokens) + tokens_per_tile - 1) / tokens_per_tile * tiles_per_token;
+  for (uint i = gl_WorkGroupID.x; i < tiles * kv_heads; i += gl_NumWorkGroups.x) {
+    barrier();  // the last tile's rows are done with
+    AttendTile(i / kv_heads, i % kv_heads);
   }
 }
+#endif
