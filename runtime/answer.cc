@@ -1,5 +1,8 @@
 #include "runtime/answer.h"
 
+#include <limits>
+
+#include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -18,9 +21,21 @@ absl::string_view Describe(StopReason reason) {
   return "";
 }
 
+absl::Status DraftOptions::Check() const {
+  constexpr int64_t kMost = 64;
+  if (ngram < 0 || ngram > kMost) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the n-gram of drafts is ", ngram, ", expected 0 to ", kMost));
+  }
+  if (max >= 1 && max <= kMost) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("drafts have ", max, " tokens, expected 1 to ", kMost));
+}
+
 Answer::Answer(const GenerateOptions& options, absl::Span<const int32_t> prompt)
     : options_(options), sampler_(options.sampling) {
   for (const int32_t token : prompt) sampler_.Accept(token);
+  if (options.new_filter) filter_ = options.new_filter();
 }
 
 std::optional<int32_t> Answer::End(StopReason reason) {
@@ -28,13 +43,26 @@ std::optional<int32_t> Answer::End(StopReason reason) {
   return std::nullopt;
 }
 
+int64_t Answer::left() const {
+  return options_.max_tokens < 0 ? std::numeric_limits<int64_t>::max()
+                                 : options_.max_tokens - generated_;
+}
+
+absl::StatusOr<int32_t> Answer::Sample(absl::Span<const float> logits) {
+  if (filter_ == nullptr) return sampler_.Sample(logits);
+  SLUICE_ASSIGN_OR_RETURN(const absl::Span<const uint64_t> allowed, filter_->Allowed());
+  return sampler_.Sample(logits, allowed);
+}
+
 absl::StatusOr<std::optional<int32_t>> Answer::Next(absl::Span<const float> logits, bool has_room) {
   if (generated_ == options_.max_tokens) return End(StopReason::kLength);
-  SLUICE_ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(logits));
+  SLUICE_ASSIGN_OR_RETURN(const int32_t token, Sample(logits));
   if (options_.is_end && options_.is_end(token)) return End(StopReason::kEndOfGeneration);
   sampler_.Accept(token);
+  if (filter_ != nullptr) filter_->Accept(token);
   ++generated_;
   if (options_.on_token && !options_.on_token(token)) return End(StopReason::kCallback);
+  if (filter_ != nullptr && filter_->IsComplete()) return End(StopReason::kEndOfGeneration);
   if (generated_ == options_.max_tokens) return End(StopReason::kLength);
   if (!has_room) return End(StopReason::kContext);
   return token;

@@ -3,26 +3,42 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "runtime/constraint/token_filter.h"
 #include "runtime/sampler.h"
 
 namespace sluice {
 
 enum class StopReason : uint8_t {
-  kEndOfGeneration,  // the model said that it is done
+  kEndOfGeneration,  // the model said that it is done, or the filter that the text is whole
   kLength,           // max_tokens were generated
   kContext,          // the context is full
   kCallback,         // on_token returned false, or is_stopped true, or the request was cancelled
 };
 absl::string_view Describe(StopReason reason);
 
+// What is guessed, see speculation.h. It changes how fast an answer comes, not what it is.
+struct DraftOptions {
+  int64_t ngram = 0;  // tokens by which a like place is looked for, at most; 0: no drafts
+  int64_t max = 8;    // tokens guessed at once
+
+  // InvalidArgument that names the option, its value and its range.
+  absl::Status Check() const;
+};
+
 struct GenerateOptions {
   int64_t max_tokens = -1;  // -1: no limit but the context
   SamplerOptions sampling;
+  DraftOptions draft;
+  // Makes the filter of one answer; none: all tokens may come. It agrees with is_end about which
+  // tokens end a text. An answer that it has no token for ends with its error; one that ends
+  // because of max_tokens or the context may not be whole.
+  std::function<std::unique_ptr<TokenFilter>()> new_filter;
   std::function<bool(int32_t)> is_end;    // true for tokens that end the text; none: no token does
   std::function<bool(int32_t)> on_token;  // every generated token but the end; false stops
   std::function<bool()> is_stopped;       // asked before each step; none: nothing stops it
@@ -37,17 +53,20 @@ class Answer {
 
   // Draws the next token and gives it to on_token. Returns the token to run, or none if the answer
   // has ended: reason() says why. `has_room`: the context has room for that token. Errors: the
-  // sampler's.
+  // sampler's and the filter's.
   absl::StatusOr<std::optional<int32_t>> Next(absl::Span<const float> logits, bool has_room);
 
   StopReason reason() const { return reason_; }
   int64_t generated() const { return generated_; }  // tokens given to on_token
+  int64_t left() const;                             // tokens until max_tokens
 
  private:
   std::optional<int32_t> End(StopReason reason);
+  absl::StatusOr<int32_t> Sample(absl::Span<const float> logits);
 
   const GenerateOptions& options_;
   Sampler sampler_;
+  std::unique_ptr<TokenFilter> filter_;  // may be null
   int64_t generated_ = 0;
   StopReason reason_ = StopReason::kLength;
 };

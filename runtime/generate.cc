@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include "graph/status_macros.h"
 
@@ -25,6 +24,7 @@ absl::StatusOr<GenerateResult> Generate(Session& session, absl::Span<const int32
 absl::StatusOr<GenerateResult> Transcript::Continue(absl::Span<const int32_t> text,
                                                     const GenerateOptions& options) {
   SLUICE_RETURN_IF_ERROR(options.sampling.Check());
+  SLUICE_RETURN_IF_ERROR(options.draft.Check());
   SLUICE_RETURN_IF_ERROR(session_.limits().CheckPrompt(text));
   KeepCommon(text);
   Answer answer(options, text);
@@ -35,7 +35,7 @@ absl::StatusOr<GenerateResult> Transcript::Continue(absl::Span<const int32_t> te
   result.prompt_seconds = SecondsSince(start);
   if (result.reason == StopReason::kCallback) return result;
   start = Clock::now();
-  SLUICE_RETURN_IF_ERROR(Decode(logits, &answer, &result));
+  SLUICE_RETURN_IF_ERROR(Decode(logits, options.draft, &answer, &result));
   result.decode_seconds = SecondsSince(start);
   return result;
 }
@@ -43,7 +43,9 @@ absl::StatusOr<GenerateResult> Transcript::Continue(absl::Span<const int32_t> te
 // Forgets what the sequence does not have in common with `text`. The last token is always run: its
 // logits are what the answer begins with.
 void Transcript::KeepCommon(absl::Span<const int32_t> text) {
-  held_.resize(static_cast<size_t>(sequence_->length()));
+  // An answer that was stopped leaves a draft in the sequence, an error tokens that were not run.
+  const int64_t length = std::min(sequence_->length(), static_cast<int64_t>(held_.size()));
+  held_.resize(static_cast<size_t>(length));
   const auto parted = std::mismatch(held_.begin(), held_.end(), text.begin(), text.end() - 1);
   sequence_->Truncate(parted.first - held_.begin());
   held_.assign(text.begin(), text.end());
@@ -70,20 +72,45 @@ absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const Answer& answ
   return logits;
 }
 
-absl::Status Transcript::Decode(absl::Span<const float> logits, Answer* answer,
-                                GenerateResult* result) {
+absl::Status Transcript::Decode(absl::Span<const float> logits, const DraftOptions& draft,
+                                Answer* answer, GenerateResult* result) {
+  Speculation speculation(draft);
   while (!answer->IsStopped()) {
-    const bool has_room = sequence_->length() < session_.max_context();
-    SLUICE_ASSIGN_OR_RETURN(const std::optional<int32_t> token, answer->Next(logits, has_room));
-    result->generated = answer->generated();
-    result->reason = answer->reason();
-    if (!token.has_value()) return absl::OkStatus();
-    held_.push_back(*token);
-    const StepToken next{sequence_.get(), *token, true};
-    SLUICE_ASSIGN_OR_RETURN(logits, session_.Step({&next, 1}));
+    SLUICE_ASSIGN_OR_RETURN(const bool goes_on, TakeRows(logits, &speculation, answer, result));
+    if (!goes_on) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(logits, RunNext(*answer, &speculation));
   }
   result->reason = StopReason::kCallback;
   return absl::OkStatus();
+}
+
+// Draws what the logits of the last step allow, and takes back from the sequence what was guessed
+// wrongly.
+absl::StatusOr<bool> Transcript::TakeRows(absl::Span<const float> logits, Speculation* speculation,
+                                          Answer* answer, GenerateResult* result) {
+  const auto run = static_cast<int64_t>(held_.size());
+  const absl::StatusOr<bool> goes_on =
+      speculation->Take(logits, session_.max_context() - run, *answer, &held_);
+  sequence_->Truncate(run + speculation->held());
+  result->generated = answer->generated();
+  result->reason = answer->reason();
+  result->drafted = speculation->drafted();
+  result->accepted = speculation->accepted();
+  return goes_on;
+}
+
+// Runs the last token, and a draft as far as there is room for one.
+absl::StatusOr<absl::Span<const float>> Transcript::RunNext(const Answer& answer,
+                                                            Speculation* speculation) {
+  const StepLimits& limits = session_.limits();
+  const auto size = static_cast<int64_t>(held_.size());
+  const int64_t positions = sequence_->room() + session_.pool().free() * limits.block_size;
+  speculation->Draft(held_, std::min({limits.max_outputs - 1, limits.max_context - size,
+                                      positions - 1, answer.left() - 1}));
+  step_.clear();
+  step_.push_back({sequence_.get(), held_.back(), true});
+  for (const int32_t token : speculation->draft()) step_.push_back({sequence_.get(), token, true});
+  return session_.Step(step_);
 }
 
 }  // namespace sluice

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "runtime/answer.h"
 #include "runtime/session.h"
+#include "runtime/speculation.h"
 
 namespace sluice {
 
@@ -17,6 +18,8 @@ struct GenerateResult {
   StopReason reason;
   int64_t prompted = 0;   // tokens of the prompt that were run
   int64_t generated = 0;  // tokens given to on_token
+  int64_t drafted = 0;    // tokens guessed, see speculation.h
+  int64_t accepted = 0;   // of these, rightly
   double prompt_seconds = 0;
   double decode_seconds = 0;
 };
@@ -40,11 +43,17 @@ class Transcript {
  private:
   void KeepCommon(absl::Span<const int32_t> text);
   absl::StatusOr<absl::Span<const float>> RunPrompt(const Answer& answer, GenerateResult* result);
-  absl::Status Decode(absl::Span<const float> logits, Answer* answer, GenerateResult* result);
+  absl::Status Decode(absl::Span<const float> logits, const DraftOptions& draft, Answer* answer,
+                      GenerateResult* result);
+  absl::StatusOr<bool> TakeRows(absl::Span<const float> logits, Speculation* speculation,
+                                Answer* answer, GenerateResult* result);
+  absl::StatusOr<absl::Span<const float>> RunNext(const Answer& answer, Speculation* speculation);
 
   Session& session_;
   std::unique_ptr<Sequence> sequence_;
-  std::vector<int32_t> held_;  // may be longer than the sequence, whose tokens it begins with
+  // The text. Those of its tokens that are run are what the sequence begins with.
+  std::vector<int32_t> held_;
+  std::vector<StepToken> step_;
 };
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "runtime/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -72,13 +73,36 @@ void Sampler::Accept(int32_t token) {
   next_ = (next_ + 1) % window_.size();
 }
 
-absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
-  SLUICE_RETURN_IF_ERROR(ArgMax(logits).status());
-  candidates_.clear();
+void Sampler::AddAll(absl::Span<const float> logits) {
   for (size_t i = 0; i < logits.size(); ++i) {
     candidates_.push_back({static_cast<int32_t>(i), logits[i], 0});
   }
-  Penalise();
+}
+
+void Sampler::AddAllowed(absl::Span<const float> logits, absl::Span<const uint64_t> allowed) {
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    for (uint64_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const size_t token = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+      if (token >= logits.size() || !std::isfinite(logits[token])) continue;
+      candidates_.push_back({static_cast<int32_t>(token), logits[token], 0});
+    }
+  }
+}
+
+absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits,
+                                        absl::Span<const uint64_t> allowed) {
+  SLUICE_RETURN_IF_ERROR(ArgMax(logits).status());
+  candidates_.clear();
+  if (allowed.empty()) {
+    AddAll(logits);
+  } else {
+    AddAllowed(logits, allowed);
+  }
+  if (candidates_.empty()) {
+    return absl::FailedPreconditionError(
+        "the model rules out (by a logit of -inf) every token that the constraint allows");
+  }
+  Penalise(logits.size());
   const bool greedy = options_.temperature == 0;
   KeepTopK(greedy ? 1 : static_cast<size_t>(options_.top_k));
   if (greedy) return candidates_.front().token;
@@ -89,14 +113,13 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits) {
 }
 
 // CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does.
-void Sampler::Penalise() {
+void Sampler::Penalise(size_t vocabulary) {
   if (options_.repeat_penalty == 1.0) return;
-  if (counts_.size() < candidates_.size()) counts_.resize(candidates_.size());
+  if (counts_.size() < vocabulary) counts_.resize(vocabulary);
   const auto penalty = static_cast<float>(options_.repeat_penalty);
-  for (size_t token = 0; token < candidates_.size(); ++token) {
-    if (counts_[token] == 0) continue;
-    float& logit = candidates_[token].logit;
-    logit = logit > 0 ? logit / penalty : logit * penalty;
+  for (Candidate& c : candidates_) {
+    if (counts_[static_cast<size_t>(c.token)] == 0) continue;
+    c.logit = c.logit > 0 ? c.logit / penalty : c.logit * penalty;
   }
 }
 

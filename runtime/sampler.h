@@ -32,8 +32,10 @@ class Sampler {
 
   // One value per token of the vocabulary. InvalidArgument if one is NaN or +inf, or if none is
   // finite: a broken model must not look like a working one. The same seed, options and logits
-  // give the same tokens on every machine.
-  absl::StatusOr<int32_t> Sample(absl::Span<const float> logits);
+  // give the same tokens on every machine. `allowed`: the tokens to choose from, as in TokenFilter;
+  // none: all. FailedPrecondition if the model rules out all of them.
+  absl::StatusOr<int32_t> Sample(absl::Span<const float> logits,
+                                 absl::Span<const uint64_t> allowed = {});
 
   // Tells the sampler of a token in the text, drawn or given, for the penalties.
   void Accept(int32_t token);
@@ -45,7 +47,9 @@ class Sampler {
     double probability;
   };
   struct Likelier;
-  void Penalise();
+  void AddAll(absl::Span<const float> logits);
+  void AddAllowed(absl::Span<const float> logits, absl::Span<const uint64_t> allowed);
+  void Penalise(size_t vocabulary);
   void KeepTopK(size_t k);
   void Softmax();
   void KeepTypical();

@@ -19,7 +19,8 @@ struct Scheduler::Active {
   Active(Request&& from, const StepLimits& limits)
       : request(std::move(from)),
         tokens(std::move(request.prompt)),
-        answer(request.options, tokens) {
+        answer(request.options, tokens),
+        speculation(request.options.draft) {
     result.prompt_tokens = size();
     const int64_t most = limits.max_context - size();
     const int64_t wanted = request.options.max_tokens;
@@ -32,14 +33,18 @@ struct Scheduler::Active {
   bool needs_replay() const { return sequence->length() == size(); }
   // Tokens to run before the next one can be drawn.
   int64_t pending() const { return needs_replay() ? 1 : size() - sequence->length(); }
+  // The step that is planned runs the last token.
+  bool gets_logits() const { return planned > 0 && planned == pending(); }
+  int64_t drafted() const { return static_cast<int64_t>(speculation.draft().size()); }
 
   Request request;              // but its prompt
   std::vector<int32_t> tokens;  // the prompt and what was generated
   Answer answer;
+  Speculation speculation;
   std::unique_ptr<Sequence> sequence;  // nullptr while it waits
   size_t remembered = 0;               // the sequence's first blocks, which the prefix cache has
   int64_t planned = 0;                 // tokens in this step
-  size_t row = kNoRow;                 // of this step's logits
+  size_t row = kNoRow;                 // of this step's logits, its draft's rows come after it
   bool admitted = false;               // at least once
   bool finished = false;
   RequestResult result;
@@ -61,6 +66,7 @@ Scheduler::~Scheduler() = default;
 
 absl::Status Scheduler::Check(const Request& request) const {
   SLUICE_RETURN_IF_ERROR(request.options.sampling.Check());
+  SLUICE_RETURN_IF_ERROR(request.options.draft.Check());
   return limits_.CheckPrompt(request.prompt);
 }
 
@@ -108,6 +114,7 @@ void Scheduler::Step() {
   if (requests_.empty()) return;
   GrowRunning();
   while (AdmitNext()) continue;
+  PlanStep();
   FillStep();
   RunStep();
   RemoveFinished();
@@ -183,40 +190,78 @@ bool Scheduler::AdmitNext() {
 }
 
 // First those that generate, then prompts, each by arrival, as far as the step's tokens suffice.
-void Scheduler::FillStep() {
-  step_.clear();
-  rows_ = 0;
+void Scheduler::PlanStep() {
+  int64_t left = options_.step_tokens;
   for (const bool is_prompt : {false, true}) {
     for (size_t i = 0; i < running_; ++i) {
       Active& request = *requests_[i];
       if ((request.pending() > 1) != is_prompt) continue;
-      const auto left = options_.step_tokens - static_cast<int64_t>(step_.size());
-      AddTokens(request, std::min({request.pending(), request.sequence->room(), left,
-                                   options_.prefill_chunk}));
+      request.planned =
+          std::min({request.pending(), request.sequence->room(), left, options_.prefill_chunk});
+      left -= request.planned;
     }
+  }
+  PlanDrafts(left);
+}
+
+// Drafts get what is left: tokens of the step, rows of logits, and blocks that no other request
+// will want soon.
+void Scheduler::PlanDrafts(int64_t tokens) {
+  const auto end = requests_.begin() + static_cast<ptrdiff_t>(running_);
+  int64_t rows = limits_.max_outputs -
+                 std::count_if(requests_.begin(), end, [](auto& r) { return r->gets_logits(); });
+  if (running() > options_.max_drafting) rows = 0;
+  for (auto it = requests_.begin(); it != end; ++it) {
+    Active& request = **it;
+    // A token that is run again is alone in its sequence.
+    const bool takes_draft = request.gets_logits() && !request.needs_replay();
+    const int64_t room = takes_draft ? RoomForDraft(request) : 0;
+    request.speculation.Draft(request.tokens, std::min({tokens, rows, room}));
+    const int64_t drafted = request.drafted();
+    if (drafted > 0) request.sequence->Claim(request.size() + drafted).IgnoreError();  // has room
+    tokens -= drafted;
+    rows -= drafted;
   }
 }
 
-void Scheduler::AddTokens(Active& request, int64_t count) {
+int64_t Scheduler::RoomForDraft(const Active& request) const {
+  const int64_t spare = std::max<int64_t>(0, runner_.pool().free() - running());
+  const int64_t positions = request.sequence->room() - request.planned + spare * limits_.block_size;
+  return std::min({positions, limits_.max_context - request.size(), request.answer.left() - 1});
+}
+
+void Scheduler::FillStep() {
+  step_.clear();
+  rows_ = 0;
+  for (size_t i = 0; i < running_; ++i) AddTokens(*requests_[i]);
+}
+
+void Scheduler::AddTokens(Active& request) {
   const bool replay = request.needs_replay();
   const int64_t begin = replay ? request.size() - 1 : request.sequence->length();
-  for (int64_t i = begin; i < begin + count; ++i) {
+  request.row = request.gets_logits() ? rows_ : kNoRow;
+  for (int64_t i = begin; i < begin + request.planned; ++i) {
     step_.push_back({.sequence = request.sequence.get(),
                      .token = request.tokens[static_cast<size_t>(i)],
                      .want_logits = i + 1 == request.size(),
                      .replay = replay});
   }
-  request.planned = count;
-  request.row = count > 0 && begin + count == request.size() ? rows_++ : kNoRow;
+  for (const int32_t token : request.speculation.draft()) {
+    step_.push_back({.sequence = request.sequence.get(), .token = token, .want_logits = true});
+  }
+  if (request.gets_logits()) rows_ += 1 + static_cast<size_t>(request.drafted());
 }
 
 void Scheduler::TakeResults(absl::Span<const float> logits) {
   const auto width = static_cast<size_t>(limits_.vocabulary);
   for (size_t i = 0; i < running_; ++i) {
     Active& request = *requests_[i];
-    if (cache_) Remember(request);
-    if (request.row == kNoRow) continue;
-    TakeLogits(request, logits.subspan(request.row * width, width));
+    if (request.row == kNoRow) {
+      if (cache_) Remember(request);
+    } else {
+      const auto rows = 1 + static_cast<size_t>(request.drafted());
+      TakeRows(request, logits.subspan(request.row * width, rows * width));
+    }
   }
 }
 
@@ -234,16 +279,22 @@ void Scheduler::Remember(Active& request) {
   }
 }
 
-void Scheduler::TakeLogits(Active& request, absl::Span<const float> logits) {
-  const bool has_room = request.sequence->length() < limits_.max_context;
+// Draws the next tokens. The prefix cache learns nothing that was guessed wrongly: that is taken
+// back from the sequence first.
+void Scheduler::TakeRows(Active& request, absl::Span<const float> rows) {
+  const int64_t run = request.size();
   const int64_t before = request.answer.generated();
-  const absl::StatusOr<std::optional<int32_t>> token = request.answer.Next(logits, has_room);
+  const absl::StatusOr<bool> goes_on =
+      request.speculation.Take(rows, limits_.max_context - run, request.answer, &request.tokens);
+  const int64_t held = request.speculation.held();
   counters_.generated += request.answer.generated() - before;
-  if (!token.ok()) {
-    Finish(request, token.status());
-  } else if (token->has_value()) {
-    request.tokens.push_back(**token);
-  } else {
+  counters_.drafted += request.drafted();
+  counters_.accepted += held;
+  if (held < request.drafted()) request.sequence->Truncate(run + held);
+  if (cache_) Remember(request);
+  if (!goes_on.ok()) {
+    Finish(request, goes_on.status());
+  } else if (!*goes_on) {
     Finish(request, request.answer.reason());
   }
 }
@@ -260,6 +311,8 @@ void Scheduler::Finish(Active& request, const absl::StatusOr<StopReason>& end) {
   request.result.status = end.status();
   if (end.ok()) request.result.reason = *end;
   request.result.generated = request.answer.generated();
+  request.result.drafted = request.speculation.drafted();
+  request.result.accepted = request.speculation.accepted();
   if (request.request.on_finish) request.request.on_finish(request.result);
 }
 

@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "runtime/answer.h"
 #include "runtime/prefix_cache.h"
+#include "runtime/speculation.h"
 #include "runtime/step_runner.h"
 
 namespace sluice {
@@ -30,6 +31,10 @@ struct SchedulerOptions {
   int64_t prefill_chunk = 0;  // tokens of one prompt in one step
   int64_t max_running = 0;    // requests in one step
   int64_t max_waiting = 0;    // requests beyond these that may be in the queue; 0: no limit
+  // Requests that run at once up to which there are drafts, 0: there are none. With more, a step is
+  // better spent on tokens that are known. A draft needs rows of logits beside one for each
+  // request.
+  int64_t max_drafting = 4;
   bool prefix_cache = true;
 };
 
@@ -39,6 +44,8 @@ struct RequestResult {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of the prompt; found, not run
   int64_t generated = 0;      // tokens given to on_token
+  int64_t drafted = 0;        // tokens guessed, see speculation.h
+  int64_t accepted = 0;       // of these, rightly
 };
 
 // The callbacks are called from within Scheduler's functions and do not call these.
@@ -55,8 +62,10 @@ class Scheduler {
  public:
   struct Counters {
     int64_t steps = 0;
-    int64_t tokens = 0;  // run, those that were run again among them
+    int64_t tokens = 0;  // run, those that were run again or guessed among them
     int64_t generated = 0;
+    int64_t drafted = 0;   // tokens guessed, see speculation.h
+    int64_t accepted = 0;  // of these, rightly
     int64_t preemptions = 0;
   };
 
@@ -94,15 +103,18 @@ class Scheduler {
   void EndStopped();
   void GrowRunning();
   bool AdmitNext();
+  void PlanStep();
   void FillStep();
   void RunStep();
   void RemoveFinished();
 
   void PreemptYoungest();
-  void AddTokens(Active& request, int64_t count);
+  void PlanDrafts(int64_t tokens);
+  int64_t RoomForDraft(const Active& request) const;
+  void AddTokens(Active& request);
   void TakeResults(absl::Span<const float> logits);
   void Remember(Active& request);
-  void TakeLogits(Active& request, absl::Span<const float> logits);
+  void TakeRows(Active& request, absl::Span<const float> rows);
   void FailStep(const absl::Status& status);
   void Finish(Active& request, const absl::StatusOr<StopReason>& end);
 

@@ -64,6 +64,7 @@ TEST_F(Queue, ServesRequestsOfManyThreads) {
       for (int i = 0; i < kRequests; ++i) {
         auto begun = std::make_shared<std::atomic<bool>>(false);
         Request request = NewRequest({1, 2, 3, 4, thread, i % 50}, 8);
+        request.options.draft = {.ngram = 1, .max = 3};
         request.options.on_token = [&, begun](int32_t) {
           ++tokens;
           *begun = true;

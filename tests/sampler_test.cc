@@ -137,6 +137,33 @@ TEST(Sampler, TheSameSeedGivesTheSameTokens) {
   EXPECT_NE(first, other);
 }
 
+TEST(Sampler, ChoosesFromWhatIsAllowed) {
+  SamplerOptions options = Plain();
+  options.temperature = 0;
+  options.repeat_penalty = 4;
+  Sampler sampler(options);
+  const std::vector<uint64_t> allowed = {0b1011};  // and the logits have no token 3
+  EXPECT_EQ(sampler.Sample({1, 2, 5}, allowed).value(), 1);
+  sampler.Accept(1);
+  EXPECT_EQ(sampler.Sample({1, 2, 5}, allowed).value(), 0);  // 2 / 4 is less than 1
+  EXPECT_EQ(sampler.Sample({1, 2, 5}).value(), 2);
+}
+
+TEST(Sampler, TokensBeyondTheFirstWordAreAllowedByTheirBits) {
+  SamplerOptions options = Plain();
+  options.temperature = 0;
+  const std::vector<uint64_t> allowed = {0, uint64_t{1} << 2};
+  EXPECT_EQ(Sampler(options).Sample(std::vector<float>(100, 1.0F), allowed).value(), 66);
+}
+
+TEST(Sampler, WhatIsAllowedMayBeRuledOut) {
+  const float ruled_out = -std::numeric_limits<float>::infinity();
+  const std::vector<uint64_t> allowed = {0b10};
+  const auto token = Sampler(Plain()).Sample({1, ruled_out, 2}, allowed);
+  EXPECT_EQ(token.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(token.status().message(), testing::HasSubstr("every token that the constraint"));
+}
+
 TEST(SamplerOptions, ChecksNameTheOption) {
   EXPECT_TRUE(SamplerOptions().Check().ok());
   EXPECT_THAT(SamplerOptions{.temperature = std::nan("")}.Check().message(),

@@ -1,6 +1,6 @@
 // What holds for every schedule, on thousands of random ones: pools so small that requests are
-// preempted, prompts that begin alike, late arrivals, cancelled requests, failing steps. Each
-// scenario follows from its seed, which is printed with what went wrong.
+// preempted, prompts that begin alike, late arrivals, cancelled requests, failing steps, drafts,
+// filters. Each scenario follows from its seed, which is printed with what went wrong.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -28,10 +28,33 @@ class Random {
   std::mt19937_64 bits_;
 };
 
+// After a token, neither itself nor the next one may come, and after twenty of them none: so a
+// filter that is asked or told too often, or too little, shows.
+class OddFilter final : public TokenFilter {
+ public:
+  absl::StatusOr<absl::Span<const uint64_t>> Allowed() override {
+    if (count_ == 20) return absl::FailedPreconditionError("no token");
+    allowed_ = (1 << kVocabulary) - 1;
+    if (count_ > 0) allowed_ &= ~((1U << last_) | (1U << (last_ + 1) % kVocabulary));
+    return absl::MakeConstSpan(&allowed_, 1);
+  }
+  void Accept(int32_t token) override {
+    last_ = token;
+    ++count_;
+  }
+  bool IsComplete() const override { return count_ >= 10 && last_ == 0; }
+
+ private:
+  uint64_t allowed_ = 0;
+  int32_t last_ = 0;
+  int count_ = 0;
+};
+
 // What a request gets if it is alone on a device that does nothing wrong.
 struct Alone {
   std::vector<int32_t> tokens;
   StopReason reason = StopReason::kLength;
+  absl::Status status;
   int64_t run = 0;  // tokens, prompt and generated
 };
 
@@ -56,18 +79,27 @@ Alone RunAlone(const Client& client, int64_t max_context) {
   std::vector<int32_t> text = client.prompt;
   Sampler sampler(client.options.sampling);
   for (const int32_t token : text) sampler.Accept(token);
+  OddFilter filter;
+  const bool filtered = client.options.new_filter != nullptr;
   while (true) {
     alone.run = static_cast<int64_t>(text.size());
     if (client.options.max_tokens == 0) return alone;
-    const int32_t token = *sampler.Sample(FakeDevice::LogitsAfter(text, kVocabulary));
+    absl::StatusOr<absl::Span<const uint64_t>> allowed = absl::Span<const uint64_t>();
+    if (filtered) allowed = filter.Allowed();
+    alone.status = allowed.status();
+    if (!allowed.ok()) return alone;
+    const int32_t token = *sampler.Sample(FakeDevice::LogitsAfter(text, kVocabulary), *allowed);
     alone.reason = StopReason::kEndOfGeneration;
     if (token == client.end) return alone;
     sampler.Accept(token);
+    if (filtered) filter.Accept(token);
     alone.tokens.push_back(token);
     text.push_back(token);
     const auto made = static_cast<int64_t>(alone.tokens.size());
     alone.reason = StopReason::kCallback;
     if (made == client.patience) return alone;
+    alone.reason = StopReason::kEndOfGeneration;
+    if (filtered && filter.IsComplete()) return alone;
     alone.reason = StopReason::kLength;
     if (made == client.options.max_tokens) return alone;
     alone.reason = StopReason::kContext;
@@ -132,6 +164,7 @@ class Scenario {
     if (random_.Percent(50)) options.prefill_chunk = random_.From(1, 8);
     if (random_.Percent(20)) options.max_running = random_.From(1, 4);
     options.prefix_cache = random_.Percent(75);
+    options.max_drafting = random_.From(1, 6);
     return options;
   }
 
@@ -162,8 +195,15 @@ class Scenario {
     client.prompt = RandomPrompt();
     client.options.max_tokens = random_.Percent(15) ? -1 : random_.From(0, crowded_ ? 40 : 12);
     client.options.sampling = {.temperature = random_.Percent(50) ? 0.0 : 1.0,
+                               .typical_p = random_.Percent(20) ? 0.9 : 1.0,
                                .repeat_penalty = random_.Percent(20) ? 1.3 : 1.0,
                                .seed = static_cast<uint64_t>(random_.From(0, 1000))};
+    if (random_.Percent(50)) {
+      client.options.draft = {.ngram = random_.From(1, 3), .max = random_.From(1, 6)};
+    }
+    if (random_.Percent(10)) {
+      client.options.new_filter = [] { return std::make_unique<OddFilter>(); };
+    }
     if (random_.Percent(crowded_ ? 10 : 30))
       client.end = static_cast<int32_t>(random_.From(0, kVocabulary - 1));
     if (random_.Percent(10)) client.patience = random_.From(1, 5);
@@ -225,10 +265,14 @@ class Scenario {
     return wrong_;
   }
 
+  static bool IsWhole(const Client& client) {
+    return client.result.status == client.alone.status && client.tokens == client.alone.tokens &&
+           (!client.result.status.ok() || client.result.reason == client.alone.reason);
+  }
+
   static std::string CheckClient(const Client& client) {
     const Alone& alone = client.alone;
-    const bool whole = client.result.status.ok() && client.tokens == alone.tokens &&
-                       client.result.reason == alone.reason;
+    const bool whole = IsWhole(client);
     const bool begun = client.tokens.size() <= alone.tokens.size() &&
                        std::equal(client.tokens.begin(), client.tokens.end(), alone.tokens.begin());
     const bool cancelled = client.finished_at == client.cancel_at && client.result.status.ok() &&
@@ -257,20 +301,23 @@ class Scenario {
   }
 
   std::string CheckCounters() const {
-    int64_t generated = 0, run = 0, prompts = 0;
+    int64_t generated = 0, run = 0, drafted = 0, accepted = 0;
     bool all_whole = true;
     for (const Client& client : clients_) {
       generated += client.result.generated;
       run += client.alone.run;
-      prompts += client.result.prompt_tokens;
-      all_whole &= client.result.status.ok() && client.tokens == client.alone.tokens &&
-                   client.result.reason == client.alone.reason;
+      drafted += client.result.drafted;
+      accepted += client.result.accepted;
+      all_whole &= IsWhole(client);
     }
     const Scheduler::Counters& counters = scheduler_.counters();
     if (generated != counters.generated) return "the count of generated tokens is wrong";
+    if (drafted != counters.drafted || accepted != counters.accepted || accepted > drafted) {
+      return "the count of drafted tokens is wrong";
+    }
     if (!all_whole || counters.preemptions > 0) return "";
     const PrefixCache::Counters prefix = prefix_counters();
-    if (counters.tokens + prefix.saved_tokens != run) {
+    if (counters.tokens - (drafted - accepted) + prefix.saved_tokens != run) {
       return absl::StrCat(counters.tokens, " tokens were run and ", prefix.saved_tokens,
                           " saved, expected ", run, " in all");
     }
@@ -291,19 +338,23 @@ class Scenario {
 };
 
 TEST(SchedulerProperty, EveryRequestGetsWhatItGetsAlone) {
-  int64_t preemptions = 0, saved = 0, evictions = 0;
+  int64_t preemptions = 0, saved = 0, evictions = 0, drafted = 0, accepted = 0;
   for (uint64_t seed = 1; seed <= kScenarios; ++seed) {
     Scenario scenario(seed);
     const std::string wrong = scenario.Run();
     ASSERT_EQ(wrong, "") << "seed " << seed;
     preemptions += scenario.counters().preemptions;
     saved += scenario.prefix_counters().saved_tokens;
+    drafted += scenario.counters().drafted;
+    accepted += scenario.counters().accepted;
     evictions += scenario.prefix_counters().evictions;
   }
   // The scenarios are of the kind that they are meant to be.
   EXPECT_GT(preemptions, kScenarios / 4);
   EXPECT_GT(saved, kScenarios);
   EXPECT_GT(evictions, kScenarios);
+  EXPECT_GT(drafted, kScenarios);
+  EXPECT_GT(accepted, kScenarios / 4);
 }
 
 }  // namespace

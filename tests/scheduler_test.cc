@@ -284,6 +284,49 @@ TEST_F(FakeScheduler, ResetCancelsEverythingAndEmptiesTheCache) {
   EXPECT_EQ(free(), 16);
 }
 
+TEST_F(FakeScheduler, DraftsTakeWhatIsSpare) {
+  const auto add = [&](int64_t id) {
+    Request request = outcomes_.NewRequest(id, {1, 2, 1, 2, 1, 2}, 30);
+    request.options.draft = {.ngram = 2, .max = 8};
+    scheduler_->Add(std::move(request));
+  };
+  Open(64, {.max_drafting = 2});
+  add(0);
+  EXPECT_EQ(Step(), 6 + 2);  // the text repeats itself, the device does not
+  EXPECT_EQ(scheduler_->counters().drafted, 2);
+  add(1);
+  add(2);
+  const int64_t before = scheduler_->counters().drafted;
+  Step();  // three requests: too many for drafts
+  EXPECT_EQ(scheduler_->counters().drafted, before);
+  RunAll();
+  for (const int64_t id : {0, 1, 2}) {
+    EXPECT_EQ(Of(id).tokens.size(), 30u);
+    EXPECT_EQ(Of(id).tokens, Of(0).tokens);
+  }
+  EXPECT_GE(Of(0).result.drafted, 2);
+  EXPECT_EQ(free(), 64);
+}
+
+TEST_F(FakeScheduler, DraftsNeedRowsThatNobodyWants) {
+  Open(64);  // 4 rows
+  for (const int64_t id : {0, 1, 2}) {
+    Request request = outcomes_.NewRequest(id, {1, 2, 1, 2}, 4);
+    request.options.draft = {.ngram = 2, .max = 8};
+    scheduler_->Add(std::move(request));
+  }
+  EXPECT_EQ(Step(), 3 * 4 + 1);
+  RunAll();
+}
+
+TEST_F(FakeScheduler, DraftsThatCannotBeAreRefused) {
+  Open(16);
+  Request request = outcomes_.NewRequest(0, {1}, 4);
+  request.options.draft.max = 0;
+  scheduler_->Add(std::move(request));
+  EXPECT_THAT(Of(0).result.status.message(), HasSubstr("drafts have 0 tokens"));
+}
+
 TEST_F(FakeScheduler, NoTokensWantedRunsThePrompt) {
   Open(16);
   Add(0, Tokens(8, 1), 0);
@@ -367,14 +410,16 @@ class RealScheduler : public testing::TestWithParam<const char*> {
   }
 
   // All prompts, two of them once the others have begun.
-  void ExpectAsAlone(Session& session, Scheduler& scheduler) const {
+  void ExpectAsAlone(Session& session, Scheduler& scheduler, const DraftOptions& draft = {}) const {
     const std::vector<Tokens> prompts = Prompts(session.vocabulary());
     Outcomes outcomes;
     for (size_t i = 0; i < prompts.size(); ++i) {
       if (i + 2 == prompts.size()) {
         for (int step = 0; step < 9; ++step) scheduler.Step();
       }
-      scheduler.Add(outcomes.NewRequest(static_cast<int64_t>(i), prompts[i], kAnswer));
+      Request request = outcomes.NewRequest(static_cast<int64_t>(i), prompts[i], kAnswer);
+      request.options.draft = draft;
+      scheduler.Add(std::move(request));
     }
     while (!scheduler.idle()) scheduler.Step();
     for (size_t i = 0; i < prompts.size(); ++i) {
@@ -413,6 +458,15 @@ TEST_P(RealScheduler, APromptThatIsKnownAsAWholeGetsTheSameAnswer) {
   Scheduler scheduler(*session, {});
   for (int round = 0; round < 2; ++round) ExpectAsAlone(*session, scheduler);
   EXPECT_GE(scheduler.prefix_cache()->counters().saved_tokens, 3 * 47);
+}
+
+TEST_P(RealScheduler, DraftsGiveTheSameAnswers) {
+  for (const int64_t blocks : {0, 7}) {
+    const auto session = Open(blocks);
+    Scheduler scheduler(*session, {});
+    ExpectAsAlone(*session, scheduler, {.ngram = 1, .max = 3});
+    EXPECT_GT(scheduler.counters().drafted, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, RealScheduler,

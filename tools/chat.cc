@@ -130,11 +130,7 @@ void Conversation::Report(const GenerateResult& result, size_t text_tokens) cons
   std::cerr << absl::StreamFormat("[%s after %d tokens; prompt %d tokens, %d known",
                                   Describe(result.reason), result.generated, result.prompted,
                                   known);
-  if (result.generated > 1 && result.decode_seconds > 0) {
-    std::cerr << absl::StreamFormat(", text at %.1f/s",
-                                    static_cast<double>(result.generated) / result.decode_seconds);
-  }
-  std::cerr << "]\n";
+  PrintDecoding(result);
 }
 
 absl::Status Conversation::Answer(std::string message) {
@@ -182,6 +178,18 @@ absl::Status Conversation::Run(const std::string& first) {
 }
 
 }  // namespace
+
+void PrintDecoding(const GenerateResult& result) {
+  if (result.generated > 1 && result.decode_seconds > 0) {
+    std::cerr << absl::StreamFormat(", text at %.1f/s",
+                                    static_cast<double>(result.generated) / result.decode_seconds);
+  }
+  if (result.drafted > 0) {
+    std::cerr << absl::StreamFormat("; %d of %d drafted tokens accepted", result.accepted,
+                                    result.drafted);
+  }
+  std::cerr << "]\n";
+}
 
 void ChatOptions::Declare(CLI::App* command) {
   CLI::Option* const chat = command->add_flag(

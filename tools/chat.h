@@ -13,6 +13,9 @@
 
 namespace sluice::tools {
 
+// On stderr, the end of a line about an answer: how fast its text came.
+void PrintDecoding(const GenerateResult& result);
+
 struct ChatOptions {
   bool enabled = false;
   std::string system;         // the first message, unless empty

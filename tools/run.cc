@@ -8,9 +8,11 @@
 
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
+#include "runtime/constraint/grammar_filter.h"
 #include "runtime/generate.h"
 #include "tools/chat.h"
 #include "tools/commands.h"
+#include "tools/json_output.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -26,6 +28,7 @@ struct RunOptions {
   CompileOptions compile;
   std::string prompt, prompt_file;
   ChatOptions chat;
+  JsonOptions json;
   int64_t context = 4096;
   bool context_asked_for = false;
   int64_t batch = 512;
@@ -54,6 +57,18 @@ void DeclareSampling(CLI::App* command, RunOptions* options) {
       ->capture_default_str();
 }
 
+void DeclareDraft(CLI::App* command, DraftOptions* draft) {
+  CLI::Option* const ngram = command->add_option(
+      "--draft-ngram", draft->ngram,
+      "guess what comes next from the last place that reads like the end of the text, in up to N "
+      "tokens (3 is usual), and run several tokens at once; the text stays the same; 0: off");
+  ngram->check(CLI::Range(0, 64))->capture_default_str();
+  command->add_option("--draft-max", draft->max, "tokens to guess at once, at most")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str()
+      ->needs(ngram);
+}
+
 absl::StatusOr<std::string> PromptOf(const RunOptions& options) {
   if (!options.prompt_file.empty()) return ReadFile(options.prompt_file);
   return options.prompt;
@@ -64,11 +79,7 @@ void PrintSummary(const GenerateResult& result, uint64_t seed, bool greedy) {
   if (!greedy) std::cerr << ", seed " << seed;
   std::cerr << absl::StreamFormat("; prompt %d tokens at %.1f/s", result.prompted,
                                   static_cast<double>(result.prompted) / result.prompt_seconds);
-  if (result.generated > 1 && result.decode_seconds > 0) {
-    std::cerr << absl::StreamFormat(", text at %.1f/s",
-                                    static_cast<double>(result.generated) / result.decode_seconds);
-  }
-  std::cerr << "]\n";
+  PrintDecoding(result);
 }
 
 // Prints the prompt and what the model makes of it.
@@ -94,6 +105,7 @@ absl::Status Run(RunOptions options) {
   SamplerOptions& sampling = options.generate.sampling;
   sampling.seed = options.seed >= 0 ? static_cast<uint64_t>(options.seed) : std::random_device()();
   SLUICE_RETURN_IF_ERROR(sampling.Check());
+  SLUICE_ASSIGN_OR_RETURN(const std::shared_ptr<const Grammar> grammar, options.json.Compile());
   // What may be wrong with the model's text comes first: the rest takes longer.
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const Tokenizer* const tokenizer, model->tokenizer());
@@ -102,16 +114,24 @@ absl::Status Run(RunOptions options) {
     SLUICE_ASSIGN_OR_RETURN(chat_template, options.chat.Template(model->file()));
   }
   const int64_t longest = model->config().context_length;
+  const DraftOptions& draft = options.generate.draft;
+  const int64_t outputs = draft.ngram > 0 ? 1 + draft.max : 1;
   SLUICE_ASSIGN_OR_RETURN(const LoadedSession loaded,
                           OpenSession(std::move(model), options.backend, options.cache,
                                       {.compile = options.compile,
                                        .context = std::min(options.context, longest),
-                                       .max_tokens = options.batch}));
+                                       .max_tokens = std::max(options.batch, outputs),
+                                       .max_outputs = outputs}));
   if (options.context_asked_for && options.context > longest) {
     Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
                          options.context, longest));
   }
   options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
+  if (grammar != nullptr) {
+    options.generate.new_filter = [grammar, tokens = MakeTokenTrie(*tokenizer)] {
+      return std::make_unique<GrammarFilter>(grammar, tokens);
+    };
+  }
   if (!chat_template) return ContinuePrompt(*loaded.session, *tokenizer, prompt, options);
   return Chat({*loaded.session, *tokenizer, *chat_template}, options.chat, prompt,
               options.generate);
@@ -149,6 +169,8 @@ void AddRun(CLI::App& app, absl::Status* status) {
   options->cache.Declare(command);
   options->compile.Declare(command);
   DeclareSampling(command, options.get());
+  DeclareDraft(command, &options->generate.draft);
+  options->json.Declare(command);
   command->callback([command, options, status] {
     if (command->count("--temp") == 0 && options->model.path.empty()) {
       options->generate.sampling.temperature = kEmbeddedTemperature;
