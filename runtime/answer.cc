@@ -61,6 +61,7 @@ absl::StatusOr<std::optional<int32_t>> Answer::Next(absl::Span<const float> logi
   sampler_.Accept(token);
   if (filter_ != nullptr) filter_->Accept(token);
   ++generated_;
+  if (options_.on_logits) options_.on_logits(token, logits);
   if (options_.on_token && !options_.on_token(token)) return End(StopReason::kCallback);
   if (filter_ != nullptr && filter_->IsComplete()) return End(StopReason::kEndOfGeneration);
   if (generated_ == options_.max_tokens) return End(StopReason::kLength);

@@ -41,7 +41,10 @@ struct GenerateOptions {
   std::function<std::unique_ptr<TokenFilter>()> new_filter;
   std::function<bool(int32_t)> is_end;    // true for tokens that end the text; none: no token does
   std::function<bool(int32_t)> on_token;  // every generated token but the end; false stops
-  std::function<bool()> is_stopped;       // asked before each step; none: nothing stops it
+  // Called in front of on_token with the logits that its token was drawn from, as the model gave
+  // them. None: nobody looks.
+  std::function<void(int32_t, absl::Span<const float>)> on_logits;
+  std::function<bool()> is_stopped;  // asked before each step; none: nothing stops it
 };
 
 class Answer {

@@ -38,8 +38,10 @@ RequestQueue::News RequestQueue::Take(bool wait) {
   return news;
 }
 
-void RunRequests(RequestQueue& queue, Scheduler& scheduler) {
+void RunRequests(RequestQueue& queue, Scheduler& scheduler,
+                 const std::function<void(const Scheduler&)>& on_step) {
   for (bool closed = false; !closed;) {
+    if (on_step) on_step(scheduler);
     RequestQueue::News news = queue.Take(scheduler.idle());
     closed = news.closed;
     for (Request& request : news.requests) scheduler.Add(std::move(request));

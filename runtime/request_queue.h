@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -40,7 +41,9 @@ class RequestQueue {
 };
 
 // Runs the requests of `queue` until it is closed; sleeps while there are none. Callbacks are
-// called from here.
-void RunRequests(RequestQueue& queue, Scheduler& scheduler);
+// called from here; so is `on_step` with the scheduler after each step, and once before the first,
+// for those who want to know how it is doing. None: nobody does.
+void RunRequests(RequestQueue& queue, Scheduler& scheduler,
+                 const std::function<void(const Scheduler&)>& on_step = nullptr);
 
 }  // namespace sluice

@@ -26,6 +26,10 @@ absl::Status SamplerOptions::Check() const {
   SLUICE_RETURN_IF_ERROR(check(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1"));
   SLUICE_RETURN_IF_ERROR(check(repeat_penalty > 0 && repeat_penalty <= 1e6, "repeat_penalty",
                                repeat_penalty, "more than 0, at most 1e6"));
+  SLUICE_RETURN_IF_ERROR(check(std::abs(frequency_penalty) <= 100, "frequency_penalty",
+                               frequency_penalty, "-100 to 100"));
+  SLUICE_RETURN_IF_ERROR(check(std::abs(presence_penalty) <= 100, "presence_penalty",
+                               presence_penalty, "-100 to 100"));
   return check(repeat_last_n >= -1, "repeat_last_n", static_cast<double>(repeat_last_n),
                "-1 or more");
 }
@@ -60,7 +64,7 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(opt
 }
 
 void Sampler::Accept(int32_t token) {
-  if (options_.repeat_penalty == 1.0 || options_.repeat_last_n == 0 || token < 0) return;
+  if (!options_.has_penalties() || options_.repeat_last_n == 0 || token < 0) return;
   const auto t = static_cast<size_t>(token);
   if (t >= counts_.size()) counts_.resize(t + 1);
   ++counts_[t];
@@ -112,14 +116,19 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits,
   return Draw();
 }
 
-// CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does.
+// CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does, then
+// OpenAI's penalties, which are differences.
 void Sampler::Penalise(size_t vocabulary) {
-  if (options_.repeat_penalty == 1.0) return;
+  if (!options_.has_penalties()) return;
   if (counts_.size() < vocabulary) counts_.resize(vocabulary);
   const auto penalty = static_cast<float>(options_.repeat_penalty);
+  const auto frequency = static_cast<float>(options_.frequency_penalty);
+  const auto presence = static_cast<float>(options_.presence_penalty);
   for (Candidate& c : candidates_) {
-    if (counts_[static_cast<size_t>(c.token)] == 0) continue;
+    const int32_t count = counts_[static_cast<size_t>(c.token)];
+    if (count == 0) continue;
     c.logit = c.logit > 0 ? c.logit / penalty : c.logit * penalty;
+    c.logit -= static_cast<float>(count) * frequency + presence;
   }
 }
 

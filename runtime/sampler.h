@@ -13,17 +13,23 @@ namespace sluice {
 // Names and defaults are llama.cpp's. The filters run in this order: penalties, top_k, typical_p,
 // top_p, min_p, temperature.
 struct SamplerOptions {
-  double temperature = 0.8;     // 0: greedy, whatever the filters say
-  int64_t top_k = 40;           // keep the K most likely; 0: all
-  double typical_p = 1.0;       // locally typical sampling (Meister et al. 2022); 1: off
-  double top_p = 0.95;          // nucleus (Holtzman et al. 2020); 1: off
-  double min_p = 0.05;          // keep p >= min_p * p_max; 0: off
-  double repeat_penalty = 1.0;  // divides positive, multiplies negative logits; 1: off
-  int64_t repeat_last_n = 64;   // tokens that the penalty looks back at; -1: all
+  double temperature = 0.8;      // 0: greedy, whatever the filters say
+  int64_t top_k = 40;            // keep the K most likely; 0: all
+  double typical_p = 1.0;        // locally typical sampling (Meister et al. 2022); 1: off
+  double top_p = 0.95;           // nucleus (Holtzman et al. 2020); 1: off
+  double min_p = 0.05;           // keep p >= min_p * p_max; 0: off
+  double repeat_penalty = 1.0;   // divides positive, multiplies negative logits; 1: off
+  double frequency_penalty = 0;  // taken off a logit for each time that its token is there; 0: off
+  double presence_penalty = 0;   // taken off once if it is there; 0: off
+  int64_t repeat_last_n = 64;    // tokens that the penalties look back at; -1: all
   uint64_t seed = 0;
 
   // InvalidArgument that names the option, its value and its range.
   absl::Status Check() const;
+
+  bool has_penalties() const {
+    return repeat_penalty != 1.0 || frequency_penalty != 0 || presence_penalty != 0;
+  }
 };
 
 class Sampler {

@@ -120,6 +120,17 @@ TEST_F(Queue, ClosingCancelsWhatIsNotFinished) {
   EXPECT_TRUE(scheduler_.idle());
 }
 
+TEST_F(Queue, TellsOfEachStep) {
+  std::vector<int64_t> generated;
+  Request request = NewRequest({1, 2}, 3);
+  request.on_finish = [&](const RequestResult&) { queue_.Close(); };
+  ASSERT_TRUE(queue_.Submit(std::move(request)).ok());
+  RunRequests(queue_, scheduler_, [&](const Scheduler& scheduler) {
+    generated.push_back(scheduler.counters().generated);
+  });
+  EXPECT_EQ(generated, (std::vector<int64_t>{0, 1, 2, 3}));
+}
+
 TEST_F(Queue, ARequestThatCannotBeRunFinishesWithTheReason) {
   absl::Status status;
   Request request = NewRequest({}, 1);

@@ -120,6 +120,22 @@ TEST(Sampler, RepeatPenaltyCountsATokenOnceWhileTheWindowHasIt) {
   EXPECT_EQ(sampler.Sample({5, 3, 1}).value(), 0);
 }
 
+// Each time that it is there and once for that it is there, from whatever logit.
+TEST(Sampler, FrequencyAndPresencePenaltiesAreTakenOff) {
+  Sampler frequent({.temperature = 0, .frequency_penalty = 0.5});
+  for (const int32_t token : {0, 0, 1}) frequent.Accept(token);
+  EXPECT_EQ(frequent.Sample({5, 4.25f, 0}).value(), 0);  // 4, 3.75
+  frequent.Accept(0);
+  EXPECT_EQ(frequent.Sample({5, 4.25f, 0}).value(), 1);  // 3.5, 3.75
+  Sampler present({.temperature = 0, .presence_penalty = 1});
+  for (const int32_t token : {0, 0, 0}) present.Accept(token);
+  EXPECT_EQ(present.Sample({5, 3.75f}).value(), 0);   // 4
+  EXPECT_EQ(present.Sample({-1, -1.5f}).value(), 1);  // -2
+  Sampler encouraged({.temperature = 0, .presence_penalty = -1});
+  encouraged.Accept(1);
+  EXPECT_EQ(encouraged.Sample({5, 4.5f}).value(), 1);
+}
+
 TEST(Sampler, TheSameSeedGivesTheSameTokens) {
   SamplerOptions options = Plain();
   options.seed = 42;

@@ -29,6 +29,7 @@ void AddReduce(CLI::App& app, absl::Status* status);
 void AddPasses(CLI::App& app, absl::Status* status);
 void AddPerplexity(CLI::App& app, absl::Status* status);
 void AddRun(CLI::App& app, absl::Status* status);
+void AddServe(CLI::App& app, absl::Status* status);
 void AddTokenize(CLI::App& app, absl::Status* status);
 void AddVerify(CLI::App& app, absl::Status* status);
 

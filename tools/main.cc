@@ -21,9 +21,10 @@ constexpr int kWrongUsage = 2;
 
 // llama.cpp's names of several letters behind one dash, which the parser would take for several
 // options of one letter.
-constexpr std::array<std::pair<absl::string_view, absl::string_view>, 5> kShortNames = {{
+constexpr std::array<std::pair<absl::string_view, absl::string_view>, 6> kShortNames = {{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
+    {"-np", "--parallel"},
     {"-pg", "--prompt-gen"},
     {"-sys", "--system"},
     {"-ub", "--ubatch-size"},
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
       "  sluice run -p \"Once upon a time\"             the embedded story model\n"
       "  sluice run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours\n"
       "  sluice run model.gguf --chat                 a conversation with it\n"
+      "  sluice serve model.gguf -np 4                an OpenAI-compatible server\n"
       "  sluice embed bert.gguf -f texts.txt          a vector for each line of a file\n"
       "  sluice dump model.gguf | less                the graph as the builder made it\n"
       "  sluice dump model.gguf --final --tokens 1    a decode step as it will run\n"
@@ -70,6 +72,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   absl::Status status;
   AddRun(app, &status);
+  AddServe(app, &status);
   AddDiff(app, &status);
   AddDump(app, &status);
   AddOpt(app, &status);

@@ -1,0 +1,52 @@
+// libFuzzer target: any body is read as each of the requests or refused with an error that can be
+// sent, and what is read keeps the bounds that the rest of the server relies on.
+// The seed corpus is tests/data/requests.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/support/fuzz_vocabulary.h"
+#include "tools/server/api_error.h"
+#include "tools/server/text_request.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr RequestDefaults kDefaults = {.max_choices = 8};
+
+void CheckError(const absl::Status& status) {
+  Require(HttpCodeOf(status) == 400, "errors are the client's");
+  const Json error = Json::parse(ErrorBody(status), nullptr, /*allow_exceptions=*/false);
+  Require(error.is_object() && !error["error"]["message"].empty(), "errors can be sent");
+}
+
+void CheckGeneration(const absl::StatusOr<GenerationRequest>& request) {
+  if (!request.ok()) return CheckError(request.status());
+  Require(request->sampling.Check().ok(), "the sampler takes its options");
+  Require(request->choices >= 1, "there is an answer");
+  Require(request->is_chat ? !request->messages.empty() : !request->prompts.empty(),
+          "there is a prompt");
+  Require(request->choices * static_cast<int64_t>(request->prompts.size()) <= kDefaults.max_choices,
+          "the answers fit into the queue");
+  Require(request->max_tokens >= -1, "no negative lengths");
+  Require(static_cast<int64_t>(request->stops.size()) <= kMostStops, "few stop strings");
+  for (const std::string& stop : request->stops) Require(!stop.empty(), "none of them empty");
+  Require(request->top_logprobs >= 0 && request->top_logprobs <= kMostTopLogprobs, "few logprobs");
+}
+
+}  // namespace
+}  // namespace sluice::server
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace sluice::server;  // NOLINT(google-build-using-namespace): one file's entry point
+  const auto body = ParseObject(std::string(reinterpret_cast<const char*>(data), size));
+  if (!body.ok()) {
+    CheckError(body.status());
+    return 0;
+  }
+  CheckGeneration(ParseCompletion(*body, kDefaults));
+  CheckGeneration(ParseChat(*body, kDefaults));
+  if (const auto request = ParseEmbedding(*body); !request.ok()) CheckError(request.status());
+  if (const auto request = ParseTokenize(*body); !request.ok()) CheckError(request.status());
+  if (const auto request = ParseDetokenize(*body); !request.ok()) CheckError(request.status());
+  return 0;
+}

@@ -1,0 +1,266 @@
+// What clients may send, and what they are told where it is wrong.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tools/server/api_error.h"
+#include "tools/server/generation_request.h"
+#include "tools/server/http_checks.h"
+#include "tools/server/json_fields.h"
+#include "tools/server/text_request.h"
+
+namespace sluice::server {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr RequestDefaults kDefaults = {.max_choices = 8};
+
+absl::StatusOr<GenerationRequest> Completion(const std::string& text) {
+  const absl::StatusOr<Json> body = ParseObject(text);
+  if (!body.ok()) return body.status();
+  return ParseCompletion(*body, kDefaults);
+}
+
+// A completion with `field` beside its prompt.
+absl::StatusOr<GenerationRequest> With(const std::string& field) {
+  return Completion(absl::StrCat(R"({"prompt": "Hi", )", field, "}"));
+}
+
+absl::StatusOr<GenerationRequest> ChatWith(const std::string& fields) {
+  const absl::StatusOr<Json> body = ParseObject(absl::StrCat("{", fields, "}"));
+  if (!body.ok()) return body.status();
+  return ParseChat(*body, kDefaults);
+}
+
+std::string Text(const Prompt& prompt) { return std::get<std::string>(prompt); }
+std::vector<int32_t> Tokens(const Prompt& prompt) { return std::get<std::vector<int32_t>>(prompt); }
+
+void ExpectError(const absl::Status& status, const std::string& param, const std::string& message) {
+  EXPECT_EQ(HttpCodeOf(status), 400) << status;
+  EXPECT_EQ(ParamOf(status), param);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+}
+
+std::string Repeated(const std::string& text, int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += text;
+  return all;
+}
+
+TEST(ParseObject, SaysWhatIsNoJson) {
+  EXPECT_THAT(std::string(ParseObject("").status().message()), HasSubstr("no JSON"));
+  EXPECT_THAT(std::string(ParseObject(R"({"a": )").status().message()), HasSubstr("column 7"));
+  EXPECT_THAT(std::string(ParseObject("[1]").status().message()),
+              HasSubstr("is [1], expected a JSON object"));
+  EXPECT_FALSE(ParseObject(R"({"a": 1e999})").ok());
+  EXPECT_FALSE(ParseObject(R"({"a": NaN})").ok());
+  EXPECT_FALSE(ParseObject(R"({"a": "\ud800"})").ok());  // half of a surrogate pair
+  EXPECT_FALSE(ParseObject("{\"a\": \"\xff\"}").ok());
+  EXPECT_TRUE(ParseObject(R"({"a": "\ud83d\ude00"})").ok());
+}
+
+TEST(ParseObject, BoundsTheDepth) {
+  const std::string deep =
+      absl::StrCat(R"({"a": )", Repeated("[", 100000), Repeated("]", 100000), "}");
+  EXPECT_THAT(std::string(ParseObject(deep).status().message()), HasSubstr("100001 levels"));
+  EXPECT_TRUE(
+      ParseObject(absl::StrCat(R"({"a": )", Repeated("[", 63), Repeated("]", 63), "}")).ok());
+  // Brackets in strings do not count, and an escaped quote ends none.
+  EXPECT_TRUE(ParseObject(absl::StrCat(R"({"a": "\")", Repeated("[", 1000), "\"}")).ok());
+}
+
+TEST(Completion, TakesAllFormsOfPrompts) {
+  EXPECT_EQ(Text(Completion(R"({"prompt": "Hi"})")->prompts[0]), "Hi");
+  const auto texts = Completion(R"({"prompt": ["a", "b"]})");
+  ASSERT_TRUE(texts.ok());
+  ASSERT_EQ(texts->prompts.size(), 2);
+  EXPECT_EQ(Text(texts->prompts[1]), "b");
+  EXPECT_THAT(Tokens(Completion(R"({"prompt": [1, 2]})")->prompts[0]), ElementsAre(1, 2));
+  const auto lists = Completion(R"({"prompt": [[1], [2, 3]]})");
+  ASSERT_TRUE(lists.ok());
+  EXPECT_THAT(Tokens(lists->prompts[1]), ElementsAre(2, 3));
+}
+
+TEST(Completion, RefusesOtherPrompts) {
+  ExpectError(Completion("{}").status(), "prompt", "prompt is missing, expected a text");
+  ExpectError(Completion(R"({"prompt": null})").status(), "prompt", "missing");
+  ExpectError(Completion(R"({"prompt": []})").status(), "prompt", "is [], expected");
+  ExpectError(Completion(R"({"prompt": 7})").status(), "prompt", "is 7, expected a text");
+  ExpectError(Completion(R"({"prompt": [1, -2]})").status(), "prompt[1]",
+              "-2, expected a token id");
+  ExpectError(Completion(R"({"prompt": [1, "a"]})").status(), "prompt[1]", "\"a\", expected");
+  ExpectError(Completion(R"({"prompt": ["a", 1]})").status(), "prompt[1]", "is 1, expected");
+  ExpectError(Completion(R"({"prompt": [[1], [2.5]]})").status(), "prompt[1][0]", "2.5");
+  ExpectError(Completion(R"({"prompt": [4294967296]})").status(), "prompt[0]", "4294967296");
+}
+
+TEST(Completion, ReadsWhatItIsAskedFor) {
+  const auto request = With(
+      R"("max_tokens": 5, "temperature": 0, "top_p": 0.5, "top_k": 3, "min_p": 0, "seed": 7,
+         "typical_p": 0.9, "repeat_penalty": 1.1, "frequency_penalty": 1, "presence_penalty": -1,
+         "stop": ["a", "b"], "n": 2, "logprobs": 3, "stream": true, "user": "me", "model": "any",
+         "stream_options": {"include_usage": true}, "nonesuch": {"deep": []}, "top_p_": "x")");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->max_tokens, 5);
+  EXPECT_EQ(request->sampling.temperature, 0);
+  EXPECT_EQ(request->sampling.top_p, 0.5);
+  EXPECT_EQ(request->sampling.top_k, 3);
+  EXPECT_EQ(request->sampling.typical_p, 0.9);
+  EXPECT_EQ(request->sampling.frequency_penalty, 1);
+  EXPECT_EQ(request->sampling.presence_penalty, -1);
+  EXPECT_EQ(request->sampling.seed, 7);
+  EXPECT_TRUE(request->has_seed);
+  EXPECT_THAT(request->stops, ElementsAre("a", "b"));
+  EXPECT_EQ(request->choices, 2);
+  EXPECT_TRUE(request->wants_logprobs);
+  EXPECT_EQ(request->top_logprobs, 3);
+  EXPECT_TRUE(request->stream);
+  EXPECT_TRUE(request->include_usage);
+}
+
+TEST(Completion, TakesNullForWhatIsLeftOut) {
+  const auto request = With(
+      R"("max_tokens": null, "temperature": null, "stop": null, "n": null, "logprobs": null,
+         "logit_bias": null, "suffix": null, "stream": null, "response_format": null, "seed": null)");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->max_tokens, -1);
+  EXPECT_EQ(request->sampling.temperature, SamplerOptions().temperature);
+  EXPECT_FALSE(request->has_seed);
+  EXPECT_FALSE(request->wants_logprobs);
+}
+
+TEST(Completion, NamesTheFieldWhatItIsAndWhatWasExpected) {
+  ExpectError(With(R"("temperature": "hot")").status(), "temperature",
+              "temperature is \"hot\", expected a number");
+  ExpectError(With(R"("temperature": -1)").status(), "temperature", "is -1, expected");
+  ExpectError(With(R"("top_p": 1.5)").status(), "top_p", "is 1.5, expected more than 0");
+  ExpectError(With(R"("top_k": -1)").status(), "top_k", "is -1, expected an integer from 0");
+  ExpectError(With(R"("min_p": 2)").status(), "min_p", "is 2, expected 0 to 1");
+  ExpectError(With(R"("frequency_penalty": 1e9)").status(), "frequency_penalty", "-100 to 100");
+  ExpectError(With(R"("max_tokens": -5)").status(), "max_tokens", "is -5, expected an integer");
+  ExpectError(With(R"("max_tokens": 1.5)").status(), "max_tokens", "is 1.5");
+  ExpectError(With(R"("max_tokens": 18446744073709551615)").status(), "max_tokens", "1844674407");
+  ExpectError(With(R"("n": 0)").status(), "n", "is 0, expected an integer from 1");
+  ExpectError(With(R"("n": 9)").status(), "n", "is 9 for 1 prompt, expected at most 8");
+  ExpectError(With(R"("stream": 1)").status(), "stream", "is 1, expected true or false");
+  ExpectError(With(R"("stream_options": [])").status(), "stream_options", "an object");
+  ExpectError(With(R"("stream_options": {"include_usage": 1})").status(),
+              "stream_options.include_usage", "true or false");
+  ExpectError(With(R"("seed": -2)").status(), "seed", "is -2");
+  ExpectError(With(R"("logprobs": 21)").status(), "logprobs", "0 to 20");
+  ExpectError(With(R"("model": 1)").status(), "model", "a string");
+  ExpectError(With(R"("best_of": 3)").status(), "best_of", "is 3, expected an integer from 1 to 1");
+  ExpectError(With(R"("echo": true, "logprobs": 0)").status(), "echo", "expected one of them");
+}
+
+TEST(Completion, RefusesWhatWouldChangeTheAnswerAndIsNotThere) {
+  ExpectError(With(R"("logit_bias": {"1": 5})").status(), "logit_bias", "not supported");
+  ExpectError(With(R"("suffix": "end")").status(), "suffix", "cannot be inserted");
+  ExpectError(With(R"("tools": [{}])").status(), "tools", "not supported");
+  ExpectError(With(R"("response_format": {"type": "json_object"})").status(),
+              "response_format.type", "cannot be constrained yet");
+  EXPECT_TRUE(With(R"("logit_bias": {}, "tools": [], "suffix": "",
+                      "response_format": {"type": "text"})")
+                  .ok());
+}
+
+TEST(Completion, BoundsStopStrings) {
+  EXPECT_THAT(With(R"("stop": "x")")->stops, ElementsAre("x"));
+  EXPECT_TRUE(With(R"("stop": [])")->stops.empty());
+  ExpectError(With(absl::StrCat(R"("stop": ["a")", Repeated(R"(,"a")", 999999), "]")).status(),
+              "stop", "is an array of 1000000 values, expected a text or up to 16");
+  ExpectError(With(absl::StrCat(R"("stop": ")", Repeated("a", 257), "\"")).status(), "stop",
+              "1 to 256 bytes");
+  ExpectError(With(R"("stop": "")").status(), "stop", "is \"\"");
+  ExpectError(With(R"("stop": ["a", 1])").status(), "stop", "[\"a\",1]");
+}
+
+TEST(Chat, ReadsMessages) {
+  const auto request = ChatWith(
+      R"("messages": [{"role": "developer", "content": "Be."}, {"role": "user", "content":
+         [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+         {"role": "assistant", "content": null}], "max_tokens": 3, "max_completion_tokens": 4,
+         "logprobs": true, "top_logprobs": 2)");
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_EQ(request->messages.size(), 3);
+  EXPECT_EQ(request->messages[0].role, ChatRole::kSystem);
+  EXPECT_EQ(request->messages[1].content, "ab");
+  EXPECT_EQ(request->messages[2].content, "");
+  EXPECT_EQ(request->max_tokens, 4);
+  EXPECT_TRUE(request->wants_logprobs);
+  EXPECT_EQ(request->top_logprobs, 2);
+}
+
+TEST(Chat, RefusesOtherMessages) {
+  ExpectError(ChatWith("").status(), "messages", "missing");
+  ExpectError(ChatWith(R"("messages": [])").status(), "messages", "not empty");
+  ExpectError(ChatWith(R"("messages": ["Hi"])").status(), "messages[0]", "an object");
+  ExpectError(ChatWith(R"("messages": [{"content": "Hi"}])").status(), "messages[0].role",
+              "is \"\", expected system");
+  ExpectError(ChatWith(R"("messages": [{"role": "tool", "content": "Hi"}])").status(),
+              "messages[0].role", "\"tool\"");
+  ExpectError(ChatWith(R"("messages": [{"role": "user", "content": 5}])").status(),
+              "messages[0].content", "is 5");
+  ExpectError(
+      ChatWith(R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])").status(),
+      "messages[0].content[0].type", "\"image_url\", expected \"text\"");
+  ExpectError(
+      ChatWith(R"("messages": [{"role": "user", "content": "a"}], "top_logprobs": 1)").status(),
+      "top_logprobs", "without logprobs");
+}
+
+TEST(TextRequests, ReadWhatTheyNeed) {
+  EXPECT_EQ(ParseEmbedding(Json::parse(R"({"input": ["a", "b"]})"))->inputs.size(), 2);
+  EXPECT_TRUE(
+      ParseEmbedding(Json::parse(R"({"input": "a", "encoding_format": "base64"})"))->base64);
+  ExpectError(ParseEmbedding(Json::parse(R"({"input": "a", "encoding_format": "int8"})")).status(),
+              "encoding_format", "\"float\" or \"base64\"");
+  ExpectError(ParseEmbedding(Json{{"input", std::vector<std::string>(2049, "a")}}).status(),
+              "input", "2049 texts, expected 2048");
+  EXPECT_FALSE(ParseTokenize(Json::parse(R"({"content": "a"})"))->add_special);
+  ExpectError(ParseTokenize(Json::parse("{}")).status(), "content", "missing");
+  EXPECT_THAT(*ParseDetokenize(Json::parse(R"({"tokens": [3, 4]})")), ElementsAre(3, 4));
+  ExpectError(ParseDetokenize(Json::parse(R"({"tokens": "3"})")).status(), "tokens", "an array");
+}
+
+TEST(Errors, HaveOpenAisShape) {
+  const Json error = Json::parse(ErrorBody(FieldError("top_p", "top_p is \xff")))["error"];
+  EXPECT_EQ(error["code"], 400);
+  EXPECT_EQ(error["type"], "invalid_request_error");
+  EXPECT_EQ(error["param"], "top_p");
+  EXPECT_EQ(error["message"], "top_p is \xEF\xBF\xBD");
+  EXPECT_TRUE(Json::parse(ErrorBody(404, "no"))["error"]["param"].is_null());
+}
+
+TEST(CheckKey, TakesOnlyAWholeKey) {
+  const std::vector<std::string> keys = {"secret", "other"};
+  EXPECT_EQ(CheckKey(keys, "Bearer secret").status, 0);
+  EXPECT_EQ(CheckKey(keys, "bearer other ").status, 0);
+  for (const char* const wrong : {"", "secret", "Bearer", "Bearer ", "Bearer secre",
+                                  "Bearer secrets", "Basic secret", "Bearer secret other"}) {
+    EXPECT_EQ(CheckKey(keys, wrong).status, 401) << wrong;
+  }
+  EXPECT_EQ(CheckKey({}, "").status, 0);
+}
+
+TEST(CheckBodyHead, WantsOneLengthThatIsNotTooMuch) {
+  EXPECT_EQ(CheckBodyHead({.lengths = {"100"}}, 100).status, 0);
+  EXPECT_EQ(CheckBodyHead({.is_chunked = true}, 100).status, 0);
+  EXPECT_EQ(CheckBodyHead({}, 100).status, 411);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"101"}}, 100).status, 413);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"99999999999999999999999"}}, 100).status, 413);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"5", "6"}}, 100).status, 400);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"5"}, .is_chunked = true}, 100).status, 400);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"-5"}}, 100).status, 400);
+  EXPECT_EQ(CheckBodyHead({.lengths = {""}}, 100).status, 400);
+  EXPECT_EQ(CheckBodyHead({.lengths = {"5"}, .content_type = "multipart/form-data"}, 100).status,
+            415);
+}
+
+}  // namespace
+}  // namespace sluice::server

@@ -1,0 +1,276 @@
+// sluice serve: an OpenAI-compatible server.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "graph/status_macros.h"
+#include "tools/commands.h"
+#include "tools/end_signals.h"
+#include "tools/options.h"
+#include "tools/server/api_server.h"
+
+namespace sluice::tools {
+namespace {
+
+// The story model reads well up to about this temperature, as in `run`.
+constexpr double kEmbeddedTemperature = 0.4;
+// Tokens of one prompt in a step: others do not wait for much longer than that for their next one.
+constexpr int64_t kPrefillChunk = 256;
+// Texts of one step of an encoder.
+constexpr int64_t kStepTexts = 64;
+
+struct ServeOptions {
+  ModelOptions model;
+  BackendOptions backend;
+  CacheOptions cache;
+  CompileOptions compile;
+  server::ApiOptions api;
+  std::string alias, chat_template, pooling, key_file, log_format = "text";
+  int64_t context = 4096, batch = 512;
+  int64_t timeout_seconds = 600, shutdown_seconds = 10;
+  int64_t body_mib = 4;
+  bool prefix_cache = true;
+};
+
+absl::Status ReadKeys(const std::string& path, std::vector<std::string>* keys) {
+  if (path.empty()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  for (const absl::string_view line : absl::StrSplit(content, '\n')) {
+    const absl::string_view key = absl::StripAsciiWhitespace(line);
+    if (!key.empty()) keys->emplace_back(key);
+  }
+  if (!keys->empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path, ": there is no key in it"));
+}
+
+// None if the model has no template that is known: it can still complete texts.
+absl::StatusOr<std::optional<ChatTemplate>> TemplateOf(const ServeOptions& options,
+                                                       const WeightSource& file) {
+  if (!options.chat_template.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(ChatTemplate named, ChatTemplate::Named(options.chat_template));
+    return named;
+  }
+  absl::StatusOr<ChatTemplate> own = ChatTemplate::Load(file);
+  if (own.ok()) return *std::move(own);
+  if (!absl::IsNotFound(own.status())) {
+    Warn(absl::StrCat(own.status().message(),
+                      ". There are no chats unless --chat-template names "
+                      "one of them"));
+  }
+  return std::nullopt;
+}
+
+SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
+  SessionSetup setup = {.compile = options.compile, .takes_encoders = true};
+  if (config.encoder.has_value()) {
+    setup.max_tokens = setup.max_outputs = std::max(options.batch, config.context_length);
+    setup.max_seqs = kStepTexts;
+    setup.pooling = PoolingFromName(options.pooling);
+    return setup;
+  }
+  setup.context = options.context == 0 ? 0 : std::min(options.context, config.context_length);
+  setup.max_tokens = std::max(options.batch, options.api.running);
+  setup.max_outputs = setup.max_seqs = options.api.running;
+  return setup;
+}
+
+std::string IdOf(const ServeOptions& options) {
+  if (!options.alias.empty()) return options.alias;
+  if (options.model.path.empty()) return "embedded";
+  return std::filesystem::path(options.model.path).stem().string();
+}
+
+// `loaded` keeps what the served model points to.
+absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& options,
+                                                          LoadedSession* loaded) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
+  auto served = std::make_unique<server::ServedModel>();
+  served->id = IdOf(options);
+  served->created = std::time(nullptr);
+  SLUICE_ASSIGN_OR_RETURN(served->tokenizer, model->tokenizer());
+  const bool is_encoder = model->config().encoder.has_value();
+  if (!is_encoder) {
+    SLUICE_ASSIGN_OR_RETURN(served->chat_template, TemplateOf(options, model->file()));
+  }
+  const SessionSetup setup = SetupOf(options, model->config());
+  SLUICE_ASSIGN_OR_RETURN(*loaded,
+                          OpenSession(std::move(model), options.backend, options.cache, setup));
+  Session& session = *loaded->session;
+  // All sizes of step, so that no client waits for the compiler.
+  for (const int64_t bucket : session.buckets()) {
+    SLUICE_RETURN_IF_ERROR(session.ExecutableFor(bucket).status());
+  }
+  if (is_encoder) {
+    SLUICE_ASSIGN_OR_RETURN(served->embedder, server::Embedder::Create(session));
+  } else {
+    served->engine = std::make_unique<server::Engine>(
+        session,
+        SchedulerOptions{.prefill_chunk = kPrefillChunk, .prefix_cache = options.prefix_cache});
+  }
+  return served;
+}
+
+absl::Status Serve(ServeOptions options) {
+  SLUICE_RETURN_IF_ERROR(options.api.sampling.Check());
+  SLUICE_RETURN_IF_ERROR(ReadKeys(options.key_file, &options.api.http.api_keys));
+  const EndSignals signals;
+  LoadedSession loaded;
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<server::ApiServer> api,
+                          server::ApiServer::Start(options.api, std::cerr));
+  const bool is_local = options.api.http.host == "localhost" || options.api.http.host == "::1" ||
+                        absl::StartsWith(options.api.http.host, "127.");
+  if (!is_local && options.api.http.api_keys.empty()) {
+    Warn("whoever reaches this machine can use the model: --api-key-file asks for a key");
+  }
+  std::cerr << absl::StreamFormat("listening on http://%s:%d, loading the model\n",
+                                  options.api.http.host, api->port());
+  absl::Status outcome;
+  std::atomic<bool> failed = false, is_loaded = false;
+  std::thread loader([&] {
+    auto served = Load(options, &loaded);
+    if (served.ok()) {
+      api->SetModel(*std::move(served));
+      std::cerr << "ready\n";
+    } else {
+      outcome = served.status();
+      failed = true;
+    }
+    is_loaded = true;
+  });
+  constexpr std::chrono::milliseconds kLook(100);
+  while (!failed && !signals.Await(kLook)) continue;
+  // Loading cannot be interrupted, and nobody is served yet.
+  if (!failed && !is_loaded) std::_Exit(EXIT_SUCCESS);
+  loader.join();
+  signals.Release();  // a second one ends the program at once
+  api->Shutdown(std::chrono::seconds(options.shutdown_seconds));
+  return outcome;
+}
+
+void DeclareModel(CLI::App* command, ServeOptions* options) {
+  options->model.Declare(command);
+  options->model.DeclareLora(command);
+  command->add_option("-a,--alias", options->alias,
+                      "the model's name for clients; left out: that of its file");
+  command
+      ->add_option("--parallel", options->api.running,
+                   "-np: answers at once; each has room for a whole context")
+      ->check(CLI::Range(int64_t{1}, int64_t{256}))
+      ->capture_default_str();
+  command
+      ->add_option("-c,--ctx-size", options->context,
+                   "context of each answer in tokens, at most the model's own; 0: the model's own")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  command->add_option("-b,--batch-size,--ubatch-size", options->batch, "tokens of one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  command
+      ->add_option("--chat-template", options->chat_template,
+                   "format of conversations, by name (chatml, llama3, ...); left out: the "
+                   "model's own")
+      ->option_text("NAME");
+  command
+      ->add_option("--pooling", options->pooling,
+                   "of an encoder: mean, cls or last; left out: as the model says")
+      ->check(CLI::IsMember({"mean", "cls", "last"}));
+  command->add_flag("!--no-prefix-cache", options->prefix_cache,
+                    "run every prompt from its beginning, whatever was run before");
+}
+
+void DeclareHttp(CLI::App* command, ServeOptions* options) {
+  server::ApiOptions& api = options->api;
+  command
+      ->add_option("--host", api.http.host, "address to listen on; 0.0.0.0: all of this machine's")
+      ->capture_default_str();
+  command->add_option("--port", api.http.port, "port to listen on; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--api-key", api.http.api_keys,
+                   "a key that clients must send; may be repeated. Others can see it in the list "
+                   "of processes, but not that in a file")
+      ->allow_extra_args(false)
+      ->option_text("KEY");
+  command->add_option("--api-key-file", options->key_file, "a file with such keys, one a line");
+  command->add_flag("--metrics", api.metrics, "serve /metrics, for Prometheus");
+  command
+      ->add_option("--log-format", options->log_format,
+                   "a line on stderr for each request: text, json or none")
+      ->check(CLI::IsMember({"text", "json", "none"}))
+      ->capture_default_str();
+}
+
+void DeclareLimits(CLI::App* command, ServeOptions* options) {
+  server::ApiOptions& api = options->api;
+  command
+      ->add_option("--waiting", api.waiting,
+                   "answers that may wait for a place; beyond that clients get 429")
+      ->check(CLI::Range(int64_t{0}, int64_t{1024}))
+      ->capture_default_str();
+  command
+      ->add_option("-n,--n-predict", api.limits.max_tokens,
+                   "tokens of an answer whose request does not say; -1: until the context is full")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
+      ->capture_default_str();
+  command
+      ->add_option("--timeout", options->timeout_seconds,
+                   "seconds for a request, waiting included; then it is cancelled")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
+  command
+      ->add_option("--shutdown-timeout", options->shutdown_seconds,
+                   "seconds that answers have to end after Ctrl-C or SIGTERM")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  command->add_option("--max-body", options->body_mib, "MiB that a request may have")
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app, absl::Status* status) {
+  auto options = std::make_shared<ServeOptions>();
+  options->api.running = 4;
+  CLI::App* command = app.add_subcommand("serve", "Serve a model over HTTP, as OpenAI's API");
+  DeclareModel(command, options.get());
+  DeclareHttp(command, options.get());
+  DeclareLimits(command, options.get());
+  options->backend.Declare(command);
+  options->cache.Declare(command);
+  options->compile.Declare(command);
+  command->footer(
+      "Example:\n"
+      "  sluice serve model.gguf -np 4 -c 8192 --metrics\n"
+      "  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+      "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"stream\": true}'\n"
+      "Routes: /v1/chat/completions /v1/completions /v1/embeddings /v1/models /tokenize\n"
+      "/detokenize /health /state /metrics; docs/serve.md explains them.\n"
+      "Only this machine can connect unless --host says otherwise; then use --api-key-file.");
+  command->callback([options, status] {
+    server::ApiOptions& api = options->api;
+    if (options->model.path.empty()) api.sampling.temperature = kEmbeddedTemperature;
+    api.limits.timeout = std::chrono::seconds(options->timeout_seconds);
+    api.http.most_body_bytes = options->body_mib << 20;
+    api.log = options->log_format == "json"   ? server::LogFormat::kJson
+              : options->log_format == "text" ? server::LogFormat::kText
+                                              : server::LogFormat::kNone;
+    *status = Serve(*options);
+  });
+}
+
+}  // namespace sluice::tools

@@ -1,0 +1,168 @@
+#include "tools/server/api_server.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "tools/server/api_error.h"
+#include "tools/server/responses.h"
+#include "tools/server/text_routes.h"
+
+namespace sluice::server {
+namespace {
+
+using OrderedJson = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+// What a thread needs that is not at work on an answer: health checks, refusals, slow senders.
+constexpr int64_t kSpareThreads = 32;
+
+HttpReply Models(HttpCall&, const ServedModel& model) {
+  return {.body = ModelsBody(model.id, model.created)};
+}
+
+OrderedJson EngineJson(const EngineState& s) {
+  return {{"running", s.running},
+          {"waiting", s.waiting},
+          {"max_running", s.max_running},
+          {"max_context", s.max_context},
+          {"tokens_per_second", s.tokens_per_second},
+          {"counters",
+           {{"steps", s.counters.steps},
+            {"tokens", s.counters.tokens},
+            {"generated", s.counters.generated},
+            {"preemptions", s.counters.preemptions}}},
+          {"prefix_cache",
+           {{"hits", s.prefix_cache.hits},
+            {"misses", s.prefix_cache.misses},
+            {"saved_tokens", s.prefix_cache.saved_tokens},
+            {"evictions", s.prefix_cache.evictions},
+            {"blocks", s.known_blocks}}},
+          {"cache", {{"blocks", s.blocks}, {"free", s.free_blocks}, {"idle", s.idle_blocks}}}};
+}
+
+}  // namespace
+
+ApiServer::ApiServer(ApiOptions options, std::ostream& log)
+    : options_(std::move(options)),
+      defaults_{options_.sampling, options_.running + options_.waiting},
+      log_(options_.log, log),
+      admission_(defaults_.max_choices) {}
+
+absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(ApiOptions options, std::ostream& log) {
+  std::unique_ptr<ApiServer> server(new ApiServer(std::move(options), log));
+  if (absl::Status status = server->Listen(); !status.ok()) return status;
+  return server;
+}
+
+absl::Status ApiServer::Listen() {
+  HttpOptions http = options_.http;
+  // Each answer at work may hold the thread of a connection.
+  http.threads = static_cast<int>(defaults_.max_choices + kSpareThreads);
+  http.on_done = [this](const CallRecord& record) {
+    metrics_.Count(record);
+    log_.Write(record);
+  };
+  absl::StatusOr<std::unique_ptr<HttpServer>> listening =
+      HttpServer::Listen(std::move(http), Routes());
+  if (!listening.ok()) return listening.status();
+  http_ = *std::move(listening);
+  listener_ = std::thread([this] { http_->Run(); });
+  return absl::OkStatus();
+}
+
+ApiServer::~ApiServer() {
+  if (listener_.joinable()) Shutdown(milliseconds(0));
+}
+
+void ApiServer::SetModel(std::unique_ptr<ServedModel> model) {
+  model_ = std::move(model);
+  ready_ = model_.get();
+}
+
+void ApiServer::Shutdown(milliseconds timeout) {
+  constexpr milliseconds kLastWords(1000);
+  ending_ = true;
+  http_->Stop();
+  if (!http_->AwaitNoCalls(timeout)) {
+    const ServedModel* const model = ready_;
+    if (model != nullptr && model->engine != nullptr) model->engine->Close();
+    http_->AwaitNoCalls(kLastWords);
+  }
+  http_->Abort();
+  listener_.join();
+}
+
+Route ApiServer::WithModel(std::string method, std::string path,
+                           std::function<HttpReply(HttpCall&, const ServedModel&)> handle) {
+  return {std::move(method), std::move(path), [this, handle = std::move(handle)](HttpCall& call) {
+            const ServedModel* const model = ready_;
+            if (model != nullptr) return handle(call, *model);
+            return ErrorReply(call, absl::UnavailableError("the model is being loaded"));
+          }};
+}
+
+std::vector<Route> ApiServer::Routes() {
+  const GenerationContext context = {defaults_, options_.limits, admission_};
+  const auto complete = [context](HttpCall& call, const ServedModel& model) {
+    return Complete(call, model, context);
+  };
+  const auto chat = [context](HttpCall& call, const ServedModel& model) {
+    return Chat(call, model, context);
+  };
+  std::vector<Route> routes = {
+      {"GET", "/health", [this](HttpCall&) { return Health(); }, /*is_open=*/true},
+      {"GET", "/state", [this](HttpCall&) { return State(); }},
+      WithModel("POST", "/tokenize", Tokenize),
+      WithModel("POST", "/detokenize", Detokenize),
+  };
+  for (const std::string prefix : {"/v1", ""}) {
+    routes.push_back(WithModel("GET", prefix + "/models", Models));
+    routes.push_back(WithModel("POST", prefix + "/completions", complete));
+    routes.push_back(WithModel("POST", prefix + "/chat/completions", chat));
+    routes.push_back(WithModel("POST", prefix + "/embeddings", Embed));
+  }
+  if (options_.metrics) {
+    routes.push_back({"GET", "/metrics", [this](HttpCall&) {
+                        const ServedModel* const model = ready_;
+                        const bool has_engine = model != nullptr && model->engine != nullptr;
+                        const EngineState state =
+                            has_engine ? model->engine->state() : EngineState();
+                        return HttpReply{.content_type = "text/plain; version=0.0.4",
+                                         .body = metrics_.Text(has_engine ? &state : nullptr,
+                                                               admission_.taken())};
+                      }});
+  }
+  return routes;
+}
+
+std::string ApiServer::StateName() const {
+  if (ending_) return "shutting down";
+  return ready_ != nullptr ? "ok" : "loading model";
+}
+
+HttpReply ApiServer::Health() const {
+  const std::string state = StateName();
+  return {.status = state == "ok" ? 200 : 503, .body = OrderedJson{{"status", state}}.dump()};
+}
+
+HttpReply ApiServer::State() const {
+  const RequestTotals totals = metrics_.totals();
+  const double uptime =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  OrderedJson state = {{"status", StateName()},
+                       {"uptime_seconds", uptime},
+                       {"places", {{"taken", admission_.taken()}, {"of", admission_.capacity()}}},
+                       {"requests",
+                        {{"answered", totals.requests},
+                         {"errors", totals.errors},
+                         {"prompt_tokens", totals.prompt_tokens},
+                         {"cached_tokens", totals.cached_tokens},
+                         {"completion_tokens", totals.completion_tokens}}}};
+  if (const ServedModel* const model = ready_; model != nullptr) {
+    state["model"] = model->id;
+    if (model->engine != nullptr) state["engine"] = EngineJson(model->engine->state());
+  }
+  return {.body = state.dump(-1, ' ', false, OrderedJson::error_handler_t::replace)};
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,57 @@
+#include "tools/server/engine.h"
+
+#include <algorithm>
+
+namespace sluice::server {
+
+Engine::Engine(Session& session, const SchedulerOptions& options)
+    : session_(session), scheduler_(session, options) {
+  state_.max_context = session.max_context();
+  state_.max_running = std::min(session.limits().max_seqs, session.limits().max_outputs);
+  samples_.fill({Clock::now(), 0});
+  runner_ = std::thread([this] {
+    RunRequests(queue_, scheduler_, [this](const Scheduler& scheduler) { Publish(scheduler); });
+  });
+}
+
+Engine::~Engine() {
+  queue_.Close();
+  runner_.join();
+}
+
+void Engine::Publish(const Scheduler& scheduler) {
+  const BlockPool& pool = session_.pool();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  state_.running = scheduler.running();
+  state_.waiting = scheduler.waiting();
+  state_.counters = scheduler.counters();
+  if (const PrefixCache* const cache = scheduler.prefix_cache(); cache != nullptr) {
+    state_.prefix_cache = cache->counters();
+    state_.known_blocks = cache->size();
+  }
+  state_.blocks = pool.size();
+  state_.free_blocks = pool.free();
+  state_.idle_blocks = pool.idle();
+  RateSample& newest = samples_[(next_sample_ + kRateSeconds - 1) % kRateSeconds];
+  if (Clock::now() - newest.time < std::chrono::seconds(1)) return;
+  samples_[next_sample_] = {Clock::now(), state_.counters.generated};
+  next_sample_ = (next_sample_ + 1) % kRateSeconds;
+}
+
+EngineState Engine::state() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  EngineState state = state_;
+  // From the oldest sample that is not too old, so that the rate falls to 0 when nothing happens.
+  const auto now = Clock::now();
+  for (size_t i = 0; i < kRateSeconds; ++i) {
+    const RateSample& sample = samples_[(next_sample_ + i) % kRateSeconds];
+    const double age = std::chrono::duration<double>(now - sample.time).count();
+    if (age > kRateSeconds + 1) continue;
+    const auto generated = static_cast<double>(state.counters.generated - sample.generated);
+    state.tokens_per_second = generated / std::max(age, 1.0);
+    break;
+  }
+  return state;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,214 @@
+#include "tools/server/generation.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+#include "runtime/logprobs.h"
+#include "tools/server/api_error.h"
+
+namespace sluice::server {
+namespace {
+
+// How long a client that is gone may go unnoticed while nothing is generated for it.
+constexpr auto kPatience = std::chrono::milliseconds(200);
+
+// What belongs to one choice on the engine's thread.
+struct Choice {
+  size_t index;
+  const Tokenizer& tokenizer;
+  int64_t top_logprobs;
+  TextStream stream;
+  std::shared_ptr<AnswerChannel> channel;
+  std::shared_ptr<Admission::Ticket> ticket;
+
+  void OnLogits(TokenId token, absl::Span<const float> logits);
+  bool OnToken(TokenId token);
+  void OnFinish(const RequestResult& result);
+};
+
+void Choice::OnLogits(TokenId token, absl::Span<const float> logits) {
+  const Logprobs logprobs(logits);
+  LogprobEntry entry = {.text = tokenizer.Piece(token, /*special=*/true),
+                        .logprob = logprobs.Of(token)};
+  for (const int32_t likely : logprobs.Top(top_logprobs)) {
+    entry.top.push_back({tokenizer.Piece(likely, /*special=*/true), logprobs.Of(likely)});
+  }
+  stream.Expect(std::move(entry));
+}
+
+bool Choice::OnToken(TokenId token) {
+  TextPart part = stream.Push(token);
+  const bool is_empty = part.text.empty() && part.logprobs.empty();
+  const bool is_taken = is_empty || channel->Push({index, std::move(part), std::nullopt});
+  return is_taken && !stream.stopped();
+}
+
+void Choice::OnFinish(const RequestResult& result) {
+  TextPart part = stream.Finish();
+  ticket = nullptr;  // its place is free before the client can know
+  channel->Push({index, std::move(part), AnswerEvent::End{result, stream.stopped()}});
+}
+
+std::vector<TokenId> TokensOf(const Tokenizer& tokenizer, const Prompt& prompt) {
+  if (const auto* tokens = std::get_if<std::vector<int32_t>>(&prompt)) return *tokens;
+  return tokenizer.Encode(std::get<std::string>(prompt), {.parse_special = true});
+}
+
+// The request was right, so that what ends it at work is not the client's fault.
+absl::Status FailureOf(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return status;
+  return absl::InternalError(status.message());
+}
+
+GenerationRequest WithSeed(GenerationRequest request) {
+  if (!request.has_seed) request.sampling.seed = std::random_device()();
+  return request;
+}
+
+std::string TextOf(const Tokenizer& tokenizer, const Prompt& prompt) {
+  if (const auto* text = std::get_if<std::string>(&prompt)) return *text;
+  return tokenizer.Decode(std::get<std::vector<int32_t>>(prompt), {.special = true});
+}
+
+}  // namespace
+
+Generation::Generation(const ServedModel& model, const GenerationRequest& request,
+                       const GenerationLimits& limits)
+    : model_(model),
+      request_(WithSeed(request)),
+      limits_(limits),
+      deadline_(Clock::now() + limits.timeout),
+      per_prompt_(static_cast<size_t>(request.choices)),
+      channel_(std::make_shared<AnswerChannel>(limits.buffered_bytes)) {}
+
+Generation::~Generation() {
+  if (done()) return;
+  for (const int64_t id : ids_) model_.engine->Cancel(id);
+}
+
+absl::StatusOr<std::unique_ptr<Generation>> Generation::Start(const ServedModel& model,
+                                                              const GenerationRequest& request,
+                                                              const GenerationLimits& limits,
+                                                              Admission& admission) {
+  if (model.engine == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", model.id, "' is an encoder, which writes no text: use /v1/embeddings"));
+  }
+  if (request.is_chat && !model.chat_template.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", model.id,
+                     "' has no chat template that is known: use /v1/completions, or start the "
+                     "server with --chat-template"));
+  }
+  std::unique_ptr<Generation> generation(new Generation(model, request, limits));
+  SLUICE_RETURN_IF_ERROR(generation->Submit(admission));
+  return generation;
+}
+
+absl::StatusOr<std::vector<std::vector<int32_t>>> Generation::Tokenize() const {
+  std::vector<std::vector<int32_t>> prompts;
+  if (request_.is_chat) {
+    prompts.push_back(model_.tokenizer->EncodePieces(
+        model_.chat_template->Render(request_.messages, /*invites=*/true)));
+  }
+  for (const Prompt& prompt : request_.prompts) {
+    prompts.push_back(TokensOf(*model_.tokenizer, prompt));
+  }
+  for (const std::vector<int32_t>& prompt : prompts) {
+    Request request;
+    request.prompt = prompt;
+    request.options.sampling = request_.sampling;
+    const absl::Status status = model_.engine->Check(request);
+    if (!status.ok()) return FieldError(request_.is_chat ? "messages" : "prompt", status.message());
+  }
+  return prompts;
+}
+
+Request Generation::MakeRequest(std::vector<int32_t> prompt, size_t choice,
+                                std::shared_ptr<Admission::Ticket> ticket) const {
+  Request request;
+  request.prompt = std::move(prompt);
+  GenerateOptions& options = request.options;
+  options.max_tokens = request_.max_tokens >= 0 ? request_.max_tokens : limits_.max_tokens;
+  options.sampling = request_.sampling;
+  options.sampling.seed += choice;  // other answers to the same prompt
+  auto state = std::make_shared<Choice>(Choice{choice, *model_.tokenizer, request_.top_logprobs,
+                                               TextStream(*model_.tokenizer, request_.stops),
+                                               channel_, std::move(ticket)});
+  options.is_end = [state](int32_t token) { return state->tokenizer.IsEndOfGeneration(token); };
+  if (request_.wants_logprobs) {
+    options.on_logits = [state](int32_t token, absl::Span<const float> logits) {
+      state->OnLogits(token, logits);
+    };
+  }
+  options.on_token = [state](int32_t token) { return state->OnToken(token); };
+  request.on_finish = [state](const RequestResult& result) { state->OnFinish(result); };
+  return request;
+}
+
+absl::Status Generation::Submit(Admission& admission) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<std::vector<int32_t>> prompts, Tokenize());
+  choices_ = prompts.size() * per_prompt_;
+  const auto count = static_cast<int64_t>(choices_);
+  const std::shared_ptr<Admission::Ticket> ticket = admission.Take(count);
+  if (ticket == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", admission.taken(), " of ", admission.capacity(),
+                     " places are taken, and the request needs ", count, "; try again later"));
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    usage_.prompt_tokens += static_cast<int64_t>(prompts[i].size());
+    echoes_.push_back(request_.echo ? TextOf(*model_.tokenizer, request_.prompts[i]) : "");
+  }
+  for (size_t choice = 0; choice < choices_; ++choice) {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t id, model_.engine->Submit(MakeRequest(
+                                                  prompts[choice / per_prompt_], choice, ticket)));
+    ids_.push_back(id);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Generation::Part> Generation::Receive(AnswerEvent event) {
+  Part part = {event.choice, std::move(event.part), ""};
+  if (!event.end.has_value()) return part;
+  ++finished_;
+  const RequestResult& result = event.end->result;
+  if (!result.status.ok()) return FailureOf(result.status);
+  usage_.completion_tokens += result.generated;
+  // Further answers to the same prompt find what the first has left.
+  if (event.choice % per_prompt_ == 0) usage_.cached_tokens += result.cached_tokens;
+  if (event.end->stopped || result.reason == StopReason::kEndOfGeneration) {
+    part.finish_reason = "stop";
+  } else if (result.reason != StopReason::kCallback) {
+    part.finish_reason = "length";
+  } else if (channel_->overflowed()) {
+    return absl::ResourceExhaustedError("the client reads its answers too slowly");
+  } else {
+    return absl::UnavailableError("the server is shutting down");
+  }
+  return part;
+}
+
+absl::StatusOr<std::vector<Generation::Part>> Generation::Next(
+    const std::function<bool()>& is_wanted) {
+  std::vector<Part> parts;
+  while (parts.empty()) {
+    if (!is_wanted()) return absl::CancelledError("the client is gone");
+    const Clock::time_point now = Clock::now();
+    if (now >= deadline_) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          "not finished after ",
+          std::chrono::duration_cast<std::chrono::seconds>(limits_.timeout).count(), " seconds"));
+    }
+    for (AnswerEvent& event : channel_->Take(std::min(deadline_, now + kPatience))) {
+      SLUICE_ASSIGN_OR_RETURN(Part part, Receive(std::move(event)));
+      parts.push_back(std::move(part));
+    }
+  }
+  return parts;
+}
+
+}  // namespace sluice::server

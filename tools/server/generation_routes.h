@@ -1,0 +1,19 @@
+// Calls that generate text: all at once, or as a stream of events.
+#pragma once
+
+#include "tools/server/generation.h"
+#include "tools/server/http_server.h"
+
+namespace sluice::server {
+
+// What generating needs beside the request. All outlive the replies.
+struct GenerationContext {
+  const RequestDefaults& defaults;
+  const GenerationLimits& limits;
+  Admission& admission;
+};
+
+HttpReply Complete(HttpCall& call, const ServedModel& model, const GenerationContext& context);
+HttpReply Chat(HttpCall& call, const ServedModel& model, const GenerationContext& context);
+
+}  // namespace sluice::server

@@ -1,0 +1,82 @@
+// HTTP as the routes see it: requests that are whole and allowed come in, replies go out. All that
+// is known of cpp-httplib is in http_server.cc and http_connection.*.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "tools/server/call_record.h"
+
+namespace sluice::server {
+
+class HttpCall {
+ public:
+  virtual ~HttpCall() = default;
+  virtual const std::string& body() const = 0;
+  // The client has closed the connection, or its sending half of it. From any thread.
+  virtual bool IsClientGone() const = 0;
+
+  CallRecord record;
+};
+
+// Gives a part of the body to the client; false if that has failed and will fail.
+using StreamWriter = std::function<bool(absl::string_view)>;
+
+struct HttpReply {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  // If there is one, it writes the body part by part, on the thread of the call, which outlives it.
+  std::function<void(const StreamWriter&)> stream;
+};
+// The reply to what failed, with the outcome in the record.
+HttpReply ErrorReply(HttpCall& call, const absl::Status& status);
+
+struct Route {
+  std::string method, path;
+  std::function<HttpReply(HttpCall&)> handle;  // on several threads at once
+  bool is_open = false;                        // to everybody: needs no key
+};
+
+struct HttpOptions {
+  std::string host = "127.0.0.1";
+  int port = 8080;                                                    // 0: any that is free
+  int threads = 8;                                                    // connections at work at once
+  int64_t most_body_bytes = 4 << 20;                                  // also after decompression
+  std::vector<std::string> api_keys;                                  // none: everybody is served
+  std::chrono::milliseconds idle_timeout = std::chrono::seconds(5);   // between requests
+  std::chrono::milliseconds head_timeout = std::chrono::seconds(10);  // for all of it
+  std::chrono::milliseconds body_timeout = std::chrono::seconds(60);  // for all of it
+  std::chrono::milliseconds write_timeout = std::chrono::seconds(30);  // for one part of a body
+  // Called after each call, on its thread.
+  std::function<void(const CallRecord&)> on_done;
+};
+
+class HttpServer {
+ public:
+  // Binds to the port: clients can connect from now on, and are answered once Run is called.
+  // Unavailable: the port cannot be had.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(HttpOptions options,
+                                                            std::vector<Route> routes);
+  virtual ~HttpServer() = default;
+
+  virtual int port() const = 0;
+  // Answers requests until Stop, and then those that have been read.
+  virtual void Run() = 0;
+  // The following may be called from any thread.
+  // No further requests are read, calls that are at work go on.
+  virtual void Stop() = 0;
+  // Waits until there are no more calls; false if there are any after `timeout`.
+  virtual bool AwaitNoCalls(std::chrono::milliseconds timeout) = 0;
+  // Nothing more is written, so that all calls end soon.
+  virtual void Abort() = 0;
+};
+
+}  // namespace sluice::server

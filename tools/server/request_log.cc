@@ -1,0 +1,56 @@
+#include "tools/server/request_log.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_format.h"
+
+namespace sluice::server {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double Milliseconds(double seconds) { return std::round(seconds * 1e4) / 10; }
+
+std::string JsonLine(const CallRecord& record) {
+  Json line = {{"id", record.id},
+               {"method", record.method},
+               {"route", record.path},
+               {"status", record.status},
+               {"prompt_tokens", record.usage.prompt_tokens},
+               {"cached_tokens", record.usage.cached_tokens},
+               {"tokens", record.usage.completion_tokens},
+               {"ms_first", nullptr},
+               {"ms_total", Milliseconds(record.seconds)},
+               {"outcome", record.outcome}};
+  if (record.first_token_seconds.has_value()) {
+    line["ms_first"] = Milliseconds(*record.first_token_seconds);
+  }
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string TextLine(const CallRecord& record) {
+  std::string line =
+      absl::StrFormat("%s %s %s %d %.1f ms", record.id, record.method,
+                      record.path.empty() ? "-" : record.path, record.status, record.seconds * 1e3);
+  if (record.first_token_seconds.has_value()) {
+    absl::StrAppendFormat(&line, ", first token %.1f ms", *record.first_token_seconds * 1e3);
+  }
+  if (record.usage.prompt_tokens > 0) {
+    absl::StrAppendFormat(&line, ", prompt %d (%d cached), answer %d", record.usage.prompt_tokens,
+                          record.usage.cached_tokens, record.usage.completion_tokens);
+  }
+  return record.outcome.empty() ? line : line + ": " + record.outcome;
+}
+
+}  // namespace
+
+void RequestLog::Write(const CallRecord& record) {
+  if (format_ == LogFormat::kNone) return;
+  const std::string line = format_ == LogFormat::kJson ? JsonLine(record) : TextLine(record);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  out_ << line << std::endl;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,26 @@
+// A model as the routes see it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/chat_template.h"
+#include "models/tokenizer.h"
+#include "tools/server/embedder.h"
+#include "tools/server/engine.h"
+
+namespace sluice::server {
+
+struct ServedModel {
+  std::string id;                        // as clients see it
+  int64_t created = 0;                   // seconds since 1970
+  const Tokenizer* tokenizer = nullptr;  // outlives the model
+  std::optional<ChatTemplate> chat_template;
+  // One of them: a decoder or an encoder.
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Embedder> embedder;
+};
+
+}  // namespace sluice::server
