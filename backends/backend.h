@@ -43,6 +43,10 @@ struct RunArgs {
   absl::Span<const TensorView> inputs;  // host memory, in the order of graph().inputs()
   absl::Span<Buffer* const> states;     // in the order of graph().states()
   RunObserver* observer = nullptr;
+  // Part of a step, whose nodes on other devices run between the calls. Parts come in order, from
+  // the first node to the last, with the same sizes and states. An input needs data when the nodes
+  // that read it run, an output has data once its node has run.
+  NodeRange nodes = {};
 };
 
 // Bytes by class, as planned when compiled.
@@ -68,6 +72,8 @@ class Executable {
   virtual TensorView output(size_t i) const = 0;
 };
 
+struct Placement;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -77,6 +83,9 @@ class Backend {
   // Kernels for select_kernels. nullptr: the backend runs every op as it is (the reference).
   virtual const KernelSet* kernels() const = 0;
 
+  // The backends that it consists of, and which nodes go to which; nullptr: it is one.
+  virtual const Placement* placement() const { return nullptr; }
+
   virtual absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) = 0;
 
   // `graph` has been through the passes for this backend. `weights` has every weight of the graph
@@ -84,6 +93,10 @@ class Backend {
   virtual absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
                                                               const WeightTable& weights) = 0;
 };
+
+// Allocates a state of the graph on the device that uses it.
+absl::StatusOr<std::unique_ptr<Buffer>> AllocateState(const Value& state, int64_t bytes,
+                                                      Backend& backend);
 
 // Checks of Run and Compile that are the same for every backend. Errors name the input, state,
 // symbol or weight, with sizes got and expected. The pointers to a weight's pieces, if it has

@@ -324,6 +324,7 @@ Graph Graph::Clone() const {
     auto result = std::unique_ptr<Node>(new Node());
     result->op_ = node->op_;
     result->attrs_ = node->attrs_;
+    result->device_ = node->device_;
     result->kernel_ = node->kernel_;
     result->origin_ = node->origin_;
     result->scratch_ = node->scratch_;

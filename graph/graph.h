@@ -102,6 +102,10 @@ class Node {
   // The kernel's working memory, which lives as long as the node runs; absent: none.
   const std::optional<MemSpan>& scratch() const { return scratch_; }
   void set_scratch(std::optional<MemSpan> scratch) { scratch_ = std::move(scratch); }
+  // The device that runs the node and holds its results, by the name of its backend; empty: there
+  // is but one.
+  const std::string& device() const { return device_; }
+  void set_device(std::string device) { device_ = std::move(device); }
   // True if the node depends on weights alone and runs when the graph is loaded, not in every step.
   bool once() const { return once_; }
   void set_once(bool once) { once_ = once; }
@@ -118,6 +122,7 @@ class Node {
   Attributes attrs_;
   absl::InlinedVector<Value*, 4> operands_;
   absl::InlinedVector<std::unique_ptr<Value>, 2> results_;
+  std::string device_;
   std::string kernel_;
   std::string origin_;
   std::optional<MemSpan> scratch_;
@@ -129,6 +134,11 @@ class Node {
 // hostile text and messages cost linear time.
 inline constexpr size_t kMaxSymbols = 32;
 inline constexpr size_t kMaxOutputs = 16384;
+
+// Positions of nodes in execution order, from `begin` to before `end`; as it is: all.
+struct NodeRange {
+  size_t begin = 0, end = static_cast<size_t>(-1);
+};
 
 struct SymbolDef {
   std::string name;

@@ -111,6 +111,9 @@ struct OpDef {
   // gives both one place, and backends move nothing.
   bool is_view = false;
 
+  // Result 0 is operand 0, of whatever device: the only way from one device to another.
+  bool is_transfer = false;
+
   // The first two operands may be exchanged where their types are equal.
   bool is_commutative = false;
 

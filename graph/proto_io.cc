@@ -70,6 +70,7 @@ void WriteNode(const Node& node, proto::Node* out) {
   }
   WriteAttributes(node.attrs(), out->mutable_attributes());
   WriteValues(node.results(), out->mutable_results());
+  out->set_device(node.device());
   out->set_kernel(node.kernel());
   out->set_origin(node.origin());
   if (node.scratch().has_value()) WriteMemory(*node.scratch(), out->mutable_scratch());
@@ -193,6 +194,7 @@ absl::Status AddNode(const proto::Node& message, DeclaredNode declared, Graph* g
   for (size_t i = 0; i < declared.types.size(); ++i) {
     ReadStorage(message.results(static_cast<int>(i)), node->result(i));
   }
+  node->set_device(message.device());
   node->set_kernel(message.kernel());
   node->set_origin(message.origin());
   if (message.has_scratch()) node->set_scratch(ReadMemory(message.scratch()));

@@ -27,7 +27,8 @@
 //   source    ("input" | "state") %name ":" type [mem]
 //             "weight" @name ":" type [mem]
 //   node      %name {"," %name} "=" op "(" [operand {"," operand}] ")" [attrs]
-//             ":" type {"," type} {kernel | mem | by}       each of the last three at most once
+//             ":" type {"," type} {annotation}              each of them at most once
+//   annotation  device | kernel | mem | scratch | "once" | by
 //   output    "output" %name
 //   operand   %name | @name | "_"                           "_": an optional operand left out
 //   attrs     "{" identifier "=" value {"," identifier "=" value} "}"
@@ -35,8 +36,10 @@
 //   type      dtype shape | "state" "<" dtype shape ">"
 //   shape     "[" [dim {"," dim}] "]"
 //   dim       integer | symbol ["*" integer]                tokens*8
+//   device    "device" "(" label ")"                        that runs the node
 //   kernel    "kernel" "(" label ")"
 //   mem       "mem" "(" span {"," span} ")"                 one per result
+//   scratch   "scratch" "(" span ")"                        the kernel's working memory
 //   span      label "+" hex-offset ":" bytes | "_"          act+0x40:4096; "_": not placed
 //   by        "by" "(" label ")"                            the pass that made the node
 //   label     word | string                                 silu, "two words\n"

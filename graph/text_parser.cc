@@ -291,6 +291,9 @@ absl::Status Parser::ParseAnnotations(Node* node) {
       SLUICE_RETURN_IF_ERROR(ParseMem(results));
     } else if (token_.text == "scratch") {
       SLUICE_RETURN_IF_ERROR(ParseScratch(node));
+    } else if (token_.text == "device") {
+      SLUICE_ASSIGN_OR_RETURN(std::string device, ParseLabelInParentheses());
+      node->set_device(std::move(device));
     } else if (token_.text == "kernel") {
       SLUICE_ASSIGN_OR_RETURN(std::string kernel, ParseLabelInParentheses());
       node->set_kernel(std::move(kernel));

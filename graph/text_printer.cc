@@ -37,6 +37,7 @@ void AppendMem(absl::Span<const std::unique_ptr<Value>> values, std::string* out
 }
 
 void AppendAnnotations(const Node& node, std::string* out) {
+  if (!node.device().empty()) absl::StrAppend(out, " device(", Label(node.device()), ")");
   if (!node.kernel().empty()) absl::StrAppend(out, " kernel(", Quote(node.kernel()), ")");
   AppendMem(node.results(), out);
   if (node.scratch().has_value()) absl::StrAppend(out, " scratch(", SpanText(node.scratch()), ")");

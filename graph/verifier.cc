@@ -17,18 +17,22 @@
 //   V10  Outputs are distinct tensor results of this graph.
 //   V11  Places in memory: offsets are not negative, sizes are enough at the bounds, a value that
 //        shares the storage of another has its place, and no two others that live at the same time
-//        overlap.
+//        overlap. Regions are those of the node's device.
 //        A result may take the place of an operand that its op names (ResultDef::in_place) and that
 //        has no other use from then on. Scratch memory lives while its node runs.
 //   V12  The graph can be written and read back: texts are UTF-8, attributes have identifiers as
 //        names, and lists keep to their limits.
 //   V13  Nodes that run once depend on weights and on each other only, and update nothing in place.
 //        Only weights have a layout.
+//   V14  Either every node names a device or none does. Results are read on the device that they
+//        are on, except in every step by an op that moves them (OpDef::is_transfer), and all that
+//        reads or updates a state is on one device.
 #include "graph/verifier.h"
 
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "graph/text.h"
@@ -330,8 +334,10 @@ Found CheckTexts(const Graph& graph) {
     const std::string fault = AttributeFault(node->attrs());
     if (!fault.empty()) return BrokenRef(*node->result(), fault);
     const std::string scratch_region = node->scratch() ? node->scratch()->region : "";
-    if (!IsUtf8(node->kernel()) || !IsUtf8(node->origin()) || !IsUtf8(scratch_region)) {
-      return BrokenRef(*node->result(), "the name of its kernel, pass or scratch is no UTF-8");
+    if (!IsUtf8(node->device()) || !IsUtf8(node->kernel()) || !IsUtf8(node->origin()) ||
+        !IsUtf8(scratch_region)) {
+      return BrokenRef(*node->result(),
+                       "the name of its device, kernel, pass or scratch is no UTF-8");
     }
   }
   return ForEachValue(graph, [](const Value& value) -> Found {
@@ -360,6 +366,53 @@ Found CheckConstants(const Graph& graph) {
   });
 }
 
+// --- V14 ------------------------------------------------------------------------------------
+
+// The first node that uses the state, or what it has become.
+class StateDevices {
+ public:
+  Found Visit(const Node& node) {
+    for (size_t i = 0; i < node.operands().size(); ++i) {
+      const Value* operand = node.operand(i);
+      if (operand == nullptr || !operand->type().is_state) continue;
+      const Node* first = user_.try_emplace(operand, &node).first->second;
+      if (first->device() != node.device()) {
+        return BrokenNode(node, "uses the state ", operand->ref(), ", which is on ",
+                          first->device());
+      }
+      for (const auto& result : node.results()) {
+        if (node.op().results[static_cast<size_t>(result->result_index())].aliases ==
+            static_cast<int>(i)) {
+          user_[result.get()] = first;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  absl::flat_hash_map<const Value*, const Node*> user_;
+};
+
+Found CheckDevices(const Graph& graph) {
+  StateDevices states;
+  for (const auto& node : graph.nodes()) {
+    if (node->device().empty() != graph.nodes()[0]->device().empty()) {
+      return BrokenNode(*node, node->device().empty() ? "names no device, but others do"
+                                                      : "names a device, but others do not");
+    }
+    for (const Value* operand : node->operands()) {
+      const Node* producer = operand != nullptr ? operand->producer() : nullptr;
+      if (producer == nullptr || producer->device() == node->device()) continue;
+      // What runs once does so when its device's graph is loaded, before there is anything to move.
+      if (node->op().is_transfer && !node->once()) continue;
+      return BrokenNode(*node, "reads ", operand->ref(), ", which is on ", producer->device());
+    }
+    if (Found found = states.Visit(*node)) return found;
+  }
+  return std::nullopt;
+}
+
 struct Rule {
   absl::string_view title;
   Found (*check)(const Graph& graph);
@@ -379,6 +432,7 @@ constexpr Rule kRules[] = {
     {"V11 (places in memory do not overlap)", CheckMemory},
     {"V12 (the graph can be written and read back)", CheckTexts},
     {"V13 (what runs once depends on weights alone)", CheckConstants},
+    {"V14 (values are on the device that reads them)", CheckDevices},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <map>
 #include <queue>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -214,9 +215,13 @@ class Placement {
     return std::nullopt;
   }
 
-  using Start = std::pair<absl::string_view, int64_t>;  // region and offset
+  using Start = std::tuple<absl::string_view, absl::string_view, int64_t>;
   static Start StartOf(const Storage& storage) {
-    return {storage.span.region, storage.span.offset};
+    return {DeviceOf(storage), storage.span.region, storage.span.offset};
+  }
+  static absl::string_view DeviceOf(const Storage& storage) {
+    const Node* producer = storage.value->producer();
+    return producer != nullptr ? absl::string_view(producer->device()) : "";
   }
 
   // Whether the newer storage is that of a result that may stand in the older one's place: its
@@ -238,7 +243,8 @@ class Placement {
   }
 
   static bool Overlap(const Storage& a, const Storage& b) {
-    return a.span.region == b.span.region && a.span.offset < b.span.offset + b.span.bytes &&
+    return DeviceOf(a) == DeviceOf(b) && a.span.region == b.span.region &&
+           a.span.offset < b.span.offset + b.span.bytes &&
            b.span.offset < a.span.offset + a.span.bytes;
   }
 

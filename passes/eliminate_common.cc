@@ -16,8 +16,8 @@ namespace sluice {
 namespace {
 
 std::string Key(const Node& node) {
-  std::string key =
-      absl::StrCat(node.op().name, node.attrs().ToString(), node.once() ? " once" : "");
+  std::string key = absl::StrCat(node.op().name, node.attrs().ToString(),
+                                 node.once() ? " once" : "", "@", node.device());
   for (const Value* operand : node.operands()) {
     absl::StrAppend(&key, "|", operand != nullptr ? operand->ref() : "_");
   }

@@ -2,16 +2,28 @@
 
 namespace sluice {
 
+Target TargetOf(absl::string_view device, const CompileContext& context) {
+  if (context.placement == nullptr || device.empty()) return {context.caps, context.kernels};
+  const Backend* backend = context.placement->Find(device);
+  if (backend == nullptr) return {};
+  return {&backend->caps(), backend->kernels()};
+}
+
 std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bounds,
                                         const CompileContext& context) {
+  return KernelChoices(node, bounds, TargetOf(node.device(), context));
+}
+
+std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bounds,
+                                        const Target& target) {
   std::vector<KernelChoice> choices;
-  if (context.kernels == nullptr || node.op().is_view) return choices;
-  for (const Kernel* kernel : context.kernels->ForOp(node.op().name)) {
+  if (target.kernels == nullptr || node.op().is_view) return choices;
+  for (const Kernel* kernel : target.kernels->ForOp(node.op().name)) {
     KernelChoice& choice = choices.emplace_back(KernelChoice{.kernel = kernel});
-    const absl::Status status = kernel->accepts(node, *context.caps);
+    const absl::Status status = kernel->accepts(node, *target.caps);
     choice.refusal = status.ok() ? LayoutFault(node, *kernel) : std::string(status.message());
     if (!choice.refusal.empty()) continue;
-    if (kernel->cost != nullptr) choice.seconds = kernel->cost(node, bounds, *context.caps);
+    if (kernel->cost != nullptr) choice.seconds = kernel->cost(node, bounds, *target.caps);
   }
   return choices;
 }

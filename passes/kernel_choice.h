@@ -11,6 +11,14 @@
 
 namespace sluice {
 
+// What a node is compiled for: its device's backend, or the one that there is. Both are nullptr
+// where there is no such device.
+struct Target {
+  const proto::DeviceCaps* caps = nullptr;
+  const KernelSet* kernels = nullptr;
+};
+Target TargetOf(absl::string_view device, const CompileContext& context);
+
 struct KernelChoice {
   const Kernel* kernel;
   std::string refusal;  // empty: it accepts the node
@@ -19,6 +27,8 @@ struct KernelChoice {
 
 // Every kernel for the node's op, in order of registration. Empty for a view, which needs none, and
 // without a kernel list.
+std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bounds,
+                                        const Target& target);
 std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bounds,
                                         const CompileContext& context);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "passes/storage.h"
@@ -20,12 +21,17 @@ absl::StatusOr<int64_t> TotalBytes(absl::Span<const std::unique_ptr<Value>> valu
   return total;
 }
 
-// Grows the region that the span is in.
-void Cover(const std::optional<MemSpan>& span, MemoryPlan* plan) {
-  if (!span.has_value()) return;
-  int64_t& end = span->region == "const" ? plan->constants : plan->arena;
-  end = std::max(end, span->offset + span->bytes);
-}
+// The regions of one device.
+struct Regions {
+  int64_t constants = 0, arena = 0;
+
+  // Makes the one that the span is in large enough.
+  void Cover(const std::optional<MemSpan>& span) {
+    if (!span.has_value()) return;
+    int64_t& end = span->region == "const" ? constants : arena;
+    end = std::max(end, span->offset + span->bytes);
+  }
+};
 
 }  // namespace
 
@@ -45,11 +51,17 @@ absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph, const KernelSet* ker
     plan.packed += layout->bytes(weight->type());
   }
   std::vector<int64_t> scratch;
+  absl::flat_hash_map<absl::string_view, Regions> devices;
   for (const auto& node : graph.nodes()) {
-    for (const auto& result : node->results()) Cover(result->mem(), &plan);
-    Cover(node->scratch(), &plan);
+    Regions& regions = devices[node->device()];
+    for (const auto& result : node->results()) regions.Cover(result->mem());
+    regions.Cover(node->scratch());
     scratch.push_back(node->scratch().has_value() ? node->scratch()->bytes : 0);
     plan.scratch = std::max(plan.scratch, scratch.back());
+  }
+  for (const auto& [device, regions] : devices) {
+    plan.constants += regions.constants;
+    plan.arena += regions.arena;
   }
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Storage> activations, CollectStorage(graph, {}));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Storage> all, CollectStorage(graph, scratch));

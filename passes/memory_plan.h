@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// Bytes at the symbols' bounds.
+// Bytes at the symbols' bounds, of all devices together.
 struct MemoryPlan {
   int64_t weights = 0;      // as stored in the file, used in place
   int64_t packed = 0;       // weights in another layout, in memory of their own

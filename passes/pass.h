@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "backends/kernel.h"
+#include "backends/placement.h"
 #include "graph/graph.h"
 #include "graph/low_rank_update.h"
 #include "proto/device.pb.h"
@@ -27,6 +27,10 @@ struct PackPlan {
 struct CompileContext {
   const proto::DeviceCaps* caps = nullptr;  // the target; nullptr: passes for every target only
   const KernelSet* kernels = nullptr;       // nullptr: the target runs ops as they are
+
+  // What place does. Nodes with a device are for that one's backend (TargetOf in kernel_choice.h),
+  // and the two above stand for all of them. nullptr: there is but one target.
+  const Placement* placement = nullptr;
 
   // Upper bounds of symbols that the executable is for; specialise applies them. Empty: those that
   // the graph has.

@@ -107,7 +107,8 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
 uint64_t Fingerprint(const Graph& graph) {
   size_t hash = absl::HashOf(graph.weights().size(), graph.states().size(), graph.inputs().size());
   for (const auto& node : graph.nodes()) {
-    hash = absl::HashOf(hash, &node->op(), node->kernel(), node->origin(), node->once());
+    hash = absl::HashOf(hash, &node->op(), node->device(), node->kernel(), node->origin(),
+                        node->once());
     hash = HashSpan(hash, node->scratch());
     for (const Value* operand : node->operands()) hash = absl::HashOf(hash, operand);
     for (const auto& [name, value] : node->attrs()) {

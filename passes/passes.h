@@ -19,6 +19,7 @@ absl::StatusOr<bool> FuseGateUp(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseQkNormRope(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseQkv(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseScaledAdd(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> Place(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> PrepackWeights(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> SelectKernels(Graph& graph, const CompileContext& context);

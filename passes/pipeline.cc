@@ -3,7 +3,9 @@
 #include <array>
 
 #include "backends/compiled_rules.h"
+#include "graph/device_split.h"
 #include "graph/status_macros.h"
+#include "passes/kernel_choice.h"
 #include "passes/passes.h"
 
 namespace sluice {
@@ -31,6 +33,9 @@ constexpr std::array kPipeline = {
     // it costs no pass over memory at all.
     Pass{"fuse_scaled_add", "the residual joins the weighted sum of the experts", FuseScaledAdd},
     Pass{"fuse_add_rms_norm", "a residual addition and the norm of its sum join", FuseAddRmsNorm},
+    // After the fusions, which are the same for all devices, and before specialise: what is in one
+    // place is there for steps of every size, and so are its weights and states.
+    Pass{"place", "every node gets a device, and copies bring values from one to another", Place},
     // Between what is the same for every size of step and what is not: the passes above run once,
     // those below once per bucket.
     Pass{"specialise", "the graph becomes one for steps of a certain size", Specialise},
@@ -59,15 +64,26 @@ const Pass* FindPass(absl::string_view name) {
   return nullptr;
 }
 
+CompileContext ContextOf(const Backend& backend) {
+  return {.caps = &backend.caps(), .kernels = backend.kernels(), .placement = backend.placement()};
+}
+
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  const CompileContext context = ContextOf(backend);
   SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, context, options, graph, report));
   // Unless the pipeline was cut short, in which case nobody will run the graph.
   const bool is_whole = options.stop_before.empty() && options.stop_after.empty() &&
                         options.limit < 0 && options.disabled.empty();
   if (!options.verify || !is_whole || context.kernels == nullptr) return absl::OkStatus();
-  return VerifyCompiled(*graph, *context.kernels, *context.caps);
+  if (context.placement == nullptr) return VerifyCompiled(*graph, *context.kernels, *context.caps);
+  SLUICE_ASSIGN_OR_RETURN(const DeviceSplit split, SplitByDevice(*graph));
+  for (const DeviceGraph& part : split.graphs) {
+    const Target target = TargetOf(part.device, context);
+    if (target.kernels == nullptr) continue;
+    SLUICE_RETURN_IF_ERROR(VerifyCompiled(part.graph, *target.kernels, *target.caps));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sluice

@@ -19,6 +19,9 @@ const Pass* FindPass(absl::string_view name);
 // The first pass whose outcome depends on the bucket. Those before it can be run once for all.
 inline constexpr absl::string_view kFirstBucketPass = "specialise";
 
+// What passes for the backend may know of it.
+CompileContext ContextOf(const Backend& backend);
+
 // Runs the pipeline for a backend.
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report = nullptr);

@@ -1,7 +1,8 @@
 // plan_memory: gives every activation, and the working memory of every kernel, a place in one
-// arena, sized for the symbols' bounds. What does not live at the same time shares memory; a view
-// shares its operand's place; a result takes the place of an operand that nobody needs afterwards,
-// where the op allows it. Results of nodes that run once stay, in a region of their own.
+// arena (one of each device), sized for the symbols' bounds. What does not live at the same time
+// shares memory; a view shares its operand's place; a result takes the place of an operand that
+// nobody needs afterwards, where the op allows it. Results of nodes that run once stay, in a region
+// of their own.
 //
 //   before   %y = silu(%x) : f32[tokens,64] kernel("k")
 //   after    %y = silu(%x) : f32[tokens,64] kernel("k") mem(act+0x0:32768) scratch(act+0x8000:512)
@@ -19,6 +20,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "passes/kernel_choice.h"
 #include "passes/passes.h"
 #include "passes/storage.h"
 
@@ -32,9 +34,11 @@ absl::StatusOr<std::vector<int64_t>> ScratchBytes(const Graph& graph,
   std::vector<int64_t> bytes;
   for (const auto& node : graph.nodes()) {
     bytes.push_back(0);
-    const Kernel* kernel = context.kernels->Find(node->kernel());
+    const Target target = TargetOf(node->device(), context);
+    const Kernel* kernel =
+        target.kernels != nullptr ? target.kernels->Find(node->kernel()) : nullptr;
     if (kernel == nullptr || kernel->scratch == nullptr) continue;
-    const absl::StatusOr<int64_t> wanted = kernel->scratch(*node, bounds, *context.caps);
+    const absl::StatusOr<int64_t> wanted = kernel->scratch(*node, bounds, *target.caps);
     if (!wanted.ok()) {
       return absl::Status(wanted.status().code(),
                           absl::StrCat("%", node->name(), ": ", wanted.status().message()));
@@ -48,6 +52,7 @@ absl::StatusOr<std::vector<int64_t>> ScratchBytes(const Graph& graph,
 int64_t LowestFit(const Storage& item, const std::vector<const Storage*>& placed_by_offset) {
   int64_t offset = 0;
   for (const Storage* other : placed_by_offset) {
+    if (other->device != item.device) continue;
     if (other->last < item.first || other->first > item.last) continue;
     if (other->offset >= offset + item.bytes) break;
     offset = std::max(offset, AlignStorage(other->offset + other->bytes));
@@ -74,9 +79,10 @@ void PlaceActivations(std::vector<Storage>* storage) {
 // One after the other: they stay. Their kernels' scratch is at the arena's start, which nobody else
 // uses while they run.
 void PlaceConstants(std::vector<Storage>* storage) {
-  int64_t end = 0;
+  absl::flat_hash_map<absl::string_view, int64_t> ends;  // by device
   for (Storage& item : *storage) {
     if (!item.is_constant || item.scratch_of != nullptr) continue;
+    int64_t& end = ends[item.device];
     item.offset = end;
     end = AlignStorage(end + item.bytes);
   }

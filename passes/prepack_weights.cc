@@ -120,7 +120,7 @@ class Prepacker {
           packed != context_.packs->layouts.end() && packed->second == layout.name;
       if (!is_there) proposal.bytes += layout.bytes(weight->type());
     }
-    for (const Node* node : group.nodes) proposal.seconds_saved += Seconds(*node, node->kernel());
+    for (const Node* node : group.nodes) proposal.seconds_saved += Seconds(*node);
     const std::string before = group.weights[0]->layout();
     SetLayouts(group, layout.name);
     bool is_possible = true;
@@ -137,9 +137,12 @@ class Prepacker {
     return proposal;
   }
 
-  double Seconds(const Node& node, const std::string& name) const {
-    const Kernel* kernel = context_.kernels->Find(name);
-    return kernel != nullptr && kernel->cost ? kernel->cost(node, bounds_, *context_.caps) : 0;
+  // With the kernel that it has.
+  double Seconds(const Node& node) const {
+    const Target target = TargetOf(node.device(), context_);
+    const Kernel* kernel =
+        target.kernels != nullptr ? target.kernels->Find(node.kernel()) : nullptr;
+    return kernel != nullptr && kernel->cost ? kernel->cost(node, bounds_, *target.caps) : 0;
   }
 
   bool Accept(const Proposal& proposal) {

@@ -101,7 +101,7 @@ class Rewriter {
   // Empty, or why this match must stay as it is.
   std::string CheckMatch(const Match& match) {
     const absl::flat_hash_set<const Node*> replaced = Replaced(match);
-    std::string fault = CheckOnce(replaced);
+    std::string fault = CheckTogether(replaced);
     if (fault.empty()) fault = CheckInnerValues(match, replaced);
     if (fault.empty()) fault = FindPlace(match, replaced);
     if (fault.empty() && rewrite_.refuse != nullptr)
@@ -109,13 +109,21 @@ class Rewriter {
     return fault;
   }
 
-  // What runs once and what runs in every step stay apart.
-  static std::string CheckOnce(const absl::flat_hash_set<const Node*>& replaced) {
+  // What runs once and what runs in every step stay apart, and so do devices.
+  static std::string CheckTogether(const absl::flat_hash_set<const Node*>& replaced) {
     const Node* once = nullptr;
     const Node* repeated = nullptr;
     for (const Node* node : replaced) (node->once() ? once : repeated) = node;
-    if (once == nullptr || repeated == nullptr) return "";
-    return absl::StrCat("%", once->name(), " runs once, %", repeated->name(), " in every step");
+    if (once != nullptr && repeated != nullptr) {
+      return absl::StrCat("%", once->name(), " runs once, %", repeated->name(), " in every step");
+    }
+    const Node* any = *replaced.begin();
+    for (const Node* node : replaced) {
+      if (node->device() == any->device()) continue;
+      return absl::StrCat("%", any->name(), " is on ", any->device(), ", %", node->name(), " on ",
+                          node->device());
+    }
+    return "";
   }
 
   std::string CheckInnerValues(const Match& match,
@@ -196,6 +204,7 @@ class Rewriter {
       if (node != nullptr && erased_.insert(node).second) doomed.push_back(node);
     }
     once_ = doomed.front()->once();
+    device_ = doomed.front()->device();
     Match placed = std::move(match);
     for (const PatternNode& line : after_.nodes) SLUICE_RETURN_IF_ERROR(AddLine(line, &placed));
     std::erase_if(outcome_.refusals, [&](const Refusal& refusal) {
@@ -236,6 +245,7 @@ class Rewriter {
     SLUICE_ASSIGN_OR_RETURN(Node * node, graph_.Add(std::move(spec)));
     node->set_origin(std::string(pass_));
     node->set_once(once_);
+    node->set_device(device_);
     for (size_t i = 0; i < line.results.size(); ++i) {
       if (replaced[i] != nullptr) graph_.ReplaceUses(replaced[i], node->result(i));
       match->values[line.results[i]] = node->result(i);
@@ -257,6 +267,7 @@ class Rewriter {
   // Of the match that is being replaced.
   Node* place_ = nullptr;
   bool once_ = false;
+  std::string device_;
 };
 
 // The nearest miss of each place that nothing has rewritten.

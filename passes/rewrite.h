@@ -37,7 +37,7 @@ Rewrite FusionOf(const OpDef& fused, std::string beside = "");
 // - a value that would go is used elsewhere or is an output of the graph;
 // - an operand is computed only after a result is used, or a state would be read or updated out of
 //   turn;
-// - some of the nodes run once, others in every step.
+// - some of the nodes run once, others in every step, or they are on different devices.
 // Errors: a malformed rewrite, which is a bug of the pass.
 absl::StatusOr<bool> ApplyRewrites(Graph& graph, const CompileContext& context,
                                    absl::Span<const Rewrite> rewrites, absl::string_view pass);

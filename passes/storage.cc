@@ -53,8 +53,8 @@ class Collector {
     const int64_t last = std::max(position_, last_use_[result]);
     if (shared == nullptr) {
       home_[result] = storage_.size();
-      Storage& storage = storage_.emplace_back(
-          Storage{.first = position_, .last = last, .is_constant = node.once()});
+      Storage& storage = storage_.emplace_back(Storage{
+          .device = node.device(), .first = position_, .last = last, .is_constant = node.once()});
       SLUICE_ASSIGN_OR_RETURN(storage.bytes, bounds_.EvaluateBytes(result->type()));
     }
     const size_t home = shared != nullptr ? home_.at(shared) : home_.at(result);
@@ -87,6 +87,7 @@ class Collector {
     const auto index = static_cast<size_t>(position_);
     if (index >= scratch_.size() || scratch_[index] == 0) return;
     storage_.push_back({.scratch_of = node,
+                        .device = node->device(),
                         .bytes = scratch_[index],
                         .first = position_,
                         .last = position_,
@@ -116,15 +117,21 @@ absl::StatusOr<std::vector<Storage>> CollectStorage(const Graph& graph,
 int64_t LowerBound(const std::vector<Storage>& storage) {
   int64_t end = 0;
   for (const Storage& item : storage) end = std::max(end, item.last);
-  std::vector<int64_t> change(static_cast<size_t>(end) + 2, 0);
+  absl::flat_hash_map<absl::string_view, std::vector<int64_t>> changes;  // by device
   for (const Storage& item : storage) {
     if (item.is_constant) continue;
+    std::vector<int64_t>& change = changes[item.device];
+    change.resize(static_cast<size_t>(end) + 2);
     change[static_cast<size_t>(item.first)] += item.bytes;
     change[static_cast<size_t>(item.last) + 1] -= item.bytes;
   }
-  int64_t living = 0, most = 0;
-  for (const int64_t step : change) most = std::max(most, living += step);
-  return most;
+  int64_t sum = 0;
+  for (const auto& [device, change] : changes) {
+    int64_t living = 0, most = 0;
+    for (const int64_t step : change) most = std::max(most, living += step);
+    sum += most;
+  }
+  return sum;
 }
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "graph/graph.h"
 
 namespace sluice {
@@ -15,6 +16,7 @@ namespace sluice {
 struct Storage {
   std::vector<Value*> values;  // empty: scratch
   Node* scratch_of = nullptr;
+  absl::string_view device;     // whose memory it is; of its nodes
   int64_t bytes = 0;            // at the symbols' bounds
   int64_t first = 0, last = 0;  // lifetime: positions of nodes, both included
   bool is_constant = false;     // of a node that runs once: kept from run to run
@@ -31,7 +33,8 @@ absl::StatusOr<std::vector<Storage>> CollectStorage(const Graph& graph,
 inline constexpr int64_t kStorageAlignment = 64;
 int64_t AlignStorage(int64_t bytes);
 
-// What no plan can do without: the largest sum of what lives at one time, constants excluded.
+// What no plan can do without: the largest sum of what lives at one time, constants excluded. Of
+// several devices, all their sums.
 int64_t LowerBound(const std::vector<Storage>& storage);
 
 }  // namespace sluice

@@ -53,11 +53,11 @@ absl::Status Session::Initialise() {
   }
   packs_.budget = options_.prepack_bytes;
   SLUICE_RETURN_IF_ERROR(MakeBuckets());
-  SLUICE_RETURN_IF_ERROR(AllocateStates());
   PassOptions shared = options_.passes;
   if (shared.stop_before.empty() && shared.stop_after.empty())
     shared.stop_before = std::string(kFirstBucketPass);
-  return Optimize(backend_, shared, &graph_);
+  SLUICE_RETURN_IF_ERROR(Optimize(backend_, shared, &graph_));
+  return AllocateStates();
 }
 
 absl::Status Session::ReadLimits() {
@@ -104,7 +104,7 @@ std::vector<int64_t> Session::buckets() const {
 absl::Status Session::AllocateStates() {
   for (const auto& state : graph_.states()) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, graph_.Bounds().EvaluateBytes(state->type()));
-    absl::StatusOr<std::unique_ptr<Buffer>> buffer = backend_.Allocate(bytes);
+    absl::StatusOr<std::unique_ptr<Buffer>> buffer = AllocateState(*state, bytes, backend_);
     if (!buffer.ok()) {
       return absl::Status(
           buffer.status().code(),

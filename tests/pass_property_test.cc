@@ -273,6 +273,7 @@ TEST(PassProperties, HoldForRandomGraphs) {
   // The properties say nothing of a pass that never met what it looks for.
   for (const Pass& pass : Pipeline()) {
     if (pass.name == "add_lora") continue;  // it is there to change the numbers: see lora_test
+    if (pass.name == "place") continue;     // it needs several devices: see place_test
     const PassTotals& seen = totals[std::string(pass.name)];
     EXPECT_GE(seen.changed, static_cast<int64_t>(arguments.count / 100)) << pass.name;
     if (absl::StartsWith(pass.name, "fuse_")) {

@@ -3,6 +3,8 @@
 //   // passes: canonicalise,fuse_gate_up        what to run
 //   // backend: cpu                             kernels to choose from; left out: none
 //   // range ids 0 7                            values of an input; left out: what its users allow
+//   // place REGEX=DEVICE                       a rule; the devices are ref and cpu
+//   // layers 2                                 Placement's
 //   // bound tokens 1                           of the bucket that is compiled for
 //   // lora wq .lora f32[2,64] f32[64,2] 0.5    an update: @wq by @wq.lora_a and _b, and its factor
 //   // refused: %y: not rewritten to glu: ...   the explanations, where there are any
@@ -24,6 +26,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "backends/cpu/cpu_backend.h"
+#include "backends/placed/placed_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
@@ -40,6 +43,8 @@ struct Case {
   ValueRanges ranges;
   SymbolValues bucket;
   std::vector<LowRankUpdate> updates;
+  std::vector<std::string> places;
+  int64_t layers = -1;
   std::vector<std::string> refused;
   std::string input, expected;
 };
@@ -77,6 +82,10 @@ Case ParseCase(const std::string& content) {
     } else if (absl::ConsumePrefix(&line, "// bound ")) {
       const std::vector<std::string> words = absl::StrSplit(line, ' ');
       result.bucket.Set(words.at(0), std::stoi(words.at(1)));
+    } else if (absl::ConsumePrefix(&line, "// place ")) {
+      result.places.emplace_back(line);
+    } else if (absl::ConsumePrefix(&line, "// layers ")) {
+      result.layers = std::stoi(std::string(line));
     } else if (absl::ConsumePrefix(&line, "// lora ")) {
       result.updates.push_back(ParseUpdate(line));
     } else if (absl::ConsumePrefix(&line, "// refused: ")) {
@@ -87,6 +96,16 @@ Case ParseCase(const std::string& content) {
   return result;
 }
 
+// nullptr where the case says nothing of placement.
+std::unique_ptr<Backend> PlacedBackendFor(const Case& test) {
+  if (test.places.empty() && test.layers < 0) return nullptr;
+  Placement placement{.layers = test.layers};
+  placement.devices.push_back(MakeRefBackend());
+  placement.devices.push_back(MakeCpuBackend({.threads = 2}));
+  for (const std::string& text : test.places) placement.rules.push_back(*ParsePlaceRule(text));
+  return *MakePlacedBackend(std::move(placement));
+}
+
 absl::StatusOr<Graph> RunCase(const Case& test, Graph graph, std::vector<std::string>* refused) {
   const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
   CompileContext context{.bucket = test.bucket, .updates = test.updates};
@@ -95,6 +114,8 @@ absl::StatusOr<Graph> RunCase(const Case& test, Graph graph, std::vector<std::st
     context.caps = &cpu->caps();
     context.kernels = cpu->kernels();
   }
+  const std::unique_ptr<Backend> placed = PlacedBackendFor(test);
+  if (placed != nullptr) context.placement = placed->placement();
   std::vector<Pass> passes;
   for (const std::string& name : test.passes) {
     const Pass* pass = FindPass(name);

@@ -59,7 +59,7 @@ absl::StatusOr<std::string> OneStage(const DumpOptions& options, const Model& mo
 // A page with every stage up to the one that was asked for.
 absl::StatusOr<std::string> AllStages(const DumpOptions& options, const Model& model, Graph graph) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  const CompileContext context = ContextOf(*backend);
   const std::string& path = options.model.path;
   PageData page(path.empty() ? "embedded model" : path.substr(path.rfind('/') + 1), context);
   if (!options.trace.empty()) {

@@ -21,9 +21,10 @@ constexpr int kWrongUsage = 2;
 
 // llama.cpp's names of several letters behind one dash, which the parser would take for several
 // options of one letter.
-constexpr std::array<std::pair<absl::string_view, absl::string_view>, 6> kShortNames = {{
+constexpr std::array<std::pair<absl::string_view, absl::string_view>, 7> kShortNames = {{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
+    {"-ngl", "--gpu-layers"},
     {"-np", "--parallel"},
     {"-pg", "--prompt-gen"},
     {"-sys", "--system"},

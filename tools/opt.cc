@@ -60,7 +60,7 @@ absl::Status Opt(const OptOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.file));
   SLUICE_ASSIGN_OR_RETURN(Graph graph, ReadGraph(content, options.file));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  const CompileContext context = ContextOf(*backend);
   PassOptions settings;
   SLUICE_ASSIGN_OR_RETURN(settings.bucket, ParseBounds(options.bounds));
   SLUICE_ASSIGN_OR_RETURN(settings.explain, ExplainTo(std::cerr, options.explained));

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "backends/placed/placed_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "models/embedded/embedded_model.h"
@@ -76,6 +77,20 @@ void BackendOptions::Declare(CLI::App* command) {
   command->add_option("--device", device, "Vulkan device, as `sluice devices` counts; -1: the best")
       ->check(CLI::Range(-1, 255))
       ->capture_default_str();
+  command
+      ->add_option("--gpu-layers,--n-gpu-layers", gpu_layers,
+                   "-ngl: 1: the output runs on the device, 2: the last layer, too, and so on; the "
+                   "rest runs on the CPU, as the embedding then always does; -1: all on the device")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
+      ->capture_default_str();
+  command
+      ->add_option("--place", places,
+                   "nodes whose name, or a weight of theirs, has a match run there; the first that "
+                   "fits counts; may be repeated: --place exps=cpu")
+      ->option_text("REGEX=cpu|vulkan")
+      ->allow_extra_args(false);
+  command->add_flag("--fallback", fallback,
+                    "nodes that the device has no kernel for run on the CPU");
   command->add_option("-t,--threads", threads, "threads; 0: one per core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
@@ -83,9 +98,28 @@ void BackendOptions::Declare(CLI::App* command) {
 
 absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
     std::function<void(const PackEvent&)> on_packed) const {
-  if (name == "ref") return MakeRefBackend();
-  if (name == "vulkan") return MakeVulkan(device);
-  return MakeCpuBackend({.threads = threads, .on_packed = std::move(on_packed)});
+  const bool is_placed = gpu_layers >= 0 || !places.empty() || fallback;
+  if (name == "cpu") {
+    if (!is_placed) return MakeCpuBackend({.threads = threads, .on_packed = std::move(on_packed)});
+    return absl::InvalidArgumentError(
+        "--gpu-layers, --place and --fallback share a model between the CPU and another device: "
+        "they need --backend vulkan");
+  }
+  Placement placement{.layers = gpu_layers, .fallback = fallback};
+  for (const std::string& text : places) {
+    absl::StatusOr<PlaceRule> rule = ParsePlaceRule(text);
+    if (!rule.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--place: ", rule.status().message()));
+    }
+    placement.rules.push_back(*std::move(rule));
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> first,
+                          name == "ref" ? MakeRefBackend() : MakeVulkan(device));
+  if (!is_placed) return first;
+  placement.devices.push_back(std::move(first));
+  placement.devices.push_back(
+      MakeCpuBackend({.threads = threads, .on_packed = std::move(on_packed)}));
+  return MakePlacedBackend(std::move(placement));
 }
 
 void CacheOptions::Declare(CLI::App* command) {

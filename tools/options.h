@@ -37,8 +37,12 @@ struct BackendOptions {
   std::string name = "cpu";
   int device = -1;  // of Vulkan; -1: the best
   int threads = 0;
+  int64_t gpu_layers = -1;          // Placement's, and the following
+  std::vector<std::string> places;  // REGEX=DEVICE
+  bool fallback = false;
   void Declare(CLI::App* command);
-  // `on_packed` is CpuOptions' and may be null.
+  // Where something is asked of placement, the device together with the CPU. `on_packed` is
+  // CpuOptions' and may be null.
   absl::StatusOr<std::unique_ptr<Backend>> Make(
       std::function<void(const PackEvent&)> on_packed = nullptr) const;
 };

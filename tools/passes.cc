@@ -40,7 +40,7 @@ absl::Status Passes(const PassesOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph({}));
-  const CompileContext context{.caps = &backend->caps(), .kernels = backend->kernels()};
+  const CompileContext context = ContextOf(*backend);
   SLUICE_ASSIGN_OR_RETURN(const std::vector<PassEffect> effects,
                           RunAndReport(context,
                                        {.disabled = options.disabled,

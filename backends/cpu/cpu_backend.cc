@@ -78,9 +78,10 @@ class CpuExecutable : public Executable {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
     SLUICE_RETURN_IF_ERROR(Bind(args));
     const Threads::Region region(threads_);
-    for (const Instruction& instruction : program_) {
-      if (instruction.node->once()) continue;
-      SLUICE_RETURN_IF_ERROR(RunOne(instruction, args.observer));
+    const size_t end = std::min(args.nodes.end, program_.size());
+    for (size_t i = args.nodes.begin; i < end; ++i) {
+      if (program_[i].node->once()) continue;
+      SLUICE_RETURN_IF_ERROR(RunOne(program_[i], args.observer));
     }
     return absl::OkStatus();
   }

@@ -1,5 +1,6 @@
 #include "backends/ref/ref_backend.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -44,7 +45,7 @@ class RefExecutable : public Executable {
 
   absl::Status Run(const RunArgs& args) override {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
-    buffers_.clear();
+    if (args.nodes.begin == 0) buffers_.clear();
     for (size_t i = 0; i < args.inputs.size(); ++i) {
       views_[graph_.inputs()[i].get()] = args.inputs[i];
     }
@@ -53,9 +54,10 @@ class RefExecutable : public Executable {
       SLUICE_ASSIGN_OR_RETURN(views_[state], ViewOf(state->type(), args.symbols));
       views_[state].data = args.states[i]->host();
     }
-    for (const auto& node : graph_.nodes()) {
-      if (node->once()) continue;
-      SLUICE_RETURN_IF_ERROR(RunNode(*node, args, &buffers_));
+    const size_t end = std::min(args.nodes.end, graph_.nodes().size());
+    for (size_t i = args.nodes.begin; i < end; ++i) {
+      const Node& node = *graph_.nodes()[i];
+      if (!node.once()) SLUICE_RETURN_IF_ERROR(RunNode(node, args, &buffers_));
     }
     return absl::OkStatus();
   }

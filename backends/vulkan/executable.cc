@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,11 +37,7 @@ absl::Status StatusOf(const ErrorSlot& error) {
 class VulkanExecutable : public Executable {
  public:
   VulkanExecutable(Graph graph, Shared* shared) : graph_(std::move(graph)), shared_(*shared) {}
-  ~VulkanExecutable() override {
-    for (const VkCommandBuffer commands : {step_, timed_step_}) {
-      if (commands != VK_NULL_HANDLE) shared_.device->Free(commands);
-    }
-  }
+  ~VulkanExecutable() override { ForgetParts(); }
 
   absl::Status Prepare(const WeightTable& weights) {
     SLUICE_RETURN_IF_ERROR(BindWeights(weights));
@@ -55,10 +52,10 @@ class VulkanExecutable : public Executable {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       outputs_[i].data = output_->mapped() + compiled_.outputs[i].offset;
     }
-    SLUICE_ASSIGN_OR_RETURN(step_, shared_.device->NewCommands());
     SLUICE_ASSIGN_OR_RETURN(Recording recording,
                             Recording::Create(*shared_.device, compiled_.program.commands));
     recording_.emplace(std::move(recording));
+    FindCommands();
     return RunConstants();
   }
 
@@ -70,17 +67,32 @@ class VulkanExecutable : public Executable {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
     SLUICE_RETURN_IF_ERROR(BindStates(args.states));
     SLUICE_RETURN_IF_ERROR(SetSizes(args.symbols));
+    const NodeRange nodes = {args.nodes.begin, std::min(args.nodes.end, graph_.nodes().size())};
     for (size_t i = 0; i < args.inputs.size(); ++i) {
+      if (first_reader_[i] < nodes.begin || first_reader_[i] >= nodes.end) continue;
       std::memcpy(upload_->mapped() + compiled_.inputs[i].offset, args.inputs[i].data,
                   static_cast<size_t>(args.inputs[i].bytes()));
     }
-    if (args.observer == nullptr) return Replay(step_);
+    Part& part = parts_[{nodes.begin, nodes.end}];
+    if (args.observer == nullptr) {
+      SLUICE_RETURN_IF_ERROR(Record(nodes, &part));
+      return Replay(part.step);
+    }
     const bool has_clock = shared_.device->info().timestamp_bits > 0;
-    return has_clock && !args.observer->needs_values() ? RunTimed(args.observer)
-                                                       : RunObserved(args);
+    return has_clock && !args.observer->needs_values() ? RunTimed(nodes, args.observer, &part)
+                                                       : RunObserved(args, nodes);
   }
 
  private:
+  // What is recorded of a step's nodes, or of some of them in a row.
+  struct Part {
+    VkCommandBuffer step = VK_NULL_HANDLE;
+    // With a timestamp after each node; made for the first timed run.
+    VkCommandBuffer timed_step = VK_NULL_HANDLE;
+    std::vector<const Node*> timed_nodes;
+    std::optional<Timestamps> timestamps;
+  };
+
   absl::Status Replay(VkCommandBuffer step) {
     SLUICE_ASSIGN_OR_RETURN(const uint64_t point, shared_.device->Submit(step));
     SLUICE_RETURN_IF_ERROR(shared_.device->Wait(point));
@@ -109,7 +121,7 @@ class VulkanExecutable : public Executable {
     SLUICE_ASSIGN_OR_RETURN(constants_, make(c.constant_bytes, MemoryKind::kDevice, "constants"));
     SLUICE_ASSIGN_OR_RETURN(tables_, make(c.table_bytes(), MemoryKind::kDevice, "tables"));
     SLUICE_ASSIGN_OR_RETURN(inputs_, make(c.step_bytes, MemoryKind::kDevice, "inputs"));
-    SLUICE_ASSIGN_OR_RETURN(upload_, make(c.step_bytes, MemoryKind::kUpload, "inputs"));
+    SLUICE_ASSIGN_OR_RETURN(upload_, make(c.upload_bytes, MemoryKind::kUpload, "inputs"));
     SLUICE_ASSIGN_OR_RETURN(output_, make(c.output_bytes, MemoryKind::kReadback, "outputs"));
     SLUICE_ASSIGN_OR_RETURN(errors_, make(c.error_bytes(), MemoryKind::kReadback, "errors"));
     std::memset(errors_->mapped(), 0, static_cast<size_t>(errors_->bytes()));
@@ -165,10 +177,30 @@ class VulkanExecutable : public Executable {
     return commands.Finish();
   }
 
-  // Records the step for these states, unless that is done. Sequences share one cache, so that a
-  // session never does it twice.
+  // Where the commands of each node are, and which node is the first to read each input.
+  void FindCommands() {
+    absl::flat_hash_map<const Node*, size_t> positions;
+    size_t command = 1;
+    for (const auto& node : graph_.nodes()) {
+      positions[node.get()] = first_command_.size();
+      first_command_.push_back(command);
+      while (command < recording_->size() && recording_->command(command).node == node.get()) {
+        ++command;
+      }
+    }
+    first_command_.push_back(command);
+    for (const auto& input : graph_.inputs()) {
+      size_t& first = first_reader_.emplace_back(0);
+      if (!IsFromAnotherDevice(*input)) continue;  // comes with the sizes
+      first = positions.size();
+      for (const Use& use : input->uses()) first = std::min(first, positions.at(use.node));
+    }
+  }
+
+  // Points the commands at these states, and forgets what was recorded for others. Sequences share
+  // one cache, so that a session does it once.
   absl::Status BindStates(absl::Span<Buffer* const> states) {
-    bool is_recorded = is_recorded_;
+    bool is_bound = is_bound_;
     for (size_t i = 0; i < states.size(); ++i) {
       const auto* state = dynamic_cast<const StateBuffer*>(states[i]);
       if (state == nullptr) {
@@ -180,18 +212,40 @@ class VulkanExecutable : public Executable {
         return absl::InvalidArgumentError(
             absl::StrCat("state ", graph_.states()[i]->ref(), " has the buffer of another state"));
       }
-      is_recorded = is_recorded && states_[i] == state;
+      is_bound = is_bound && states_[i] == state;
       states_[i] = state;
     }
-    if (is_recorded) return absl::OkStatus();
-    is_recorded_ = is_timed_recorded_ = false;
+    if (is_bound) return absl::OkStatus();
+    ForgetParts();
     recording_->Bind(Locator());
-    SLUICE_RETURN_IF_ERROR(BeginCommands(step_, 0));
-    recording_->Record(0, recording_->size(), Locator(), step_);
-    RecordHostBarrier(step_);
-    SLUICE_RETURN_IF_ERROR(Check(vkEndCommandBuffer(step_), "cannot record a step of ",
-                                 recording_->size(), " commands"));
-    is_recorded_ = true;
+    is_bound_ = true;
+    return absl::OkStatus();
+  }
+
+  void ForgetParts() {
+    for (const auto& [nodes, part] : parts_) {
+      for (const VkCommandBuffer commands : {part.step, part.timed_step}) {
+        if (commands != VK_NULL_HANDLE) shared_.device->Free(commands);
+      }
+    }
+    parts_.clear();
+  }
+
+  // Where the nodes' commands begin; the first part of a step has the copy of sizes and inputs.
+  size_t BeginOf(const NodeRange& nodes) const {
+    return nodes.begin == 0 ? 0 : first_command_[nodes.begin];
+  }
+
+  absl::Status Record(const NodeRange& nodes, Part* part) {
+    if (part->step != VK_NULL_HANDLE) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(const VkCommandBuffer step, shared_.device->NewCommands());
+    SLUICE_RETURN_IF_ERROR(BeginCommands(step, 0));
+    const size_t begin = BeginOf(nodes), end = first_command_[nodes.end];
+    recording_->Record(begin, end, Locator(), step);
+    RecordHostBarrier(step);
+    SLUICE_RETURN_IF_ERROR(
+        Check(vkEndCommandBuffer(step), "cannot record a step of ", end - begin, " commands"));
+    part->step = step;
     return absl::OkStatus();
   }
 
@@ -225,51 +279,45 @@ class VulkanExecutable : public Executable {
     return status;
   }
 
-  // Where the node's commands end that begin at `begin`.
-  size_t EndOf(const Node& node, size_t begin) const {
-    size_t end = begin;
-    while (end < recording_->size() && recording_->command(end).node == &node) ++end;
-    return end;
-  }
-
   // --- Runs that are timed: the same commands, with a timestamp after each node ------------------
 
-  absl::Status RunTimed(RunObserver* observer) {
-    SLUICE_RETURN_IF_ERROR(RecordTimed());
-    SLUICE_RETURN_IF_ERROR(Replay(timed_step_));
-    SLUICE_ASSIGN_OR_RETURN(const absl::Span<const double> seconds, timestamps_->Intervals());
-    for (size_t i = 0; i < timed_nodes_.size(); ++i) {
-      observer->OnNode(*timed_nodes_[i], {}, {}, seconds[i]);
+  absl::Status RunTimed(const NodeRange& nodes, RunObserver* observer, Part* part) {
+    SLUICE_RETURN_IF_ERROR(RecordTimed(nodes, part));
+    SLUICE_RETURN_IF_ERROR(Replay(part->timed_step));
+    SLUICE_ASSIGN_OR_RETURN(const absl::Span<const double> seconds, part->timestamps->Intervals());
+    for (size_t i = 0; i < seconds.size(); ++i) {
+      observer->OnNode(*part->timed_nodes[i], {}, {}, seconds[i]);
     }
     return absl::OkStatus();
   }
 
-  absl::Status RecordTimed() {
-    if (is_timed_recorded_) return absl::OkStatus();
-    if (timed_step_ == VK_NULL_HANDLE) {
-      for (const auto& node : graph_.nodes()) {
-        if (!node->once()) timed_nodes_.push_back(node.get());
-      }
-      SLUICE_ASSIGN_OR_RETURN(
-          Timestamps timestamps,
-          Timestamps::Create(*shared_.device, static_cast<uint32_t>(timed_nodes_.size() + 1)));
-      timestamps_.emplace(std::move(timestamps));
-      SLUICE_ASSIGN_OR_RETURN(timed_step_, shared_.device->NewCommands());
+  absl::Status RecordTimed(const NodeRange& nodes, Part* part) {
+    if (part->timed_step != VK_NULL_HANDLE) return absl::OkStatus();
+    part->timed_nodes.clear();
+    std::vector<size_t> ends;  // of the nodes' commands
+    for (size_t i = nodes.begin; i < nodes.end; ++i) {
+      if (graph_.nodes()[i]->once()) continue;
+      part->timed_nodes.push_back(graph_.nodes()[i].get());
+      ends.push_back(first_command_[i + 1]);
     }
-    SLUICE_RETURN_IF_ERROR(BeginCommands(timed_step_, 0));
-    timestamps_->RecordReset(timed_step_);
-    size_t next = 1;
-    recording_->Record(0, next, Locator(), timed_step_);
-    timestamps_->Record(0, timed_step_);
-    for (size_t i = 0; i < timed_nodes_.size(); ++i) {
-      const size_t begin = std::exchange(next, EndOf(*timed_nodes_[i], next));
-      recording_->Record(begin, next, Locator(), timed_step_);
-      timestamps_->Record(static_cast<uint32_t>(i + 1), timed_step_);
+    SLUICE_ASSIGN_OR_RETURN(
+        Timestamps timestamps,
+        Timestamps::Create(*shared_.device, static_cast<uint32_t>(ends.size() + 1)));
+    SLUICE_ASSIGN_OR_RETURN(const VkCommandBuffer step, shared_.device->NewCommands());
+    SLUICE_RETURN_IF_ERROR(BeginCommands(step, 0));
+    timestamps.RecordReset(step);
+    size_t next = first_command_[nodes.begin];
+    recording_->Record(BeginOf(nodes), next, Locator(), step);
+    timestamps.Record(0, step);
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const size_t begin = std::exchange(next, ends[i]);
+      recording_->Record(begin, next, Locator(), step);
+      timestamps.Record(static_cast<uint32_t>(i + 1), step);
     }
-    recording_->Record(next, recording_->size(), Locator(), timed_step_);
-    RecordHostBarrier(timed_step_);
-    SLUICE_RETURN_IF_ERROR(Check(vkEndCommandBuffer(timed_step_), "cannot record a timed step"));
-    is_timed_recorded_ = true;
+    RecordHostBarrier(step);
+    SLUICE_RETURN_IF_ERROR(Check(vkEndCommandBuffer(step), "cannot record a timed step"));
+    part->timestamps.emplace(std::move(timestamps));
+    part->timed_step = step;
     return absl::OkStatus();
   }
 
@@ -277,7 +325,7 @@ class VulkanExecutable : public Executable {
 
   using Watched = absl::flat_hash_map<const Value*, TensorView>;
 
-  absl::Status RunObserved(const RunArgs& args) {
+  absl::Status RunObserved(const RunArgs& args, const NodeRange& nodes) {
     Watched views;
     std::vector<std::vector<std::byte>> storage;
     for (size_t i = 0; i < weight_views_.size(); ++i) {
@@ -286,24 +334,25 @@ class VulkanExecutable : public Executable {
     for (size_t i = 0; i < args.inputs.size(); ++i) {
       views[graph_.inputs()[i].get()] = args.inputs[i];
     }
-    for (const auto& state : graph_.states()) {
-      SLUICE_RETURN_IF_ERROR(Fetch(*state, args.symbols, &views, &storage));
-    }
-    size_t next = 1;
-    SLUICE_RETURN_IF_ERROR(RunNow(*recording_, 0, next));
-    for (const auto& node : graph_.nodes()) {
-      const size_t begin = next;
-      next = EndOf(*node, begin);
+    if (nodes.begin == 0) SLUICE_RETURN_IF_ERROR(RunNow(*recording_, 0, 1));
+    for (size_t i = nodes.begin; i < nodes.end; ++i) {
+      const Node& node = *graph_.nodes()[i];
+      if (node.once()) continue;
+      for (const Value* operand : node.operands()) {  // a state, a constant, of an earlier part
+        if (operand == nullptr || views.contains(operand)) continue;
+        SLUICE_RETURN_IF_ERROR(Fetch(*operand, args.symbols, &views, &storage));
+      }
+      const size_t begin = first_command_[i], end = first_command_[i + 1];
       const auto start = std::chrono::steady_clock::now();
-      if (next > begin) SLUICE_RETURN_IF_ERROR(RunNow(*recording_, begin, next));
+      if (end > begin) SLUICE_RETURN_IF_ERROR(RunNow(*recording_, begin, end));
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
       SLUICE_RETURN_IF_ERROR(CheckErrors());
-      for (const auto& result : node->results()) {
+      for (const auto& result : node.results()) {
         SLUICE_RETURN_IF_ERROR(Fetch(*result, args.symbols, &views, &storage));
       }
-      if (!node->once()) Show(*node, views, elapsed.count(), args.observer);
+      Show(node, views, elapsed.count(), args.observer);
     }
-    return RunNow(*recording_, next, recording_->size());
+    return absl::OkStatus();
   }
 
   // Puts what the value's place holds now into `views`.
@@ -356,13 +405,10 @@ class VulkanExecutable : public Executable {
   std::vector<const StateBuffer*> states_;  // that the step is recorded with
   std::vector<TensorView> outputs_;
   std::optional<Recording> recording_;
-  VkCommandBuffer step_ = VK_NULL_HANDLE;
-  bool is_recorded_ = false;
-  // Of timed runs; made for the first.
-  std::vector<const Node*> timed_nodes_;
-  std::optional<Timestamps> timestamps_;
-  VkCommandBuffer timed_step_ = VK_NULL_HANDLE;
-  bool is_timed_recorded_ = false;
+  bool is_bound_ = false;                            // to states_
+  std::vector<size_t> first_command_;                // by node, and one for the end
+  std::vector<size_t> first_reader_;                 // by input: the part with this node brings it
+  std::map<std::pair<size_t, size_t>, Part> parts_;  // by begin and end of their nodes
 };
 
 }  // namespace

@@ -90,6 +90,10 @@ std::vector<Lowering::Part> Lowering::Parts(size_t operand) const {
   return parts;
 }
 
+void Lowering::Copy(const Span& from, const Span& to) {
+  program_->commands.push_back({.node = &node_, .bindings = {Reads(from), Writes(to)}});
+}
+
 absl::Status Lowering::AddDispatch(const Shader& shader, std::vector<Binding> bindings,
                                    std::vector<uint32_t> push, std::array<int64_t, 3> groups) {
   bindings.insert(bindings.begin(), Reads({.region = Region::kStep, .bytes = kSymbolBytes}));

@@ -82,6 +82,9 @@ class Lowering {
     return AddDispatch(shader, std::move(bindings), std::move(words), groups);
   }
 
+  // All bytes of one span to another of the same size.
+  void Copy(const Span& from, const Span& to);
+
   // Row ranges of a weight, [rows,...], that one binding each can span; one for all but giants.
   struct Part {
     uint32_t first_row, rows;
@@ -117,6 +120,7 @@ void AddMoeKernels(std::vector<VulkanKernel>* kernels);
 void AddNormRopeKernels(std::vector<VulkanKernel>* kernels);
 void AddAttentionKernels(std::vector<VulkanKernel>* kernels);
 void AddElementwiseKernels(std::vector<VulkanKernel>* kernels);
+void AddTransferKernels(std::vector<VulkanKernel>* kernels);
 void AddLayoutKernels(std::vector<VulkanKernel>* kernels);
 
 absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);

@@ -19,14 +19,15 @@ class Compiler {
       places_[graph_.weights()[i].get()] = {
           .region = Region::kWeight, .index = static_cast<uint32_t>(i), .bytes = weight_bytes[i]};
     }
+    result_.outputs.resize(graph_.outputs().size());
     SLUICE_RETURN_IF_ERROR(PlaceSources());
     AddStepCopy();
     for (const auto& node : graph_.nodes()) {
       absl::Status status = PlaceResults(*node);
       if (status.ok()) status = Lower(*node);
+      if (status.ok()) status = AddOutputs(*node);
       if (!status.ok()) return AtNode(*node, status);
     }
-    SLUICE_RETURN_IF_ERROR(AddOutputs());
     SplitOnce();
     for (std::vector<Command>* commands : {&result_.program.commands, &result_.once}) {
       PlaceBarriers(commands);
@@ -43,15 +44,23 @@ class Compiler {
       span = {.region = Region::kState, .index = static_cast<uint32_t>(i)};
       SLUICE_ASSIGN_OR_RETURN(span.bytes, bounds_.EvaluateBytes(state->type()));
     }
-    int64_t end = kSymbolBytes;
-    for (const auto& input : graph_.inputs()) {
+    result_.inputs.resize(graph_.inputs().size());
+    result_.upload_bytes = kSymbolBytes;
+    SLUICE_RETURN_IF_ERROR(PlaceInputs(Region::kStep));
+    result_.step_bytes = result_.upload_bytes;
+    return PlaceInputs(Region::kUpload);
+  }
+
+  // Those of the step, or those that come later and that transfers read where the host writes them.
+  absl::Status PlaceInputs(Region region) {
+    for (size_t i = 0; i < result_.inputs.size(); ++i) {
+      const Value* input = graph_.inputs()[i].get();
+      if ((region == Region::kUpload) != IsFromAnotherDevice(*input)) continue;
       SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(input->type()));
-      const Span span = {.region = Region::kStep, .offset = end, .bytes = bytes};
-      places_[input.get()] = span;
-      result_.inputs.push_back(span);
-      end = AlignBinding(end + bytes);
+      result_.inputs[i] = {.region = region, .offset = result_.upload_bytes, .bytes = bytes};
+      places_[input] = result_.inputs[i];
+      result_.upload_bytes = AlignBinding(result_.upload_bytes + bytes);
     }
-    result_.step_bytes = end;
     return absl::OkStatus();
   }
 
@@ -103,8 +112,11 @@ class Compiler {
     return kernel->lower(lowering);
   }
 
-  absl::Status AddOutputs() {
-    for (const Value* output : graph_.outputs()) {
+  // Outputs are brought back where they are made: they may be wanted before the step is over.
+  absl::Status AddOutputs(const Node& node) {
+    for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+      const Value* output = graph_.outputs()[i];
+      if (output->producer() != &node) continue;
       SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(output->type()));
       const Span from = places_.at(output);
       if (from.bytes != bytes) {
@@ -112,9 +124,9 @@ class Compiler {
                                                      " is a weight that is decoded on the device"));
       }
       const Span to = {.region = Region::kOutput, .offset = result_.output_bytes, .bytes = bytes};
-      result_.outputs.push_back(to);
+      result_.outputs[i] = to;
       result_.output_bytes = AlignBinding(to.offset + bytes);
-      result_.program.commands.push_back({.bindings = {Reads(from), Writes(to)}});
+      result_.program.commands.push_back({.node = &node, .bindings = {Reads(from), Writes(to)}});
     }
     return absl::OkStatus();
   }
@@ -137,6 +149,12 @@ class Compiler {
 };
 
 }  // namespace
+
+bool IsFromAnotherDevice(const Value& input) {
+  return !input.uses().empty() &&
+         std::all_of(input.uses().begin(), input.uses().end(),
+                     [](const Use& use) { return use.node->op().is_transfer; });
+}
 
 absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,
                                                const std::vector<int64_t>& weight_bytes,

@@ -10,15 +10,19 @@ namespace sluice::vulkan {
 struct CompiledProgram {
   Program program;            // of which `commands` are those of a step
   std::vector<Command> once;  // for nodes that run when the graph is loaded
-  std::vector<Span> inputs;   // within Region::kStep
+  std::vector<Span> inputs;   // within Region::kStep, or, of other devices, Region::kUpload
   std::vector<Span> outputs;  // within Region::kOutput
   int64_t arena_bytes = 0, constant_bytes = 0, step_bytes = 0, output_bytes = 0;
+  int64_t upload_bytes = 0;  // the step's and those of inputs from other devices
 
   int64_t table_bytes() const { return static_cast<int64_t>(program.tables.size() * 4); }
   int64_t error_bytes() const {
     return static_cast<int64_t>(program.error_slots.size()) * kErrorSlotBytes;
   }
 };
+
+// Whether only transfers read the input (OpDef::is_transfer).
+bool IsFromAnotherDevice(const Value& input);
 
 // `weight_bytes` are those on the device.
 absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,

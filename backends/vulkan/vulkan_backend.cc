@@ -20,6 +20,7 @@ std::vector<vulkan::VulkanKernel> AllKernels() {
   vulkan::AddNormRopeKernels(&kernels);
   vulkan::AddAttentionKernels(&kernels);
   vulkan::AddElementwiseKernels(&kernels);
+  vulkan::AddTransferKernels(&kernels);
   vulkan::AddLayoutKernels(&kernels);
   return kernels;
 }

@@ -254,6 +254,36 @@ OpDef Reshape() {
   };
 }
 
+// --- copy -----------------------------------------------------------------------------------
+
+absl::StatusOr<std::vector<TensorType>> InferCopy(const OpCall& call) {
+  SLUICE_RETURN_IF_ERROR(MatchOperands(call).status());
+  return std::vector<TensorType>{*call.operands[kX]};
+}
+
+absl::Status EvalCopy(const EvalContext& context) {
+  const TensorView& x = context.operands[kX];
+  std::copy_n(x.data, x.bytes(), context.results[0].data);
+  return absl::OkStatus();
+}
+
+OpDef Copy() {
+  return {
+      .name = "copy",
+      .family = "layout",
+      .doc =
+          "The same elements in another place. Where nodes have devices, x may be on another one "
+          "than the copy, which brings it to its own.",
+      .operands = {{"x", kPlainDoc}},
+      .results = {{"out", "as x"}},
+      .attrs = {},
+      .infer = InferCopy,
+      .eval = EvalCopy,
+      .is_transfer = true,
+      .expands_to = "",
+  };
+}
+
 // --- cast -----------------------------------------------------------------------------------
 
 absl::StatusOr<std::vector<TensorType>> InferCast(const OpCall& call) {
@@ -325,7 +355,7 @@ OpDef Cast() {
 }  // namespace
 
 absl::Status RegisterLayoutOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {GatherRows, Slice, Concat, Reshape, Cast}) {
+  for (OpDef (*op)() : {GatherRows, Slice, Concat, Reshape, Copy, Cast}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
   return absl::OkStatus();

@@ -406,6 +406,13 @@ void AddLayout(std::vector<OpCase>* cases) {
        GraphText(9, "input %a : f32[tokens,3,10]\ninput %b : f32[tokens,4,10]\n",
                  "%y = concat(%a, %b, %a) {axis=1} : f32[tokens,10,10]\n", "output %y\n"),
        {}});
+  cases->push_back({"copy",
+                    GraphText(9, "input %x : f32[tokens,5]\n",
+                              "%s = silu(%x) : f32[tokens,5]\n"
+                              "%y = copy(%s) : f32[tokens,5]\n"
+                              "%z = copy(%x) : f32[tokens,5]\n",
+                              "output %y\noutput %z\n"),
+                    {}});
   cases->push_back({"reshape",
                     GraphText(9, "input %x : f32[tokens,48]\n",
                               "%s = silu(%x) : f32[tokens,48]\n"
@@ -493,7 +500,7 @@ std::string TestName(const BadIndex& bad) {
 }
 
 absl::Status CompileFor(const Backend& backend, Graph* graph) {
-  const CompileContext context{.caps = &backend.caps(), .kernels = backend.kernels()};
+  const CompileContext context = ContextOf(backend);
   return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
 }
 

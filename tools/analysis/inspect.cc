@@ -112,6 +112,11 @@ absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backe
                                         const InspectOptions& options) {
   Inspection result;
   SLUICE_ASSIGN_OR_RETURN(result.plan, PlanModel(model, backend, options.plan));
+  for (const BucketPlan& bucket : result.plan.buckets) {
+    SLUICE_ASSIGN_OR_RETURN(StepPlacement placement,
+                            PlacementOf(bucket.graph, bucket.tokens, backend.kernels()));
+    result.placement.push_back(std::move(placement));
+  }
   result.parameters = CountParameters(model, result.plan.buckets.front().graph);
   result.formats = TensorFormats(model.files());
   result.peak = PredictPeak(model, result.plan, options.peak);

@@ -12,6 +12,7 @@
 #include "tools/analysis/inspect_cost.h"
 #include "tools/analysis/inspect_machine.h"
 #include "tools/analysis/inspect_memory.h"
+#include "tools/analysis/inspect_placement.h"
 
 namespace sluice {
 
@@ -57,6 +58,7 @@ struct Inspection {
   ParameterCount parameters;
   std::vector<FormatUse> formats;
   ModelPlan plan;
+  std::vector<StepPlacement> placement;  // one for each bucket
   PeakMemory peak;
   MachineMemory machine;
   Fit fit;

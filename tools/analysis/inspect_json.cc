@@ -86,6 +86,7 @@ std::string InspectionJson(const Model& model, const Inspection& inspection,
                         {"active", inspection.parameters.active}};
   json["formats"] = FormatsJson(inspection.formats);
   json["memory"] = MemoryJson(inspection.plan);
+  json["placement"] = PlacementJson(inspection.placement);
   json["peak"] = PeakJson(inspection.peak);
   json["machine"] = {{"available", inspection.machine.available},
                      {"limited_by", inspection.machine.limited_by}};

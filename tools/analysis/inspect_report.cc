@@ -139,6 +139,7 @@ std::string InspectionText(const Model& model, const Inspection& inspection,
   AppendFacts(model, inspection, &text);
   AppendFormats(inspection.formats, &text);
   AppendPlan(inspection.plan, &text);
+  absl::StrAppend(&text, PlacementText(inspection.placement));
   AppendDecode(inspection, options, &text);
   AppendPeak(inspection, &text);
   if (!options.all_metadata) return text;

@@ -129,7 +129,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Buffer>>> RandomData::MakeStates(
   std::vector<std::unique_ptr<Buffer>> states;
   for (const auto& state : graph.states()) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, sizes_.EvaluateBytes(state->type()));
-    SLUICE_ASSIGN_OR_RETURN(states.emplace_back(), backend.Allocate(bytes));
+    SLUICE_ASSIGN_OR_RETURN(states.emplace_back(), AllocateState(*state, bytes, backend));
     std::byte* host = states.back()->host();
     if (host == nullptr) continue;  // zeroed
     SLUICE_RETURN_IF_ERROR(FillRandomBlocks(state->type().dtype, SeedFor(state->name(), seed_),

@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "graph/layer.h"
 #include "models/printable.h"
-#include "tools/views/layer.h"
 
 namespace sluice {
 namespace {

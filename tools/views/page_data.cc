@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "graph/layer.h"
 #include "passes/kernel_choice.h"
 #include "passes/pipeline.h"
 #include "tools/analysis/diff.h"
-#include "tools/views/layer.h"
 #include "tools/views/node_cost.h"
 
 namespace sluice {

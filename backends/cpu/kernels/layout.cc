@@ -85,6 +85,15 @@ class ConcatStep : public Step {
   int64_t axis_;
 };
 
+class CopyStep : public Step {
+ public:
+  absl::Status Run(const StepArgs& args) override {
+    const TensorView& x = args.operands[0];
+    std::memcpy(args.results[0].data, x.data, static_cast<size_t>(x.bytes()));
+    return absl::OkStatus();
+  }
+};
+
 class CastStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
@@ -140,6 +149,9 @@ absl::StatusOr<std::unique_ptr<Step>> LowerSlice(const LowerContext& context) {
 absl::StatusOr<std::unique_ptr<Step>> LowerConcat(const LowerContext& context) {
   return std::make_unique<ConcatStep>(context.call.Int("axis"));
 }
+absl::StatusOr<std::unique_ptr<Step>> LowerCopy(const LowerContext&) {
+  return std::make_unique<CopyStep>();
+}
 absl::StatusOr<std::unique_ptr<Step>> LowerCast(const LowerContext&) {
   return std::make_unique<CastStep>();
 }
@@ -153,6 +165,7 @@ void AddLayoutKernels(std::vector<CpuKernel>* kernels) {
   add("cpu.gather_rows", "gather_rows", "copies rows", LowerGatherRows);
   add("cpu.slice", "slice", "copies runs of bytes", LowerSlice);
   add("cpu.concat", "concat", "copies runs of bytes", LowerConcat);
+  add("cpu.copy", "copy", "copies bytes, from another device's by way of the host", LowerCopy);
   add("cpu.cast", "cast", "element by element, through f64", LowerCast);
 }
 

@@ -1,0 +1,198 @@
+#include "backends/placed/placed_backend.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/device_split.h"
+#include "graph/evaluate.h"
+#include "graph/status_macros.h"
+
+namespace sluice {
+namespace {
+
+// Shows the nodes of a device's graph as those of the whole one.
+class WholeGraphObserver : public RunObserver {
+ public:
+  using Nodes = absl::flat_hash_map<const Node*, const Node*>;
+  WholeGraphObserver(const Nodes& nodes, RunObserver& observer)
+      : nodes_(nodes), observer_(observer) {}
+
+  bool needs_values() const override { return observer_.needs_values(); }
+  void OnNode(const Node& node, absl::Span<const TensorView> operands,
+              absl::Span<const TensorView> results, double seconds) override {
+    observer_.OnNode(*nodes_.at(&node), operands, results, seconds);
+  }
+
+ private:
+  const Nodes& nodes_;
+  RunObserver& observer_;
+};
+
+class PlacedExecutable : public Executable {
+ public:
+  explicit PlacedExecutable(Graph graph) : graph_(std::move(graph)) {}
+
+  absl::Status Prepare(const WeightTable& weights, const Placement& placement) {
+    SLUICE_ASSIGN_OR_RETURN(DeviceSplit split, SplitByDevice(graph_));
+    for (DeviceGraph& part : split.graphs) {
+      Backend* backend = placement.Find(part.device);
+      if (backend == nullptr) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the graph has nodes for '", part.device, "', which is no device here"));
+      }
+      Device& device = devices_.emplace_back();
+      device.graph_inputs = std::move(part.inputs);
+      device.graph_states = std::move(part.states);
+      SLUICE_ASSIGN_OR_RETURN(device.executable, backend->Compile(std::move(part.graph), weights));
+      device.inputs.resize(device.graph().inputs().size());
+      device.states.resize(device.graph_states.size());
+      for (const auto& node : device.graph().nodes()) {
+        whole_nodes_[node.get()] = graph_.Find(node->result()->ref())->producer();
+      }
+    }
+    parts_ = std::move(split.parts);
+    outputs_ = std::move(split.outputs);
+    return absl::OkStatus();
+  }
+
+  const Graph& graph() const override { return graph_; }
+
+  MemoryUse memory() const override {
+    MemoryUse sum;
+    for (const Device& device : devices_) {
+      const MemoryUse use = device.executable->memory();
+      sum.weights += use.weights;
+      sum.packed += use.packed;
+      sum.constants += use.constants;
+      sum.arena += use.arena;
+    }
+    return sum;
+  }
+
+  absl::Status Run(const RunArgs& args) override {
+    SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
+    for (Device& device : devices_) SLUICE_RETURN_IF_ERROR(device.Begin(args));
+    if (args.observer == nullptr) return RunParts(nullptr);
+    WholeGraphObserver observer(whole_nodes_, *args.observer);
+    return RunParts(&observer);
+  }
+
+  TensorView output(size_t i) const override {
+    const auto& [device, output] = outputs_[i];
+    return devices_[device].executable->output(output);
+  }
+
+ private:
+  struct Device {
+    std::unique_ptr<Executable> executable;
+    std::vector<size_t> graph_inputs, graph_states;  // DeviceGraph's
+    std::vector<TensorView> inputs;
+    std::vector<Buffer*> states;
+    RunArgs args;
+
+    const Graph& graph() const { return executable->graph(); }
+
+    // Inputs from other devices stay where they were in the last step: nothing is bound anew.
+    absl::Status Begin(const RunArgs& whole) {
+      args.symbols = whole.symbols;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (i < graph_inputs.size()) {
+          inputs[i] = whole.inputs[graph_inputs[i]];
+          continue;
+        }
+        SLUICE_ASSIGN_OR_RETURN(TensorView view, ViewOf(graph().inputs()[i]->type(), args.symbols));
+        view.data = inputs[i].data;
+        inputs[i] = std::move(view);
+      }
+      for (size_t i = 0; i < states.size(); ++i) states[i] = whole.states[graph_states[i]];
+      args.inputs = inputs;
+      args.states = states;
+      return absl::OkStatus();
+    }
+  };
+
+  absl::Status RunParts(RunObserver* observer) {
+    for (const DevicePart& part : parts_) {
+      Device& device = devices_[part.device];
+      for (const DeviceTransfer& transfer : part.transfers) {
+        device.inputs[transfer.input] = devices_[transfer.from].executable->output(transfer.output);
+      }
+      device.args.nodes = part.nodes;
+      device.args.observer = observer;
+      SLUICE_RETURN_IF_ERROR(device.executable->Run(device.args));
+    }
+    return absl::OkStatus();
+  }
+
+  Graph graph_;
+  std::vector<Device> devices_;
+  std::vector<DevicePart> parts_;
+  std::vector<std::pair<size_t, size_t>> outputs_;  // DeviceSplit's
+  WholeGraphObserver::Nodes whole_nodes_;
+};
+
+class PlacedBackend : public Backend {
+ public:
+  explicit PlacedBackend(Placement placement) : placement_(std::move(placement)) {
+    const auto& devices = placement_.devices;
+    name_ = absl::StrJoin(devices, "+", [](std::string* out, const auto& device) {
+      absl::StrAppend(out, device->name());
+    });
+    // What concerns the host, such as threads, is that of the last device.
+    caps_ = devices.back()->caps();
+    caps_.set_backend(name_);
+    caps_.set_name(devices.front()->caps().name());
+    for (const auto& device : devices) {
+      if (device->kernels() == nullptr) continue;
+      for (const Kernel& kernel : device->kernels()->kernels()) kernels_.Add(kernel);
+      for (const WeightLayout& layout : device->kernels()->layouts()) kernels_.AddLayout(layout);
+    }
+  }
+  absl::string_view name() const override { return name_; }
+  const proto::DeviceCaps& caps() const override { return caps_; }
+  // Of all devices; which of them a node can have, its device's backend says.
+  const KernelSet* kernels() const override { return &kernels_; }
+  const Placement* placement() const override { return &placement_; }
+
+  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) override {
+    return placement_.devices.front()->Allocate(bytes);
+  }
+
+  absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,
+                                                      const WeightTable& weights) override {
+    auto executable = std::make_unique<PlacedExecutable>(std::move(graph));
+    SLUICE_RETURN_IF_ERROR(executable->Prepare(weights, placement_));
+    return executable;
+  }
+
+ private:
+  Placement placement_;
+  std::string name_;
+  proto::DeviceCaps caps_;
+  KernelSet kernels_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> MakePlacedBackend(Placement placement) {
+  std::vector<absl::string_view> names;
+  for (const auto& device : placement.devices) {
+    if (placement.Find(device->name()) != device.get()) {
+      return absl::InvalidArgumentError(absl::StrCat("two devices are called ", device->name()));
+    }
+    names.push_back(device->name());
+  }
+  if (names.empty()) return absl::InvalidArgumentError("a placement needs a device");
+  for (const PlaceRule& rule : placement.rules) {
+    if (placement.Find(rule.device) != nullptr) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", rule.pattern, "=", rule.device, "': the devices are ", absl::StrJoin(names, ", ")));
+  }
+  return std::make_unique<PlacedBackend>(std::move(placement));
+}
+
+}  // namespace sluice
