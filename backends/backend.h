@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -57,6 +58,13 @@ struct MemoryUse {
   int64_t arena = 0;      // activations and the kernels' working memory
 };
 
+// What a step has a device do for one node, where the backend hands it whole steps.
+struct StepWork {
+  const Node* node = nullptr;  // nullptr: inputs and outputs
+  int64_t dispatches = 0, copies = 0;
+  int64_t barriers = 0;  // where the device finishes what it has begun before it goes on
+};
+
 // A lowered graph. Not thread-safe: one Run at a time.
 class Executable {
  public:
@@ -87,6 +95,12 @@ class Backend {
   virtual const Placement* placement() const { return nullptr; }
 
   virtual absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) = 0;
+
+  // What Compile would have the device do, in order; nodes of `graph`. Needs no weight and compiles
+  // no kernel. Empty: the host calls kernels itself.
+  virtual absl::StatusOr<std::vector<StepWork>> Schedule(const Graph& /*graph*/) const {
+    return std::vector<StepWork>{};
+  }
 
   // `graph` has been through the passes for this backend. `weights` has every weight of the graph
   // and, like the backend, outlives the executable. Errors name the node or weight.

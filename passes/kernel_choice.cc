@@ -1,5 +1,7 @@
 #include "passes/kernel_choice.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace sluice {
 
 Target TargetOf(absl::string_view device, const CompileContext& context) {
@@ -35,6 +37,14 @@ const KernelChoice* Cheapest(const std::vector<KernelChoice>& choices) {
     if (best == nullptr || choice.seconds < best->seconds) best = &choice;
   }
   return best;
+}
+
+std::string RefuseWithoutKernel(absl::string_view op, const Match& match,
+                                const CompileContext& context) {
+  // The last line of a pattern is always there, and all of a match is on one device.
+  const Target target = TargetOf(match.nodes.back()->device(), context);
+  if (target.kernels == nullptr || !target.kernels->ForOp(op).empty()) return "";
+  return absl::StrCat(target.caps->backend(), " has no kernel for ", op);
 }
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 
 #include "backends/kernel.h"
 #include "graph/graph.h"
+#include "passes/match.h"
 #include "passes/pass.h"
 
 namespace sluice {
@@ -34,5 +35,10 @@ std::vector<KernelChoice> KernelChoices(const Node& node, const SymbolValues& bo
 
 // The cheapest one that accepts, the first of equals; nullptr if all refuse.
 const KernelChoice* Cheapest(const std::vector<KernelChoice>& choices);
+
+// For passes that make an op which not every target has: empty if the one that `match` is for can
+// run it, or why not. A fused op's kernels are expected to accept what those of its parts accept.
+std::string RefuseWithoutKernel(absl::string_view op, const Match& match,
+                                const CompileContext& context);
 
 }  // namespace sluice

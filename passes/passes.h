@@ -15,9 +15,11 @@ absl::StatusOr<bool> EliminateCommon(Graph& graph, const CompileContext& context
 absl::StatusOr<bool> EliminateDead(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FoldConstants(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseAddRmsNorm(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseExpertSum(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseGateUp(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseQkNormRope(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseQkv(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> FuseRouter(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseScaledAdd(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> Place(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> PlanMemory(Graph& graph, const CompileContext& context);

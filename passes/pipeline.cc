@@ -42,6 +42,11 @@ constexpr std::array kPipeline = {
     // After specialise: it pays for few tokens. After the fusions: its pattern has their results.
     Pass{"absorb_moe_gather", "for few tokens, experts are reached token by token",
          AbsorbMoeGather},
+    // After absorb_moe_gather, which makes the product that it takes.
+    Pass{"fuse_expert_sum", "the weighted sum of the experts joins their last product",
+         FuseExpertSum},
+    // After specialise: it pays for few tokens.
+    Pass{"fuse_router", "the logits of a router and the choice among them join", FuseRouter},
     // After all rewriting: the choice stands for the nodes that will run.
     Pass{"select_kernels", "the cheapest kernel that accepts a node is written into it",
          SelectKernels},

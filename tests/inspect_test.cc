@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
+#include "graph/text.h"
 #include "models/shapes/shaped_model.h"
 #include "passes/specialise.h"
 #include "tests/support/model_file.h"
@@ -190,6 +191,17 @@ TEST_F(Inspect, NeverReadsWeights) {
   EXPECT_EQ(resident, 0u);
 }
 
+// Work for each node of a graph: two dispatches for a product, one for anything else.
+std::vector<StepWork> WorkOf(const Graph& graph) {
+  std::vector<StepWork> work = {{.copies = 1}};
+  for (const auto& node : graph.nodes()) {
+    const int64_t dispatches = node->op().name == "mul" ? 2 : 1;
+    work.push_back({.node = node.get(), .dispatches = dispatches, .barriers = 1});
+  }
+  work.push_back({.copies = 1, .barriers = 1});
+  return work;
+}
+
 TEST_F(Inspect, ReportsSayTheSameAsTheFigures) {
   const auto model = Load(ModelFile("llama").Text("general.name", "a \x1b[31m name"));
   Inspection inspection = Of(*model);
@@ -208,16 +220,49 @@ TEST_F(Inspect, ReportsSayTheSameAsTheFigures) {
   EXPECT_DOUBLE_EQ(json["decode"][0]["tokens_per_second_bound"],
                    1e9 / (total.bytes_read + total.bytes_written));
   EXPECT_EQ(json["metadata"]["llama.block_count"], "1");
+  EXPECT_FALSE(json.contains("schedule"));  // the host calls the CPU's kernels
 
   const std::string text = InspectionText(*model, inspection, options);
   EXPECT_THAT(text, HasSubstr("fits: needs "));
   EXPECT_THAT(text, HasSubstr("tokenizer.ggml.tokens = [6 string] a, b, c, d, e, f"));
   EXPECT_THAT(text, testing::Not(HasSubstr("\x1b")));
+  inspection.schedule = ScheduleByLayer(WorkOf(inspection.plan.buckets[0].graph));
+  EXPECT_EQ(nlohmann::json::parse(InspectionJson(*model, inspection, {}))["schedule"]["copies"], 2);
+  EXPECT_THAT(InspectionText(*model, inspection, {}), HasSubstr("The device's work in a step"));
   inspection.fit = {.needed = 3 << 20, .available = 2 << 20, .largest_context = 48};
   inspection.machine = {.available = 2 << 20, .limited_by = "control group /x"};
   EXPECT_THAT(InspectionText(*model, inspection, {}),
               HasSubstr("does not fit: needs 3.00 MiB, 2.00 MiB available (control group /x); "
                         "-c 48 would fit"));
+}
+
+TEST(Schedule, LayersWithTheSameWorkAreOfOneKind) {
+  const auto graph = Parse(
+      "graph g\ninput %x : f32[4]\n%e = scale(%x) {factor=2.0} : f32[4]\n"
+      "%l0.a = silu(%e) : f32[4]\n%l0.y = mul(%l0.a, %e) : f32[4]\n"
+      "%l1.a = silu(%l0.y) : f32[4]\n%l1.y = mul(%l1.a, %e) : f32[4]\n"
+      "%l2.a = gelu(%l1.y) : f32[4]\n%l2.y = mul(%l2.a, %e) : f32[4]\n"
+      "%l3.a = silu(%l2.y) : f32[4]\n%l3.y = mul(%l3.a, %e) : f32[4]\noutput %l3.y\n",
+      "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const StepSchedule schedule = ScheduleByLayer(WorkOf(*graph));
+  EXPECT_EQ(schedule.total.dispatches, 4 * 3 + 1);
+  EXPECT_EQ(schedule.total.copies, 2);
+  EXPECT_EQ(schedule.total.barriers, 10);
+  ASSERT_EQ(schedule.kinds.size(), 3u);
+  EXPECT_EQ(schedule.kinds[0].layers, (std::vector<int>{0, 1, 3}));
+  EXPECT_EQ(schedule.kinds[0].Sum().dispatches, 3);
+  EXPECT_EQ(schedule.kinds[0].nodes[1].op, "mul");
+  EXPECT_EQ(schedule.kinds[1].layers, std::vector<int>{2});
+  EXPECT_EQ(schedule.kinds[2].layers, std::vector<int>{});
+  EXPECT_EQ(schedule.kinds[2].nodes.size(), 3u);  // inputs, %e, outputs
+  EXPECT_TRUE(ScheduleByLayer({}).kinds.empty());
+}
+
+TEST(Schedule, LayersAreWrittenAsRanges) {
+  EXPECT_EQ(LayersText({}), "none");
+  EXPECT_EQ(LayersText({7}), "7");
+  EXPECT_EQ(LayersText({0, 1, 2, 5, 7, 8}), "0-2, 5, 7-8");
 }
 
 // A /proc and a /sys of its own.

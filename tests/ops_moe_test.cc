@@ -387,6 +387,51 @@ TEST(IndexedExperts, CostCountsUsableExpertsOnly) {
   EXPECT_EQ(glu.bytes_written, 4 * 8 * 4);
 }
 
+// --- router_topk, indexed_expert_sum ---------------------------------------------------------
+
+TEST(RouterTopk, ChoosesByTheProduct) {
+  const TestTensor x = Floats({2, 2}, {1, 2, -1, 3});
+  const TestTensor weight = Floats({3, 2}, {1, 0, 0, 1, 1, 1});
+  const TestTensor logit_bias = Floats({3}, {5, 0, 0}), bias = Floats({3}, {0, 0, 1});
+  const Attributes attrs = {{"k", int64_t{2}}, {"gating", "sigmoid"}, {"scale", 2.0}};
+  const auto logits = EvalOp("matmul", {x, weight, logit_bias});
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  const auto expected = EvalOp("topk_softmax", {logits->at(0), bias}, attrs);
+  const auto got = EvalOp("router_topk", {x, weight, logit_bias, bias}, attrs);
+  EXPECT_EQ(FloatsOf(got), FloatsOf(expected));
+  EXPECT_EQ(IntsOf(got, 1), IntsOf(expected, 1));
+}
+
+TEST(RouterTopk, Infers) {
+  EXPECT_EQ(InferError("router_topk", {"f32[t,4]", "f32[8,4]"}, {{"k", int64_t{9}}}),
+            "'router_topk': attribute k is 9, expected 1..8");
+  EXPECT_EQ(InferError("router_topk", {"f32[t,4]", "f32[8,5]"}, {{"k", int64_t{2}}}),
+            "'router_topk': weight is f32[8,5], expected any[E,in] where in=4 (from x)");
+}
+
+TEST(IndexedExpertSum, AddsWhatATokensExpertsGive) {
+  const TestTensor ids = Ints({2, 2}, {2, 0, 0, 0});
+  const TestTensor x = Floats({2, 2}, {1, 2, 3, 4});
+  const TestTensor scale = Floats({2, 2}, {1, 2, 3, -1});
+  const TestTensor residual = Floats({2, 2}, {100, 200, 300, 400});
+  EXPECT_THAT(FloatsOf(EvalOp("indexed_expert_sum", {x, ExpertWeights(), ids, scale})),
+              ElementsAre(5, 2, 6, 8));
+  EXPECT_THAT(FloatsOf(EvalOp("indexed_expert_sum", {x, ExpertWeights(), ids, scale, residual})),
+              ElementsAre(105, 202, 306, 408));
+}
+
+TEST(IndexedExpertSum, InfersAndCosts) {
+  const char* op = "indexed_expert_sum";
+  EXPECT_EQ(*InferOp(op, {"f32[t*8,256]", "q4_k[16,64,256]", "i32[t,8]", "f32[t,8]"}), "f32[t,64]");
+  EXPECT_EQ(InferError(op, {"f32[t*4,256]", "q4_k[16,64,256]", "i32[t,8]", "f32[t,8]"}),
+            "'indexed_expert_sum': x is f32[t*4,256], expected f32[n,in] where n=t or n=t*8 (t or "
+            "t*k of ids)");
+  // 6 slots of 10 experts: 2 * 32 * 4 operations and 4 times scale and add each.
+  const OpCost cost = CostOf(op, {"f32[6,32]", "f32[10,4,32]", "i32[2,3]", "f32[2,3]"});
+  EXPECT_EQ(cost.flops, 6 * (2 * 32 * 4 + 2 * 4));
+  EXPECT_EQ(cost.bytes_read, 4 * (6 * 32 + 6 * 4 * 32 + 6 + 6));
+}
+
 // --- scaled_add -----------------------------------------------------------------------------
 
 TEST(ScaledAdd, SumsTheRowsOfEachToken) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tools/server/answer_format.h"
 #include "tools/server/api_error.h"
 #include "tools/server/generation_request.h"
 #include "tools/server/http_checks.h"
@@ -162,11 +163,42 @@ TEST(Completion, RefusesWhatWouldChangeTheAnswerAndIsNotThere) {
   ExpectError(With(R"("logit_bias": {"1": 5})").status(), "logit_bias", "not supported");
   ExpectError(With(R"("suffix": "end")").status(), "suffix", "cannot be inserted");
   ExpectError(With(R"("tools": [{}])").status(), "tools", "not supported");
-  ExpectError(With(R"("response_format": {"type": "json_object"})").status(),
-              "response_format.type", "cannot be constrained yet");
-  EXPECT_TRUE(With(R"("logit_bias": {}, "tools": [], "suffix": "",
-                      "response_format": {"type": "text"})")
-                  .ok());
+  EXPECT_TRUE(With(R"("logit_bias": {}, "tools": [], "suffix": "")").ok());
+}
+
+absl::StatusOr<std::shared_ptr<const Grammar>> FormatOf(absl::string_view format) {
+  const std::string text = absl::StrCat(R"({"response_format": )", format, "}");
+  const auto body = ParseObject(text);
+  EXPECT_TRUE(body.ok()) << body.status();
+  return ReadAnswerFormat(*body, text);
+}
+
+TEST(AnswerFormat, IsTextUnlessItIsJson) {
+  EXPECT_EQ(FormatOf("null").value(), nullptr);
+  EXPECT_EQ(FormatOf(R"({"type": "text"})").value(), nullptr);
+  EXPECT_NE(FormatOf(R"({"type": "json_object"})").value(), nullptr);
+  EXPECT_NE(FormatOf(R"({"type": "json_schema", "json_schema": {"name": "n", "strict": true,
+                         "schema": {"type": "integer"}}})")
+                .value(),
+            nullptr);
+}
+
+TEST(AnswerFormat, IsRefusedWithTheField) {
+  ExpectError(FormatOf("7").status(), "response_format", "an object");
+  ExpectError(FormatOf(R"({"type": "xml"})").status(), "response_format.type", "json_schema");
+  ExpectError(FormatOf(R"({"type": "json_schema"})").status(), "response_format.json_schema",
+              "an object with a schema");
+  ExpectError(FormatOf(R"({"type": "json_schema", "json_schema": {"name": "n"}})").status(),
+              "response_format.json_schema.schema", "a JSON schema");
+  ExpectError(
+      FormatOf(R"({"type": "json_schema", "json_schema": {"schema": {"pattern": "a"}}})").status(),
+      "response_format.json_schema.schema", "pattern");
+  const std::string large(kMostSchemaBytes, 'a');
+  ExpectError(FormatOf(absl::StrCat(R"({"type": "json_schema", "json_schema": {"schema":
+                                        {"const": ")",
+                                    large, R"("}}})"))
+                  .status(),
+              "response_format", "too large");
 }
 
 TEST(Completion, BoundsStopStrings) {

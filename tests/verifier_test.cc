@@ -448,10 +448,12 @@ TEST_F(Verifier, V12TextsAreUtf8) {
     EXPECT_EQ(ErrorOf(Graph(good, &ToyOps())), "") << testing::PrintToString(good);
   }
   NodeOf("%a")->set_kernel("\xFF");
-  EXPECT_THAT(ErrorOf(graph_), EndsWith("the name of its device, kernel, pass or scratch is no UTF-8"));
+  EXPECT_THAT(ErrorOf(graph_),
+              EndsWith("the name of its device, kernel, pass or scratch is no UTF-8"));
   NodeOf("%a")->set_kernel("");
   NodeOf("%a")->set_origin("\xFF");
-  EXPECT_THAT(ErrorOf(graph_), EndsWith("the name of its device, kernel, pass or scratch is no UTF-8"));
+  EXPECT_THAT(ErrorOf(graph_),
+              EndsWith("the name of its device, kernel, pass or scratch is no UTF-8"));
   NodeOf("%a")->set_origin("");
   graph_.SetAttr(NodeOf("%o"), "s", std::string("\xFF"));
   EXPECT_THAT(ErrorOf(graph_), EndsWith("attribute 's' is no UTF-8"));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -84,16 +85,22 @@ TEST_P(VulkanInPlaceParity, AgreesWithReference) {
   ExpectParity(*graph, compiled);
 }
 
+std::vector<OpCase> Cases() {
+  std::vector<OpCase> cases = AllOpCases();
+  for (OpCase& test : OptionalOpCases()) cases.push_back(std::move(test));
+  return cases;
+}
+
 std::string CaseName(const testing::TestParamInfo<OpCase>& test) { return TestName(test.param); }
-INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(AllOpCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, VulkanParity, testing::ValuesIn(Cases()), CaseName);
 INSTANTIATE_TEST_SUITE_P(All, VulkanInPlaceParity,
-                         testing::ValuesIn(CasesWithReplaceableOperands()), CaseName);
+                         testing::ValuesIn(CasesWithReplaceableOperands(Cases())), CaseName);
 
 class VulkanErrors : public VulkanTest, public testing::WithParamInterface<BadIndex> {};
 
 // What only data can show is an error that names the node, and not a wild read.
 TEST_P(VulkanErrors, IndexOutOfRange) {
-  const std::vector<OpCase> cases = AllOpCases();
+  const std::vector<OpCase> cases = Cases();
   const auto test = std::find_if(cases.begin(), cases.end(),
                                  [](const OpCase& c) { return c.name == GetParam().op_case; });
   ASSERT_NE(test, cases.end());
@@ -112,7 +119,13 @@ TEST_P(VulkanErrors, IndexOutOfRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VulkanErrors, testing::ValuesIn(AllBadIndices()),
+std::vector<BadIndex> BadIndices() {
+  std::vector<BadIndex> indices = AllBadIndices();
+  indices.push_back({"expert_sum/f32/2", "id", 8});
+  return indices;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VulkanErrors, testing::ValuesIn(BadIndices()),
                          [](const auto& test) { return TestName(test.param); });
 
 class VulkanRouter : public VulkanTest {};
@@ -130,6 +143,42 @@ TEST_F(VulkanRouter, RefusesLogitsThatAreNoNumbers) {
   const absl::Status status = data->Run(backend(), *graph).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), testing::StartsWith("%p (topk_softmax): element"));
+}
+
+// The choice of experts and their weights by an executable of one input, [tokens,64].
+std::vector<std::vector<float>> RunStep(Executable& executable, int64_t tokens,
+                                        std::vector<float>* x) {
+  TensorView input{.dtype = DType::kF32, .dims = {tokens, 64}};
+  input.data = reinterpret_cast<std::byte*>(x->data());
+  RunArgs args{.inputs = {&input, 1}};
+  args.symbols.Set("tokens", tokens);
+  const absl::Status status = executable.Run(args);
+  EXPECT_TRUE(status.ok()) << status;
+  return {ValuesOf(executable.output(0)), ValuesOf(executable.output(1))};
+}
+
+// Workgroups count who is the last of them, and steps of any size leave the count as they found it.
+TEST_F(VulkanRouter, CountsAnewInEveryStep) {
+  absl::StatusOr<Graph> graph = Parse(
+      "graph g\nsymbol tokens <= 6\ninput %x : f32[tokens,64]\nweight @w : f32[200,64]\n"
+      "%p, %id = router_topk(%x, @w) {k=4} : f32[tokens,4], i32[tokens,4]\n"
+      "output %p\noutput %id\n",
+      "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const auto data = RandomData::Make(*graph, /*seed=*/1);
+  ASSERT_TRUE(data.ok()) << data.status();
+  const auto ref = MakeRefBackend();
+  const auto expected = ref->Compile(graph->Clone(), data->weights());
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  ASSERT_TRUE(CompileFor(backend(), &*graph).ok());
+  const auto got = backend().Compile(graph->Clone(), data->weights());
+  ASSERT_TRUE(got.ok()) << got.status();
+  std::vector<float> x(6 * 64);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i * i));
+  for (const int64_t tokens : {6, 1, 5, 6}) {
+    std::rotate(x.begin(), x.begin() + 7, x.end());
+    EXPECT_LT(Nmse(RunStep(**expected, tokens, &x), RunStep(**got, tokens, &x)), 1e-11) << tokens;
+  }
 }
 
 // Runs a graph on `backend` and on the reference, after all passes.
@@ -158,6 +207,17 @@ TEST(VulkanParts, OfLargeWeightsGiveTheWhole) {
         "\ninput %ids : i32[tokens]\nweight @t : f32[100,512]\nweight @w : f32[96,512]\n"
         "weight @b : f32[96]\n%x = embedding(@t, %ids) : f32[tokens,512]\n"
         "%y = matmul(%x, @w, @b) : f32[tokens,96]\noutput %y\n");
+    EXPECT_LT(ErrorOf(text, **backend), 1e-11) << tokens << " tokens";
+  }
+  // Experts: of gate 256 of 1536 rows, and up with it; of down 512 of 2400, three parts at once.
+  for (const int tokens : {1, 3}) {
+    const std::string text = absl::StrCat(
+        "graph g\nsymbol tokens <= ", tokens,
+        "\ninput %x : f32[tokens,128]\ninput %id : i32[tokens,2]\ninput %p : f32[tokens,2]\n"
+        "input %r : f32[tokens,100]\nweight @gate : f32[24,64,128]\nweight @up : q8_0[24,64,128]\n"
+        "weight @down : f32[24,100,64]\nweight @b : f32[24,100]\n"
+        "%h = indexed_expert_glu(%x, @gate, @up, %id) {act=silu} : f32[tokens*2,64]\n"
+        "%y = indexed_expert_sum(%h, @down, %id, %p, %r, @b) : f32[tokens,100]\noutput %y\n");
     EXPECT_LT(ErrorOf(text, **backend), 1e-11) << tokens << " tokens";
   }
   // What cannot be parted is an error that names the node and both sizes.

@@ -14,6 +14,7 @@
 #include "backends/backend.h"
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
+#include "runtime/answer.h"
 #include "runtime/session.h"
 #include "tools/analysis/inspect_memory.h"
 #include "tools/progress.h"
@@ -122,5 +123,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 void Warn(const std::string& message);  // one line on stderr
 // What was odd about a model. Printed once it is known to be usable: a failure stays one line.
 void PrintWarnings(const Model& model);
+
+// Speculative decoding: --draft-ngram and --draft-max.
+void DeclareDraft(CLI::App* command, DraftOptions* draft);
 
 }  // namespace sluice::tools

@@ -57,18 +57,6 @@ void DeclareSampling(CLI::App* command, RunOptions* options) {
       ->capture_default_str();
 }
 
-void DeclareDraft(CLI::App* command, DraftOptions* draft) {
-  CLI::Option* const ngram = command->add_option(
-      "--draft-ngram", draft->ngram,
-      "guess what comes next from the last place that reads like the end of the text, in up to N "
-      "tokens (3 is usual), and run several tokens at once; the text stays the same; 0: off");
-  ngram->check(CLI::Range(0, 64))->capture_default_str();
-  command->add_option("--draft-max", draft->max, "tokens to guess at once, at most")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str()
-      ->needs(ngram);
-}
-
 absl::StatusOr<std::string> PromptOf(const RunOptions& options) {
   if (!options.prompt_file.empty()) return ReadFile(options.prompt_file);
   return options.prompt;

@@ -19,6 +19,7 @@
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/end_signals.h"
+#include "tools/json_output.h"
 #include "tools/options.h"
 #include "tools/server/api_server.h"
 
@@ -83,7 +84,10 @@ SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
   }
   setup.context = options.context == 0 ? 0 : std::min(options.context, config.context_length);
   setup.max_tokens = std::max(options.batch, options.api.running);
-  setup.max_outputs = setup.max_seqs = options.api.running;
+  setup.max_seqs = options.api.running;
+  // What is guessed needs logits, too.
+  const DraftOptions& draft = options.api.limits.draft;
+  setup.max_outputs = options.api.running + (draft.ngram > 0 ? draft.max : 0);
   return setup;
 }
 
@@ -119,6 +123,7 @@ absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& op
     served->engine = std::make_unique<server::Engine>(
         session,
         SchedulerOptions{.prefill_chunk = kPrefillChunk, .prefix_cache = options.prefix_cache});
+    served->trie = MakeTokenTrie(*served->tokenizer);
   }
   return served;
 }
@@ -250,6 +255,7 @@ void AddServe(CLI::App& app, absl::Status* status) {
   DeclareModel(command, options.get());
   DeclareHttp(command, options.get());
   DeclareLimits(command, options.get());
+  DeclareDraft(command, &options->api.limits.draft);
   options->backend.Declare(command);
   options->cache.Declare(command);
   options->compile.Declare(command);

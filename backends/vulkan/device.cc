@@ -162,10 +162,12 @@ absl::Status Device::CreateDevice() {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
       .pNext = &v12,
       .storageBuffer16BitAccess = VK_TRUE};
+  const VkPhysicalDeviceFeatures core = {.shaderStorageBufferArrayDynamicIndexing = VK_TRUE};
   const VkDeviceCreateInfo device_info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                           .pNext = &v11,
                                           .queueCreateInfoCount = 1,
-                                          .pQueueCreateInfos = &queue_info};
+                                          .pQueueCreateInfos = &queue_info,
+                                          .pEnabledFeatures = &core};
   SLUICE_RETURN_IF_ERROR(Check(vkCreateDevice(physical_, &device_info, nullptr, &device_),
                                "cannot open the Vulkan device '", info_.name, "'"));
   vkGetDeviceQueue(device_, family_, 0, &queue_);

@@ -75,6 +75,8 @@ std::string Missing(const Properties& properties, const Features& features) {
   const auto need = [&](bool is_there, absl::string_view what) {
     if (!is_there) missing.emplace_back(what);
   };
+  need(features.all.features.shaderStorageBufferArrayDynamicIndexing,
+       "shaderStorageBufferArrayDynamicIndexing");
   need(features.v11.storageBuffer16BitAccess, "storageBuffer16BitAccess");
   need(features.v12.timelineSemaphore, "timelineSemaphore");
   need(features.v13.synchronization2, "synchronization2");

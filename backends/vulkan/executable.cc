@@ -43,7 +43,7 @@ class VulkanExecutable : public Executable {
     SLUICE_RETURN_IF_ERROR(BindWeights(weights));
     std::vector<int64_t> weight_bytes;
     for (const SharedWeight& weight : weights_) weight_bytes.push_back(weight->bytes);
-    SLUICE_ASSIGN_OR_RETURN(compiled_, CompileProgram(graph_, weight_bytes, &shared_));
+    SLUICE_ASSIGN_OR_RETURN(compiled_, CompileProgram(graph_, weight_bytes, shared_));
     SLUICE_RETURN_IF_ERROR(Allocate());
     states_.resize(graph_.states().size());
     for (const Value* output : graph_.outputs()) {
@@ -120,6 +120,8 @@ class VulkanExecutable : public Executable {
     SLUICE_ASSIGN_OR_RETURN(arena_, make(c.arena_bytes, MemoryKind::kDevice, "activations"));
     SLUICE_ASSIGN_OR_RETURN(constants_, make(c.constant_bytes, MemoryKind::kDevice, "constants"));
     SLUICE_ASSIGN_OR_RETURN(tables_, make(c.table_bytes(), MemoryKind::kDevice, "tables"));
+    SLUICE_ASSIGN_OR_RETURN(kept_, make(c.program.kept_bytes, MemoryKind::kDevice, "tables"));
+    SLUICE_RETURN_IF_ERROR(shared_.transfer->Zero(*kept_));
     SLUICE_ASSIGN_OR_RETURN(inputs_, make(c.step_bytes, MemoryKind::kDevice, "inputs"));
     SLUICE_ASSIGN_OR_RETURN(upload_, make(c.upload_bytes, MemoryKind::kUpload, "inputs"));
     SLUICE_ASSIGN_OR_RETURN(output_, make(c.output_bytes, MemoryKind::kReadback, "outputs"));
@@ -140,6 +142,8 @@ class VulkanExecutable : public Executable {
         return {constants_->get(), span.offset};
       case Region::kTables:
         return {tables_->get(), span.offset};
+      case Region::kKept:
+        return {kept_->get(), span.offset};
       case Region::kStep:
         return {inputs_->get(), span.offset};
       case Region::kUpload:
@@ -401,7 +405,8 @@ class VulkanExecutable : public Executable {
   std::vector<TensorView> weight_views_;               // as in the file
   std::vector<SharedWeight> weights_;
   CompiledProgram compiled_;
-  std::unique_ptr<DeviceBuffer> arena_, constants_, tables_, inputs_, upload_, output_, errors_;
+  std::unique_ptr<DeviceBuffer> arena_, constants_, tables_, kept_, inputs_, upload_, output_,
+      errors_;
   std::vector<const StateBuffer*> states_;  // that the step is recorded with
   std::vector<TensorView> outputs_;
   std::optional<Recording> recording_;

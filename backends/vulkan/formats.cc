@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "absl/strings/str_cat.h"
 #include "graph/formats/dequantize.h"
 
 namespace sluice::vulkan {
 namespace {
 
-// Those in the table of variants, shaders/CMakeLists.txt.
+// In the order of shaders/quant.glsl.
 constexpr std::array kNative = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ8_0,
                                 DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
                                 DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
@@ -31,8 +30,9 @@ uint32_t CacheFormat(DType dtype) {
                                kFormats.begin());
 }
 
-std::string ShaderFor(const char* shader, DType dtype) {
-  return absl::StrCat(shader, "_", Name(StoredAs(dtype)));
+uint32_t FormatNumber(DType dtype) {
+  return static_cast<uint32_t>(std::find(kNative.begin(), kNative.end(), StoredAs(dtype)) -
+                               kNative.begin());
 }
 
 }  // namespace sluice::vulkan

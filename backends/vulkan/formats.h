@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "graph/graph.h"
 #include "graph/type.h"
@@ -16,10 +15,10 @@ bool IsNative(DType dtype);
 // otherwise f16, into which it is decoded when the model is loaded.
 DType StoredAs(DType dtype);
 
+// The number of that format in shaders/quant.glsl.
+uint32_t FormatNumber(DType dtype);
+
 // The number that shaders have for the format of a KV cache (shaders/cache.glsl).
 uint32_t CacheFormat(DType dtype);
-
-// "matvec" of a q4_k weight: "matvec_q4_k".
-std::string ShaderFor(const char* shader, DType dtype);
 
 }  // namespace sluice::vulkan

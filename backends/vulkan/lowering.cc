@@ -1,6 +1,7 @@
 #include "backends/vulkan/lowering.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
@@ -47,6 +48,13 @@ Span Lowering::Table(absl::Span<const uint32_t> words) {
           .bytes = bytes};
 }
 
+Span Lowering::KeptBeside(const Value& value, int64_t bytes) {
+  const auto [it, is_new] = program_->kept.try_emplace(
+      &value, Span{.region = Region::kKept, .offset = program_->kept_bytes, .bytes = bytes});
+  if (is_new) program_->kept_bytes += AlignBinding(bytes);
+  return it->second;
+}
+
 Span Lowering::ErrorSlot() {
   const auto slot = static_cast<int64_t>(program_->error_slots.size());
   program_->error_slots.push_back(&node_);
@@ -70,22 +78,29 @@ int64_t Lowering::Bound(const Size& size) const {
   return int64_t{size.factor} * (size.symbol == 0 ? 1 : graph_.symbols()[size.symbol - 1].bound);
 }
 
-std::vector<Lowering::Part> Lowering::Parts(size_t operand) const {
-  const Value& weight = *node_.operand(operand);
-  const Span whole = Operand(operand);
-  const auto rows = static_cast<int64_t>(
-      Bound(Elements(Shape(weight.type().shape.begin(), weight.type().shape.end() - 1))));
-  const int64_t row_bytes = whole.bytes / rows;
+int64_t Lowering::WeightRows(size_t operand) const {
+  const Shape& shape = node_.operand(operand)->type().shape;
+  return Bound(Elements(Shape(shape.begin(), shape.end() - 1)));
+}
+
+int64_t Lowering::RowsPerPart(size_t operand) const {
+  const int64_t rows = WeightRows(operand), bytes = Operand(operand).bytes;
+  if (bytes <= device_.max_binding_bytes) return rows;
   // A multiple of 64 rows begins where a binding may.
-  const int64_t most = std::max<int64_t>(64, device_.max_binding_bytes / row_bytes / 64 * 64);
+  return std::max<int64_t>(64, device_.max_binding_bytes / (bytes / rows) / 64 * 64);
+}
+
+std::vector<Lowering::Part> Lowering::Parts(size_t operand, int64_t rows_per_part) const {
+  const Span whole = Operand(operand);
+  const int64_t rows = WeightRows(operand), row_bytes = whole.bytes / rows;
   std::vector<Part> parts;
-  const int64_t step = rows * row_bytes <= device_.max_binding_bytes ? rows : most;
-  for (int64_t first = 0; first < rows; first += step) {
+  for (int64_t first = 0; first < rows; first += rows_per_part) {
     Span span = whole;
-    const int64_t count = std::min(step, rows - first);
+    const int64_t count = std::min(rows_per_part, rows - first);
     span.offset += first * row_bytes;
     span.bytes = count * row_bytes;
-    parts.push_back({static_cast<uint32_t>(first), static_cast<uint32_t>(count), span});
+    parts.push_back({static_cast<uint32_t>(first), static_cast<uint32_t>(count),
+                     static_cast<uint32_t>(row_bytes), span});
   }
   return parts;
 }
@@ -111,9 +126,14 @@ absl::Status Lowering::AddDispatch(const Shader& shader, std::vector<Binding> bi
     }
     command.groups[i] = static_cast<uint32_t>(groups[i]);
   }
-  SLUICE_ASSIGN_OR_RETURN(command.pipeline,
-                          pipelines_->Get(shader.name, shader.constants,
-                                          static_cast<uint32_t>(command.bindings.size())));
+  std::vector<uint32_t> arrays = {1};
+  arrays.insert(arrays.end(), shader.arrays.begin(), shader.arrays.end());
+  const auto in_arrays = std::accumulate(arrays.begin(), arrays.end(), size_t{0});
+  arrays.resize(arrays.size() + command.bindings.size() - in_arrays, 1);
+  if (pipelines_ != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(command.pipeline,
+                            pipelines_->Get(shader.name, shader.constants, arrays));
+  }
   program_->commands.push_back(std::move(command));
   return absl::OkStatus();
 }

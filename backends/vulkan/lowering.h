@@ -27,6 +27,8 @@ struct Size {
 struct Shader {
   std::string name;
   std::vector<uint32_t> constants = {};  // specialisation constants 0, 1, ...
+  // Buffers of bindings 1, 2, ... where those are arrays; all others are one.
+  std::vector<uint32_t> arrays = {};
 };
 
 // What the commands of a graph are built into, node after node.
@@ -35,6 +37,8 @@ struct Program {
   std::vector<uint32_t> tables;          // the words of Region::kTables
   std::vector<const Node*> error_slots;  // the node of each slot of Region::kErrors
   absl::flat_hash_map<const Value*, Span> places;
+  absl::flat_hash_map<const Value*, Span> kept;  // in Region::kKept, beside these values
+  int64_t kept_bytes = 0;
 };
 
 // Offsets of bindings are multiples of this on every device that is accepted.
@@ -49,6 +53,7 @@ inline constexpr int64_t kSymbolBytes = 256;
 
 class Lowering {
  public:
+  // Without `pipelines`, the commands are as they will be but name no pipeline.
   Lowering(const Graph& graph, const Node& node, const DeviceInfo& device, PipelineCache* pipelines,
            Program* program);
 
@@ -65,6 +70,9 @@ class Lowering {
   // Words that are the same whenever a dispatch begins: numbers that shaders read, or zeros that
   // they count in and leave behind as zeros.
   Span Table(absl::Span<const uint32_t> words);
+  // Memory beside a value, the same for all who ask: what its kernel has found out for those of its
+  // users, or a counter. Zeros at first, and then what was left there, from step to step.
+  Span KeptBeside(const Value& value, int64_t bytes);
   // Where the shader says what only data can show. One dispatch, one slot.
   Span ErrorSlot();
 
@@ -87,14 +95,18 @@ class Lowering {
 
   // Row ranges of a weight, [rows,...], that one binding each can span; one for all but giants.
   struct Part {
-    uint32_t first_row, rows;
+    uint32_t first_row, rows, row_bytes;
     Span span;
   };
-  std::vector<Part> Parts(size_t operand) const;
+  std::vector<Part> Parts(size_t operand) const { return Parts(operand, RowsPerPart(operand)); }
+  std::vector<Part> Parts(size_t operand, int64_t rows_per_part) const;
+  int64_t RowsPerPart(size_t operand) const;
 
  private:
   absl::Status AddDispatch(const Shader& shader, std::vector<Binding> bindings,
                            std::vector<uint32_t> push, std::array<int64_t, 3> groups);
+
+  int64_t WeightRows(size_t operand) const;
 
   const Graph& graph_;
   const Node& node_;

@@ -22,17 +22,18 @@ struct Pipeline {
   VkPipeline pipeline;
   VkPipelineLayout layout;
   VkDescriptorSetLayout set_layout;
-  uint32_t bindings;
+  uint32_t buffers;
 };
 
 class PipelineCache {
  public:
   explicit PipelineCache(const Device& device) : device_(device) {}
 
-  // `constants` are the specialisation constants 0, 1, ...; bindings 0 .. bindings - 1 are storage
-  // buffers. The pointer stays valid. Compiling may take the driver seconds.
+  // `constants` are the specialisation constants 0, 1, ...; binding i is an array of `arrays[i]`
+  // storage buffers. The pointer stays valid. Compiling may take the driver seconds.
   absl::StatusOr<const Pipeline*> Get(const std::string& shader,
-                                      const std::vector<uint32_t>& constants, uint32_t bindings);
+                                      const std::vector<uint32_t>& constants,
+                                      const std::vector<uint32_t>& arrays);
 
  private:
   struct Layout {
@@ -43,10 +44,10 @@ class PipelineCache {
     PipelineHandle handle;
     Pipeline pipeline;
   };
-  absl::StatusOr<const Layout*> LayoutFor(uint32_t bindings);
+  absl::StatusOr<const Layout*> LayoutFor(const std::vector<uint32_t>& arrays);
 
   const Device& device_;
-  std::map<uint32_t, Layout> layouts_;  // by number of bindings
+  std::map<std::vector<uint32_t>, Layout> layouts_;  // by buffers in each binding
   std::map<std::pair<std::string, std::vector<uint32_t>>, Owned> pipelines_;
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "backends/vulkan/formats.h"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
@@ -11,8 +12,9 @@ namespace {
 
 class Compiler {
  public:
-  Compiler(const Graph& graph, Shared* shared)
-      : graph_(graph), bounds_(graph.Bounds()), shared_(*shared) {}
+  // Without `pipelines`, commands name none.
+  Compiler(const Graph& graph, const Shared& shared, PipelineCache* pipelines)
+      : graph_(graph), bounds_(graph.Bounds()), shared_(shared), pipelines_(pipelines) {}
 
   absl::StatusOr<CompiledProgram> Run(const std::vector<int64_t>& weight_bytes) && {
     for (size_t i = 0; i < weight_bytes.size(); ++i) {
@@ -107,8 +109,7 @@ class Compiler {
     const auto kernel =
         std::find_if(shared_.kernels.begin(), shared_.kernels.end(),
                      [&](const VulkanKernel& k) { return k.record.name == node.kernel(); });
-    Lowering lowering(graph_, node, shared_.device->info(), shared_.pipelines.get(),
-                      &result_.program);
+    Lowering lowering(graph_, node, shared_.device->info(), pipelines_, &result_.program);
     return kernel->lower(lowering);
   }
 
@@ -143,7 +144,8 @@ class Compiler {
 
   const Graph& graph_;
   const SymbolValues bounds_;
-  Shared& shared_;
+  const Shared& shared_;
+  PipelineCache* const pipelines_;
   CompiledProgram result_;
   absl::flat_hash_map<const Value*, Span>& places_ = result_.program.places;
 };
@@ -158,8 +160,30 @@ bool IsFromAnotherDevice(const Value& input) {
 
 absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,
                                                const std::vector<int64_t>& weight_bytes,
-                                               Shared* shared) {
-  return Compiler(graph, shared).Run(weight_bytes);
+                                               const Shared& shared) {
+  return Compiler(graph, shared, shared.pipelines.get()).Run(weight_bytes);
+}
+
+absl::StatusOr<std::vector<StepWork>> ScheduleOf(const Graph& graph, const Shared& shared) {
+  const SymbolValues bounds = graph.Bounds();
+  std::vector<int64_t> weight_bytes;
+  for (const auto& weight : graph.weights()) {
+    TensorType stored = weight->type();
+    stored.dtype = StoredAs(stored.dtype);
+    SLUICE_ASSIGN_OR_RETURN(weight_bytes.emplace_back(), bounds.EvaluateBytes(stored));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const CompiledProgram compiled,
+                          Compiler(graph, shared, nullptr).Run(weight_bytes));
+  std::vector<StepWork> schedule;
+  for (const Command& command : compiled.program.commands) {
+    if (schedule.empty() || schedule.back().node != command.node) {
+      schedule.push_back({.node = command.node});
+    }
+    StepWork& work = schedule.back();
+    ++(command.node != nullptr ? work.dispatches : work.copies);
+    if (command.barrier_before) ++work.barriers;
+  }
+  return schedule;
 }
 
 }  // namespace sluice::vulkan

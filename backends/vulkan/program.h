@@ -27,6 +27,9 @@ bool IsFromAnotherDevice(const Value& input);
 // `weight_bytes` are those on the device.
 absl::StatusOr<CompiledProgram> CompileProgram(const Graph& graph,
                                                const std::vector<int64_t>& weight_bytes,
-                                               Shared* shared);
+                                               const Shared& shared);
+
+// The program of a step in figures, without a pipeline being made.
+absl::StatusOr<std::vector<StepWork>> ScheduleOf(const Graph& graph, const Shared& shared);
 
 }  // namespace sluice::vulkan

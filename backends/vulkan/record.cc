@@ -41,15 +41,15 @@ absl::StatusOr<Recording> Recording::Create(const Device& device,
                                             absl::Span<const Command> commands) {
   Recording result(device, commands);
   result.sets_.resize(commands.size(), VK_NULL_HANDLE);
-  uint32_t sets = 0, bindings = 0;
+  uint32_t sets = 0, buffers = 0;
   for (const Command& command : commands) {
     if (command.pipeline == nullptr) continue;
     ++sets;
-    bindings += command.pipeline->bindings;
+    buffers += command.pipeline->buffers;
   }
   if (sets == 0) return result;
   const VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                     .descriptorCount = bindings};
+                                     .descriptorCount = buffers};
   const VkDescriptorPoolCreateInfo pool_info = {
       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
       .maxSets = sets,
@@ -75,6 +75,7 @@ absl::StatusOr<Recording> Recording::Create(const Device& device,
 void Recording::Bind(const Locate& locate) {
   for (size_t i = 0; i < commands_.size(); ++i) {
     if (sets_[i] == VK_NULL_HANDLE) continue;
+    // One write goes on from the last element of a binding to the first of the next.
     const std::vector<Binding>& bindings = commands_[i].bindings;
     std::vector<VkDescriptorBufferInfo> buffers;
     for (const Binding& binding : bindings) {

@@ -4,6 +4,7 @@
 
 #include "backends/compiled_rules.h"
 #include "backends/vulkan/executable.h"
+#include "backends/vulkan/program.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -56,6 +57,11 @@ class VulkanBackend : public Backend {
         auto buffer, DeviceBuffer::Create(*shared_.device, bytes, MemoryKind::kDevice, "a state"));
     SLUICE_RETURN_IF_ERROR(shared_.transfer->Zero(*buffer));
     return std::make_unique<vulkan::StateBuffer>(std::move(buffer));
+  }
+
+  absl::StatusOr<std::vector<StepWork>> Schedule(const Graph& graph) const override {
+    SLUICE_RETURN_IF_ERROR(VerifyCompiled(graph, records_, caps_));
+    return vulkan::ScheduleOf(graph, shared_);
   }
 
   absl::StatusOr<std::unique_ptr<Executable>> Compile(Graph graph,

@@ -25,7 +25,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // The sum of the chosen weights is not taken for less than this, the smallest normal binary16.
 constexpr double kMinWeightSum = 0x1p-14;
 
-absl::StatusOr<std::vector<TensorType>> InferTopkSoftmax(const OpCall& call) {
+absl::StatusOr<std::vector<TensorType>> InferTopk(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
   SLUICE_ASSIGN_OR_RETURN(const int64_t experts, ConstantDim(call, dims, "E"));
   const int64_t k = call.Int("k");
@@ -110,8 +110,21 @@ absl::Status EvalTopkSoftmax(const EvalContext& context) {
 }
 
 // Per logit: subtract, exp, sum, divide and one comparison.
+constexpr double kChoiceFlops = 5;
+
 OpCost TopkSoftmaxCost(const CostContext& context) {
-  return StreamingCost(context, 5.0 * static_cast<double>(context.operands[0].elements()));
+  return StreamingCost(context, kChoiceFlops * static_cast<double>(context.operands[0].elements()));
+}
+
+std::vector<AttrDef> TopkAttrs() {
+  return {{"k", AttrKind::kInt, "experts per token", std::nullopt, {}},
+          {"renorm", AttrKind::kBool, "weights of a token sum to 1", false, {}},
+          {"gating",
+           AttrKind::kString,
+           "function from logits to scores",
+           std::string("softmax"),
+           {"softmax", "sigmoid"}},
+          {"scale", AttrKind::kFloat, "factor of all weights", 1.0, {}}};
 }
 
 OpDef TopkSoftmax() {
@@ -128,18 +141,44 @@ OpDef TopkSoftmax() {
       .operands = {{"logits", "f32[t,E]"},
                    {"bias", "f32[E], for the choice only", /*optional=*/true}},
       .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},
-      .attrs = {{"k", AttrKind::kInt, "experts per token", std::nullopt, {}},
-                {"renorm", AttrKind::kBool, "weights of a token sum to 1", false, {}},
-                {"gating",
-                 AttrKind::kString,
-                 "function from logits to scores",
-                 std::string("softmax"),
-                 {"softmax", "sigmoid"}},
-                {"scale", AttrKind::kFloat, "factor of all weights", 1.0, {}}},
-      .infer = InferTopkSoftmax,
+      .attrs = TopkAttrs(),
+      .infer = InferTopk,
       .eval = EvalTopkSoftmax,
       .cost = TopkSoftmaxCost,
       .expands_to = "",
+  };
+}
+
+// --- router_topk ----------------------------------------------------------------------------
+
+OpCost RouterTopkCost(const CostContext& context) {
+  const TensorView& weight = context.operands[1];
+  const double logits =
+      static_cast<double>(context.operands[0].rows()) * static_cast<double>(weight.rows());
+  const double bias_flops = context.call.Has(2) ? logits : 0;
+  return StreamingCost(
+      context, logits * (2.0 * static_cast<double>(weight.cols()) + kChoiceFlops) + bias_flops);
+}
+
+OpDef RouterTopk() {
+  return {
+      .name = "router_topk",
+      .family = "moe",
+      .doc =
+          "The router as a whole: logits of all experts for each row of x, and topk_softmax of "
+          "them.",
+      .operands = {{"x", "f32[t,in]"},
+                   {"weight", "any[E,in]"},
+                   {"logit_bias", "f32[E]", /*optional=*/true},
+                   {"bias", "f32[E], for the choice only", /*optional=*/true}},
+      .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},
+      .attrs = TopkAttrs(),
+      .infer = InferTopk,
+      .cost = RouterTopkCost,
+      .expands_to =
+          "%logits = matmul(%x, %weight, %logit_bias?)\n"
+          "%weights, %ids = topk_softmax(%logits, %bias?) "
+          "{k=$k, renorm=$renorm, gating=$gating, scale=$scale}",
   };
 }
 
@@ -219,16 +258,15 @@ double ExpertFlops(int64_t rows, const TensorView& weight) {
          static_cast<double>(weight.dim(2));
 }
 
-// StreamingCost, except that operands [E,...] count with the experts that can be used. There is one
-// row of the result for each (token, slot).
+// StreamingCost, except that operands [E,...] count with the experts that `slots` (token, slot) can
+// use.
 OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
-                  double flops) {
+                  int64_t slots, double flops) {
   OpCost cost = StreamingCost(context, flops);
   for (size_t i : expert_operands) {
     if (!context.call.Has(i)) continue;
     const TensorView& view = context.operands[i];
-    cost.bytes_read +=
-        UsedExpertBytes(view, context.results[0].rows()) - static_cast<double>(view.bytes());
+    cost.bytes_read += UsedExpertBytes(view, slots) - static_cast<double>(view.bytes());
   }
   return cost;
 }
@@ -237,14 +275,14 @@ OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expe
 OpCost ExpertMatmulCost(const CostContext& context) {
   const TensorView& out = context.results[0];
   const double bias_flops = context.call.Has(kBias) ? static_cast<double>(out.elements()) : 0;
-  return ExpertCost(context, {kWeight, kBias},
+  return ExpertCost(context, {kWeight, kBias}, out.rows(),
                     ExpertFlops(out.rows(), context.operands[kWeight]) + bias_flops);
 }
 
 // Cost of expert_glu and indexed_expert_glu.
 OpCost ExpertGluCost(const CostContext& context) {
   const TensorView& out = context.results[0];
-  return ExpertCost(context, {kGate, kUp},
+  return ExpertCost(context, {kGate, kUp}, out.rows(),
                     ExpertFlops(out.rows(), context.operands[kGate]) +
                         ExpertFlops(out.rows(), context.operands[kUp]) +
                         (kActivationFlops + 1) * static_cast<double>(out.elements()));
@@ -339,7 +377,7 @@ OpDef ExpertGlu() {
 
 // --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
 
-// x of both: a row for each token or for each (token, slot).
+// x of all: a row for each token or for each (token, slot).
 constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
 
 absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) {
@@ -347,7 +385,7 @@ absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) 
   SLUICE_RETURN_IF_ERROR(ConstantDim(call, dims, "E").status());
   SLUICE_ASSIGN_OR_RETURN(std::vector<TensorType> types, ResultTypes(call, dims));
   const Dim& tokens = dims["t"];
-  const Dim& slots = types[0].shape[0];
+  SLUICE_ASSIGN_OR_RETURN(const Dim slots, ElementCount({tokens, dims["k"]}));
   if (dims["n"] != tokens && dims["n"] != slots) {
     return OperandError(call, kRows,
                         absl::StrCat("f32[n,in] where n=", tokens.ToString(),
@@ -473,11 +511,50 @@ OpDef ScaledAdd() {
   };
 }
 
+// --- indexed_expert_sum ---------------------------------------------------------------------
+
+constexpr size_t kSumBias = 5;
+
+OpCost IndexedExpertSumCost(const CostContext& context) {
+  const TensorView& weight = context.operands[kWeight];
+  const TensorView& ids = context.operands[kIds];
+  const auto slots = static_cast<double>(ids.elements());
+  // For each output of a slot: scale, add, and add the bias.
+  const double combine_flops = (context.call.Has(kSumBias) ? 3 : 2) * slots;
+  return ExpertCost(
+      context, {kWeight, kSumBias}, ids.elements(),
+      ExpertFlops(ids.elements(), weight) + combine_flops * static_cast<double>(weight.dim(1)));
+}
+
+OpDef IndexedExpertSum() {
+  return {
+      .name = "indexed_expert_sum",
+      .family = "moe",
+      .doc =
+          "indexed_expert_matmul and the weighted sum of what a token's experts give: out[i,:] = "
+          "residual[i,:] + sum_j scale[i,j] * (bias[e,:] + weight[e,:,:] x[r,:]) for e = ids[i,j] "
+          "and r = i, or r = i*k+j where x has a row for each slot.",
+      .operands = {{"x", kIndexedRowsDoc},
+                   {"weight", "any[E,out,in]"},
+                   {"ids", "i32[t,k], experts of each token"},
+                   {"scale", "f32[t,k]"},
+                   {"residual", "f32[t,out]", /*optional=*/true},
+                   {"bias", "f32[E,out]", /*optional=*/true}},
+      .results = {{.name = "out", .doc = "f32[t,out]", .in_place = 4}},
+      .attrs = {},
+      .infer = InferIndexedExperts,
+      .cost = IndexedExpertSumCost,
+      .expands_to =
+          "%d = indexed_expert_matmul(%x, %weight, %ids, %bias?)\n"
+          "%out = scaled_add(%d, %scale, _, %residual?)",
+  };
+}
+
 }  // namespace
 
 absl::Status RegisterMoeOps(OpRegistry& registry) {
-  for (OpDef (*op)() : {TopkSoftmax, MoeGather, ExpertMatmul, ExpertGlu, IndexedExpertMatmul,
-                        IndexedExpertGlu, ScaledAdd}) {
+  for (OpDef (*op)() : {TopkSoftmax, RouterTopk, MoeGather, ExpertMatmul, ExpertGlu,
+                        IndexedExpertMatmul, IndexedExpertGlu, IndexedExpertSum, ScaledAdd}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
   return absl::OkStatus();

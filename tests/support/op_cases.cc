@@ -123,6 +123,46 @@ void AddIndexedExperts(std::vector<OpCase>* cases) {
   }
 }
 
+// A router as a whole: experts that fill workgroups and such that do not, with and without biases.
+void AddRouters(std::vector<OpCase>* cases) {
+  for (const char* format : {"f32", "f16", "q4_k", "mxfp4"}) {
+    for (int tokens : kTokenCounts) {
+      cases->push_back(
+          {Substitute("router_topk/$0/$1", format, tokens),
+           GraphText(tokens,
+                     Substitute("input %x : f32[tokens,256]\nweight @w : $0[21,256]\n"
+                                "weight @lb : f32[21]\nweight @b : f32[21]\n",
+                                format),
+                     "%p, %id = router_topk(%x, @w) {k=4, renorm=true} : "
+                     "f32[tokens,4], i32[tokens,4]\n"
+                     "%q, %jd = router_topk(%x, @w, @lb, @b) {gating=sigmoid, k=3, scale=2.5} : "
+                     "f32[tokens,3], i32[tokens,3]\n",
+                     "output %p\noutput %id\noutput %q\noutput %jd\n"),
+           {}});
+    }
+  }
+}
+
+// Of slots' rows with a residual and biases, and of tokens' rows without either.
+void AddExpertSums(std::vector<OpCase>* cases) {
+  for (const char* format : {"f32", "q4_k", "q8_0", "mxfp4"}) {
+    for (int tokens : kTokenCounts) {
+      cases->push_back(
+          {Substitute("expert_sum/$0/$1", format, tokens),
+           GraphText(tokens,
+                     Substitute("input %h : f32[tokens*3,256]\ninput %x : f32[tokens,256]\n"
+                                "input %id : i32[tokens,3]\ninput %p : f32[tokens,3]\n"
+                                "input %r : f32[tokens,66]\nweight @down : $0[8,66,256]\n"
+                                "weight @bias : f32[8,66]\n",
+                                format),
+                     "%y = indexed_expert_sum(%h, @down, %id, %p, %r, @bias) : f32[tokens,66]\n"
+                     "%z = indexed_expert_sum(%x, @down, %id, %p) : f32[tokens,66]\n",
+                     "output %y\noutput %z\n"),
+           {{"id", {0, 7}}}});
+    }
+  }
+}
+
 void AddMoe(std::vector<OpCase>* cases) {
   for (const char* gating : {"softmax", "sigmoid"}) {
     cases->push_back(
@@ -446,8 +486,14 @@ std::vector<OpCase> AllOpCases() {
   return cases;
 }
 
-std::vector<OpCase> CasesWithReplaceableOperands() {
-  std::vector<OpCase> cases = AllOpCases();
+std::vector<OpCase> OptionalOpCases() {
+  std::vector<OpCase> cases;
+  AddRouters(&cases);
+  AddExpertSums(&cases);
+  return cases;
+}
+
+std::vector<OpCase> CasesWithReplaceableOperands(std::vector<OpCase> cases) {
   std::erase_if(cases, [](const OpCase& test) {
     absl::StatusOr<Graph> graph = Parse(test.text, test.name);
     if (!graph.ok()) return true;

@@ -20,8 +20,10 @@ struct OpCase {
   ValueRanges ranges;  // where they are not what its ops allow
 };
 
-// Every op of the registry is in at least one case (a test checks it).
+// Every op of the registry is in at least one case of the two lists (a test checks it).
 std::vector<OpCase> AllOpCases();
+// Of fused ops that no backend must have: their passes run where it has.
+std::vector<OpCase> OptionalOpCases();
 
 // An input of a case, and the first number that is too large an index for it; -1 is too small.
 struct BadIndex {
@@ -35,8 +37,8 @@ std::vector<BadIndex> AllBadIndices();
 std::string TestName(const OpCase& test);
 std::string TestName(const BadIndex& bad);
 
-// The cases with an operand whose place a result may take.
-std::vector<OpCase> CasesWithReplaceableOperands();
+// Those of `cases` with an operand whose place a result may take.
+std::vector<OpCase> CasesWithReplaceableOperands(std::vector<OpCase> cases);
 
 struct CopiedOperand {
   const Value* copy;

@@ -1,6 +1,7 @@
 #include "tests/support/random_graph.h"
 
-#include "graph/op_def.h"
+#include <vector>
+
 #include "tests/support/any_op.h"
 #include "tests/support/graph_composer.h"
 #include "tests/support/graph_idioms.h"
@@ -18,7 +19,10 @@ Value* AddBlock(GraphComposer& c, Value* x) {
 }
 
 void AddAnything(GraphComposer& c) {
-  const auto ops = StandardOps().ops();
+  std::vector<const OpDef*> ops;
+  for (const auto& op : StandardOps().ops()) {
+    if (!IsOptional(*op)) ops.push_back(op.get());
+  }
   for (int64_t n = c.Below(6); n > 0; --n) {
     if (c.Chance(15)) {
       AddTwin(c);

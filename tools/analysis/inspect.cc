@@ -123,6 +123,9 @@ absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backe
   SLUICE_ASSIGN_OR_RETURN(result.machine, ReadMachineMemory());
   SLUICE_ASSIGN_OR_RETURN(result.fit,
                           FitOf(model, backend, options, result.plan, result.machine.available));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<StepWork> work,
+                          backend.Schedule(result.plan.buckets.front().graph));
+  result.schedule = ScheduleByLayer(work);
   if (model.config().encoder.has_value()) return result;
   for (const int64_t length : {int64_t{1}, result.plan.context / 2, result.plan.context}) {
     DecodeCost decode{.length = std::max<int64_t>(length, 1)};

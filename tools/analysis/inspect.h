@@ -13,6 +13,7 @@
 #include "tools/analysis/inspect_machine.h"
 #include "tools/analysis/inspect_memory.h"
 #include "tools/analysis/inspect_placement.h"
+#include "tools/analysis/inspect_schedule.h"
 
 namespace sluice {
 
@@ -62,6 +63,8 @@ struct Inspection {
   PeakMemory peak;
   MachineMemory machine;
   Fit fit;
+  // Of the smallest bucket; empty where the host calls kernels.
+  StepSchedule schedule;
   std::vector<DecodeCost> decode;  // of an empty, a half and a full context; none of an encoder
 };
 

@@ -75,6 +75,27 @@ Json DecodeJson(const std::vector<DecodeCost>& steps, const std::optional<Ceilin
   return list;
 }
 
+Json WorkJson(const NodeWork& work) {
+  return {{"dispatches", work.dispatches}, {"copies", work.copies}, {"barriers", work.barriers}};
+}
+
+Json ScheduleJson(const Inspection& inspection) {
+  Json json = WorkJson(inspection.schedule.total);
+  json["tokens"] = inspection.plan.buckets.front().tokens;
+  for (const LayerWork& kind : inspection.schedule.kinds) {
+    Json entry = WorkJson(kind.Sum());
+    entry["layers"] = kind.layers;
+    for (const NodeWork& node : kind.nodes) {
+      Json line = WorkJson(node);
+      line["op"] = node.op;
+      line["kernel"] = node.kernel;
+      entry["nodes"].push_back(std::move(line));
+    }
+    json["kinds"].push_back(std::move(entry));
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string InspectionJson(const Model& model, const Inspection& inspection,
@@ -99,6 +120,7 @@ std::string InspectionJson(const Model& model, const Inspection& inspection,
                  {"needed", inspection.fit.needed},
                  {"available", inspection.fit.available},
                  {"largest_context", inspection.fit.largest_context}};
+  if (!inspection.schedule.kinds.empty()) json["schedule"] = ScheduleJson(inspection);
   json["decode"] = DecodeJson(inspection.decode, options.ceiling);
   // Names come from files and may hold any bytes; JSON may not.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

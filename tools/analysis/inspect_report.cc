@@ -131,6 +131,32 @@ void AppendDecode(const Inspection& inspection, const ReportOptions& options, st
                                   options.ceiling->flops_per_second / 1e9));
 }
 
+void AppendSchedule(const Inspection& inspection, std::string* text) {
+  const StepSchedule& schedule = inspection.schedule;
+  if (schedule.kinds.empty()) return;
+  const auto row = [](std::string layers, std::string op, const NodeWork& work) {
+    return Row{std::move(layers),
+               std::move(op),
+               work.kernel,
+               absl::StrCat(work.dispatches),
+               absl::StrCat(work.copies),
+               absl::StrCat(work.barriers)};
+  };
+  std::vector<Row> rows = {{"layers", "op", "kernel", "dispatches", "copies", "barriers"}};
+  for (const LayerWork& kind : schedule.kinds) {
+    const std::string layers = LayersText(kind.layers);
+    for (const NodeWork& node : kind.nodes) {
+      rows.push_back(row(layers, node.op.empty() ? "(inputs, outputs)" : node.op, node));
+    }
+    if (kind.layers.size() > 1) rows.push_back(row(layers, "each of them", kind.Sum()));
+  }
+  rows.push_back(row("all", "", schedule.total));
+  const int64_t tokens = inspection.plan.buckets.front().tokens;
+  absl::StrAppend(text, "\nThe device's work in a step of ",
+                  tokens == 1 ? "one token" : absl::StrCat("up to ", tokens, " tokens"), "\n\n",
+                  MarkdownTable(rows));
+}
+
 }  // namespace
 
 std::string InspectionText(const Model& model, const Inspection& inspection,
@@ -141,6 +167,7 @@ std::string InspectionText(const Model& model, const Inspection& inspection,
   AppendPlan(inspection.plan, &text);
   absl::StrAppend(&text, PlacementText(inspection.placement));
   AppendDecode(inspection, options, &text);
+  AppendSchedule(inspection, &text);
   AppendPeak(inspection, &text);
   if (!options.all_metadata) return text;
   text += "\nMetadata\n\n";

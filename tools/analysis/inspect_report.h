@@ -17,7 +17,8 @@ std::string InspectionText(const Model& model, const Inspection& inspection,
                            const ReportOptions& options);
 
 // One object: model, metadata (if asked for), parameters, formats, memory (with one entry per
-// bucket), peak, machine, fit, decode. Sizes are in bytes.
+// bucket), peak, machine, fit, schedule (of a device that gets whole steps), decode. Sizes are in
+// bytes.
 std::string InspectionJson(const Model& model, const Inspection& inspection,
                            const ReportOptions& options);
 

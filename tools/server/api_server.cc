@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "tools/pages/assets.h"
 #include "tools/server/api_error.h"
 #include "tools/server/responses.h"
 #include "tools/server/text_routes.h"
@@ -30,6 +31,8 @@ OrderedJson EngineJson(const EngineState& s) {
            {{"steps", s.counters.steps},
             {"tokens", s.counters.tokens},
             {"generated", s.counters.generated},
+            {"drafted", s.counters.drafted},
+            {"accepted", s.counters.accepted},
             {"preemptions", s.counters.preemptions}}},
           {"prefix_cache",
            {{"hits", s.prefix_cache.hits},
@@ -38,6 +41,24 @@ OrderedJson EngineJson(const EngineState& s) {
             {"evictions", s.prefix_cache.evictions},
             {"blocks", s.known_blocks}}},
           {"cache", {{"blocks", s.blocks}, {"free", s.free_blocks}, {"idle", s.idle_blocks}}}};
+}
+
+// Times the next steps, as long as the client waits for them.
+HttpReply Profile(HttpCall& call, const ServedModel& model) {
+  constexpr int64_t kSteps = 32;
+  constexpr std::chrono::seconds kPatience(3);
+  if (model.engine == nullptr) {
+    return ErrorReply(call, absl::InvalidArgumentError("an encoder's steps are not profiled"));
+  }
+  const StepProfile profile = model.engine->Profile(kSteps, kPatience);
+  OrderedJson ops = OrderedJson::array();
+  for (const OpTime& op : profile.ops) {
+    ops.push_back(
+        {{"op", op.op}, {"seconds", op.seconds}, {"calls", op.calls}, {"kernels", op.kernels}});
+  }
+  return {
+      .body =
+          OrderedJson{{"steps", profile.steps}, {"tokens", profile.tokens}, {"ops", ops}}.dump()};
 }
 
 }  // namespace
@@ -110,8 +131,13 @@ std::vector<Route> ApiServer::Routes() {
     return Chat(call, model, context);
   };
   std::vector<Route> routes = {
+      {"GET", "/",
+       [](HttpCall&) {
+         return HttpReply{.content_type = "text/html; charset=utf-8", .body = ServePage()};
+       }},
       {"GET", "/health", [this](HttpCall&) { return Health(); }, /*is_open=*/true},
       {"GET", "/state", [this](HttpCall&) { return State(); }},
+      WithModel("GET", "/profile", Profile),
       WithModel("POST", "/tokenize", Tokenize),
       WithModel("POST", "/detokenize", Detokenize),
   };
@@ -160,6 +186,7 @@ HttpReply ApiServer::State() const {
                          {"completion_tokens", totals.completion_tokens}}}};
   if (const ServedModel* const model = ready_; model != nullptr) {
     state["model"] = model->id;
+    state["chat"] = model->chat_template.has_value();
     if (model->engine != nullptr) state["engine"] = EngineJson(model->engine->state());
   }
   return {.body = state.dump(-1, ' ', false, OrderedJson::error_handler_t::replace)};

@@ -10,7 +10,10 @@ Engine::Engine(Session& session, const SchedulerOptions& options)
   state_.max_running = std::min(session.limits().max_seqs, session.limits().max_outputs);
   samples_.fill({Clock::now(), 0});
   runner_ = std::thread([this] {
-    RunRequests(queue_, scheduler_, [this](const Scheduler& scheduler) { Publish(scheduler); });
+    RunRequests(queue_, scheduler_, [this](const Scheduler& scheduler) {
+      Publish(scheduler);
+      ContinueProfile(scheduler);
+    });
   });
 }
 
@@ -52,6 +55,35 @@ EngineState Engine::state() const {
     break;
   }
   return state;
+}
+
+// Between two steps, on the thread that runs the session: nobody else touches the recorder.
+void Engine::ContinueProfile(const Scheduler& scheduler) {
+  const std::lock_guard<std::mutex> lock(profile_mutex_);
+  const int64_t tokens = scheduler.counters().tokens;
+  if (recorder_.has_value() && recorded_ == profiles_ && profile_wanted_ > 0) {
+    recorder_->EndStep(tokens);
+    profile_ = recorder_->profile();
+    if (profile_.steps < profile_wanted_) return;
+    profile_wanted_ = 0;
+    profile_done_.notify_all();
+  }
+  session_.set_observer(nullptr);
+  recorder_.reset();
+  if (profile_wanted_ == 0) return;
+  recorded_ = profiles_;
+  session_.set_observer(&recorder_.emplace(tokens));
+}
+
+StepProfile Engine::Profile(int64_t steps, std::chrono::milliseconds patience) {
+  const std::lock_guard<std::mutex> turn(profile_turn_);
+  std::unique_lock<std::mutex> lock(profile_mutex_);
+  ++profiles_;
+  profile_ = {};
+  profile_wanted_ = steps;
+  profile_done_.wait_for(lock, patience, [this] { return profile_wanted_ == 0; });
+  profile_wanted_ = 0;
+  return profile_;
 }
 
 }  // namespace sluice::server

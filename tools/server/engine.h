@@ -3,8 +3,10 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -12,6 +14,7 @@
 #include "runtime/request_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/session.h"
+#include "tools/server/step_profile.h"
 
 namespace sluice::server {
 
@@ -42,11 +45,15 @@ class Engine {
   // Cancels all requests and takes no more.
   void Close() { queue_.Close(); }
   EngineState state() const;
+  // Of up to so many of the next steps, fewer if they take longer than `patience`. One at a time:
+  // others wait for their turn.
+  StepProfile Profile(int64_t steps, std::chrono::milliseconds patience);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void Publish(const Scheduler& scheduler);
+  void ContinueProfile(const Scheduler& scheduler);
 
   // How much had been generated at the beginning of each of the last seconds.
   struct RateSample {
@@ -62,6 +69,18 @@ class Engine {
   EngineState state_;  // guarded by mutex_, as the samples are
   std::array<RateSample, kRateSeconds> samples_;
   size_t next_sample_ = 0;
+  std::mutex profile_turn_;  // of those who want a profile
+  std::mutex profile_mutex_;
+  std::condition_variable profile_done_;
+  // Guarded by profile_mutex_: which profile is wanted, of how many steps, 0 for none, and what
+  // there is of it.
+  uint64_t profiles_ = 0;
+  int64_t profile_wanted_ = 0;
+  StepProfile profile_;
+  // Of the thread that runs the model: what the session tells, and for which profile.
+  std::optional<StepRecorder> recorder_;
+  uint64_t recorded_ = 0;
+
   std::thread runner_;  // the last member: it uses all others
 };
 

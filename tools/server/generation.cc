@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "runtime/constraint/grammar_filter.h"
 #include "runtime/logprobs.h"
 #include "tools/server/api_error.h"
 
@@ -138,7 +139,15 @@ Request Generation::MakeRequest(std::vector<int32_t> prompt, size_t choice,
   auto state = std::make_shared<Choice>(Choice{choice, *model_.tokenizer, request_.top_logprobs,
                                                TextStream(*model_.tokenizer, request_.stops),
                                                channel_, std::move(ticket)});
-  options.is_end = [state](int32_t token) { return state->tokenizer.IsEndOfGeneration(token); };
+  options.draft = limits_.draft;
+  if (!request_.ignores_end) {
+    options.is_end = [state](int32_t token) { return state->tokenizer.IsEndOfGeneration(token); };
+  }
+  if (request_.grammar != nullptr) {
+    options.new_filter = [grammar = request_.grammar, trie = model_.trie] {
+      return std::make_unique<GrammarFilter>(grammar, trie);
+    };
+  }
   if (request_.wants_logprobs) {
     options.on_logits = [state](int32_t token, absl::Span<const float> logits) {
       state->OnLogits(token, logits);

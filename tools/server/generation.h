@@ -21,6 +21,7 @@ struct GenerationLimits {
   int64_t max_tokens = -1;  // of answers to requests that do not say; -1: the context's
   std::chrono::steady_clock::duration timeout = std::chrono::minutes(10);
   size_t buffered_bytes = 1 << 20;  // of answers that the client has not read
+  DraftOptions draft;
 };
 
 class Generation {

@@ -74,18 +74,6 @@ absl::Status ReadStream(const Fields& fields, GenerationRequest* request) {
   return Fields(*options, "stream_options.").Read("include_usage", &request->include_usage);
 }
 
-// Constrained answers come in here.
-absl::Status ReadResponseFormat(const Fields& fields) {
-  const Json* const format = fields.Find("response_format");
-  if (format == nullptr) return absl::OkStatus();
-  if (!format->is_object()) return fields.Error("response_format", *format, "an object");
-  std::string type = "text";
-  const Fields inner(*format, "response_format.");
-  SLUICE_RETURN_IF_ERROR(inner.Read("type", &type));
-  if (type == "text") return absl::OkStatus();
-  return inner.Error("type", type, "\"text\": answers cannot be constrained yet");
-}
-
 absl::Status RefuseWhatIsMissing(const Fields& fields) {
   SLUICE_RETURN_IF_ERROR(
       RefuseUnlessEmpty(fields, "logit_bias", "biases are not supported, expected none"));
@@ -112,7 +100,7 @@ absl::Status ReadCommon(const Fields& fields, const RequestDefaults& defaults,
                           defaults.max_choices, " answers in all: more never fit into the queue"));
   }
   SLUICE_RETURN_IF_ERROR(ReadStream(fields, request));
-  SLUICE_RETURN_IF_ERROR(ReadResponseFormat(fields));
+  SLUICE_RETURN_IF_ERROR(fields.Read("ignore_eos", &request->ignores_end));
   std::string ignored;
   SLUICE_RETURN_IF_ERROR(fields.Read("model", &ignored));
   SLUICE_RETURN_IF_ERROR(fields.Read("user", &ignored));

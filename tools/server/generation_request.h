@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "models/chat_template.h"
+#include "runtime/constraint/grammar.h"
 #include "runtime/sampler.h"
 #include "tools/server/json_fields.h"
 
@@ -23,15 +24,17 @@ struct GenerationRequest {
   std::vector<ChatMessage> messages;  // of a chat
   std::vector<Prompt> prompts;        // of a completion, at least one
   SamplerOptions sampling;
-  bool has_seed = false;    // otherwise the answers differ from time to time
-  int64_t max_tokens = -1;  // -1: the server's limit
+  bool has_seed = false;     // otherwise the answers differ from time to time
+  int64_t max_tokens = -1;   // -1: the server's limit
+  bool ignores_end = false;  // goes on where the model would end
   std::vector<std::string> stops;
   int64_t choices = 1;  // answers to each prompt
   bool wants_logprobs = false;
   int64_t top_logprobs = 0;
   bool echo = false;
   bool stream = false;
-  bool include_usage = false;  // in a stream
+  bool include_usage = false;              // in a stream
+  std::shared_ptr<const Grammar> grammar;  // of the answer (answer_format.h); nullptr: any text
 };
 
 struct RequestDefaults {

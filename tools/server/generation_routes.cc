@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
+#include "tools/server/answer_format.h"
 #include "tools/server/api_error.h"
 
 namespace sluice::server {
@@ -153,9 +155,10 @@ HttpReply Answer(HttpCall& call, const ServedModel& model,
 absl::StatusOr<GenerationRequest> Parse(
     const HttpCall& call, const RequestDefaults& defaults,
     absl::StatusOr<GenerationRequest> (*parse)(const Json&, const RequestDefaults&)) {
-  const absl::StatusOr<Json> body = ParseObject(call.body());
-  if (!body.ok()) return body.status();
-  return parse(*body, defaults);
+  SLUICE_ASSIGN_OR_RETURN(const Json body, ParseObject(call.body()));
+  SLUICE_ASSIGN_OR_RETURN(GenerationRequest request, parse(body, defaults));
+  SLUICE_ASSIGN_OR_RETURN(request.grammar, ReadAnswerFormat(body, call.body()));
+  return request;
 }
 
 }  // namespace

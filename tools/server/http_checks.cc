@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,8 @@
 
 namespace sluice::server {
 namespace {
+
+constexpr absl::string_view kBearer = "Bearer ", kBasic = "Basic ";
 
 // Takes the same time wherever the two differ.
 bool IsSame(absl::string_view key, absl::string_view given) {
@@ -20,13 +23,25 @@ bool IsSame(absl::string_view key, absl::string_view given) {
   return differences == 0;
 }
 
+// "Bearer KEY", or "Basic" with the key as the password, which browsers ask for by themselves.
+std::string KeyIn(absl::string_view authorization) {
+  const auto after = [authorization](absl::string_view scheme) {
+    return absl::StripAsciiWhitespace(authorization.substr(scheme.size()));
+  };
+  if (absl::StartsWithIgnoreCase(authorization, kBearer)) return std::string(after(kBearer));
+  std::string decoded;
+  if (!absl::StartsWithIgnoreCase(authorization, kBasic) ||
+      !absl::Base64Unescape(after(kBasic), &decoded)) {
+    return "";
+  }
+  const size_t colon = decoded.find(':');
+  return colon == std::string::npos ? "" : decoded.substr(colon + 1);
+}
+
 }  // namespace
 
 Refusal CheckKey(const std::vector<std::string>& keys, absl::string_view authorization) {
-  absl::string_view given;
-  if (absl::StartsWithIgnoreCase(authorization, "Bearer ")) {
-    given = absl::StripAsciiWhitespace(authorization.substr(7));
-  }
+  const std::string given = KeyIn(authorization);
   bool is_known = keys.empty();
   for (const std::string& key : keys) is_known |= IsSame(key, given);
   if (is_known) return {};

@@ -14,7 +14,8 @@ struct Refusal {
   std::string message;
 };
 
-// `authorization` is the header of this name. Without keys everybody is allowed.
+// `authorization` is the header of this name: a bearer token (RFC 6750), or Basic (RFC 7617) with
+// any user and the key as the password. Without keys everybody is allowed.
 Refusal CheckKey(const std::vector<std::string>& keys, absl::string_view authorization);
 
 struct BodyHead {

@@ -251,7 +251,12 @@ HttpReply Server::Answer(const Route& route, HttpWork& call, const httplib::Cont
 
 void Server::Refuse(HttpWork& call, const Refusal& refusal, httplib::Response& response) {
   call.record.outcome = refusal.message;
-  if (refusal.status == 401) response.set_header("WWW-Authenticate", "Bearer");
+  // The page asks for the key as a browser does; programs are told what they expect.
+  if (refusal.status == 401) {
+    response.set_header("WWW-Authenticate", call.record.path == "/"
+                                                ? "Basic realm=\"the API key as password\""
+                                                : "Bearer");
+  }
   Send(call, {.status = refusal.status, .body = ErrorBody(refusal.status, refusal.message)},
        response);
 }

@@ -8,6 +8,7 @@
 
 #include "models/chat_template.h"
 #include "models/tokenizer.h"
+#include "runtime/constraint/token_trie.h"
 #include "tools/server/embedder.h"
 #include "tools/server/engine.h"
 
@@ -18,6 +19,7 @@ struct ServedModel {
   int64_t created = 0;                   // seconds since 1970
   const Tokenizer* tokenizer = nullptr;  // outlives the model
   std::optional<ChatTemplate> chat_template;
+  std::shared_ptr<const TokenTrie> trie;  // of a decoder: its vocabulary, for constrained answers
   // One of them: a decoder or an encoder.
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Embedder> embedder;

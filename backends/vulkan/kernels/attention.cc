@@ -13,12 +13,12 @@ namespace {
 // --- kv_append ------------------------------------------------------------------------------
 
 absl::Status LowerKvAppend(Lowering& out) {
+  std::vector<HeadsCall> calls;
   for (size_t i = 0; i < 2; ++i) {
-    HeadsCall heads = {.x = out.Operand(2 + i), .shape = out.node().operand(2 + i)->type().shape};
-    StoreInCache(/*cache=*/i, /*slots=*/4, &heads, out);
-    SLUICE_RETURN_IF_ERROR(AddHeads(heads, out));
+    calls.push_back({.x = out.Operand(2 + i), .shape = out.node().operand(2 + i)->type().shape});
+    StoreInCache(/*cache=*/i, /*slots=*/4, &calls.back(), out);
   }
-  return absl::OkStatus();
+  return AddHeads(calls, out);
 }
 
 absl::Status AcceptsKvAppend(const Node& node, const proto::DeviceCaps&) {

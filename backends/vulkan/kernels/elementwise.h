@@ -16,8 +16,6 @@ enum class Elementwise : uint32_t {
   kSilu,
   kGeluTanh,
   kGeluErf,
-  kSiluMul,
-  kGeluMul,
 };
 
 // y[i] = op(a[i], b[i % period]); b and the period are ignored where the operation has one operand.

@@ -1,5 +1,9 @@
 #include "backends/vulkan/kernels/heads.h"
 
+#include <array>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
 
@@ -9,11 +13,16 @@ namespace {
 // As in shaders/heads.comp.
 constexpr int64_t kMaxWidth = 1024;
 constexpr uint32_t kNorm = 1, kNeox = 2, kFactors = 4;
+constexpr size_t kMostTensors = 3;
 
+struct TensorPush {
+  uint32_t heads, width, pairs, flags, target;
+};
 struct Push {
   Size tokens, slot_count;
-  uint32_t heads, width, pairs, flags, target, block_size;
+  uint32_t block_size, all_heads;
   float eps, magnitude;
+  std::array<TensorPush, kMostTensors> tensors;
 };
 
 // A binding must be something: what is left out of the call is bound to the sizes.
@@ -23,24 +32,49 @@ Span OrSizes(const Span& span) {
 
 }  // namespace
 
-absl::Status AddHeads(const HeadsCall& call, Lowering& out) {
-  const Push push = {.tokens = out.Elements({call.shape[0]}),
-                     .slot_count = call.slot_count,
-                     .heads = static_cast<uint32_t>(call.shape[1].factor()),
-                     .width = static_cast<uint32_t>(call.shape[2].factor()),
-                     .pairs = call.pairs,
-                     .flags = (call.has_gain ? kNorm : 0) | (call.neox ? kNeox : 0) |
-                              (call.has_factors ? kFactors : 0),
-                     .target = call.target,
-                     .block_size = call.block_size,
-                     .eps = call.eps,
-                     .magnitude = call.magnitude};
-  const uint32_t in_blocks = call.target == CacheFormat(DType::kQ8_0) + 1;
-  return out.Dispatch({"heads", {in_blocks}},
-                      {Reads(call.x), Reads(OrSizes(call.gain)), Reads(OrSizes(call.positions)),
-                       Reads(OrSizes(call.slots)), Reads(OrSizes(call.factors)),
-                       Reads(OrSizes(call.speeds)), Writes(call.y), Writes(out.ErrorSlot())},
-                      push, {GroupsFor(out.Bound(push.tokens) * push.heads, 1), 1, 1});
+absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out) {
+  // What concerns all of them stands in those that have it, and says the same there.
+  HeadsCall common = calls[0];
+  Push push = {.tokens = out.Elements({common.shape[0]}),
+               .slot_count = {},
+               .block_size = 0,
+               .all_heads = 0,
+               .eps = common.eps,
+               .magnitude = common.magnitude,
+               .tensors = {}};
+  uint32_t in_blocks = 0;
+  std::vector<Binding> x, gains, y;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const HeadsCall& call = calls[i];
+    const auto heads = static_cast<uint32_t>(call.shape[1].factor());
+    push.all_heads += heads;
+    push.tensors[i] = {.heads = heads,
+                       .width = static_cast<uint32_t>(call.shape[2].factor()),
+                       .pairs = call.pairs,
+                       .flags = (call.has_gain ? kNorm : 0) | (call.neox ? kNeox : 0) |
+                                (call.has_factors ? kFactors : 0),
+                       .target = call.target};
+    if (call.target == CacheFormat(DType::kQ8_0) + 1) in_blocks = 1;
+    if (call.target != 0) {
+      push.slot_count = call.slot_count;
+      push.block_size = call.block_size;
+      common.slots = call.slots;
+    }
+    x.push_back(Reads(call.x));
+    gains.push_back(Reads(OrSizes(call.gain)));
+    y.push_back(Writes(call.y));
+  }
+  std::vector<Binding> bindings = std::move(x);
+  bindings.insert(bindings.end(), gains.begin(), gains.end());
+  bindings.insert(bindings.end(), y.begin(), y.end());
+  for (const Span& span : {common.positions, common.slots, common.factors, common.speeds}) {
+    bindings.push_back(Reads(OrSizes(span)));
+  }
+  bindings.push_back(Writes(out.ErrorSlot()));
+  const auto tensors = static_cast<uint32_t>(calls.size());
+  return out.Dispatch(
+      {.name = "heads", .constants = {in_blocks, tensors}, .arrays = {tensors, tensors, tensors}},
+      std::move(bindings), push, {GroupsFor(out.Bound(push.tokens) * push.all_heads, 1), 1, 1});
 }
 
 void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out) {

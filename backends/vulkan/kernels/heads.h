@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "backends/vulkan/lowering.h"
 
 namespace sluice::vulkan {
@@ -27,7 +28,9 @@ struct HeadsCall {
   Size slot_count = {};
   uint32_t block_size = 1;
 };
-absl::Status AddHeads(const HeadsCall& call, Lowering& out);
+// One dispatch for up to three, the first of which is rotated if any is. Those that go to caches
+// go to the same slots.
+absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out);
 
 // Directs the heads into the cache that is operand `cache`, in the slots of operand `slots`.
 void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out);

@@ -1,8 +1,8 @@
 // Vulkan kernels of the linear family: embedding, matmul, qkv_matmul, glu.
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "backends/vulkan/formats.h"
 #include "backends/vulkan/kernels/product.h"
 #include "graph/status_macros.h"
 
@@ -16,11 +16,11 @@ absl::Status LowerEmbedding(Lowering& out) {
   for (const Lowering::Part& part : out.Parts(0)) {
     struct {
       Size count;
-      uint32_t columns, limit, first_row, rows;
-    } const push = {count, columns, static_cast<uint32_t>(table.shape[0].factor()), part.first_row,
-                    part.rows};
+      uint32_t columns, limit, first_row, rows, row_bytes;
+    } const push = {count,          columns,   static_cast<uint32_t>(table.shape[0].factor()),
+                    part.first_row, part.rows, part.row_bytes};
     SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {ShaderFor("embedding", table.dtype)},
+        {"embedding", FormatConstants({table.dtype})},
         {Reads(part.span), Reads(out.Operand(1)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
         push, {GroupsFor(out.Bound(count) * ((columns + 15) / 16), 64), 1, 1}));
   }
@@ -35,22 +35,27 @@ Size RowsOf(const Lowering& out) {
 
 template <Form kForm>
 absl::Status LowerMatmul(Lowering& out) {
-  return AddProduct({.y = out.Result(0), .rows = RowsOf(out)}, kForm, out);
+  return AddProducts(
+      {.products = {{.weight = 1, .bias = 2, .y = out.Result(0)}}, .rows = RowsOf(out)}, kForm,
+      out);
 }
 
-// The three do not depend on each other and run together.
 template <Form kForm>
 absl::Status LowerQkvMatmul(Lowering& out) {
+  std::vector<Product> products;
   for (size_t i = 0; i < 3; ++i) {
-    SLUICE_RETURN_IF_ERROR(AddProduct(
-        {.weight = 1 + i, .bias = 4 + i, .y = out.Result(i), .rows = RowsOf(out)}, kForm, out));
+    products.push_back({.weight = 1 + i, .bias = 4 + i, .y = out.Result(i)});
   }
-  return absl::OkStatus();
+  return AddProducts({.products = std::move(products), .rows = RowsOf(out)}, kForm, out);
 }
 
 template <Form kForm>
 absl::Status LowerGlu(Lowering& out) {
-  return AddGlu({.weight = 1, .bias = 3, .rows = RowsOf(out)}, /*up=*/2, /*up_bias=*/4, kForm, out);
+  return AddProducts(
+      {.products = {{.weight = 1, .bias = 3, .y = out.Result(0)}, {.weight = 2, .bias = 4}},
+       .activation = ActivationOf(out.call().String("act")),
+       .rows = RowsOf(out)},
+      kForm, out);
 }
 
 // Passes over the weights, at a speed that stands for all devices: only their ratio decides. A tile
@@ -74,19 +79,18 @@ double Cost(const Node& node, const SymbolValues& bounds, const proto::DeviceCap
 template <Form kForm>
 void AddKernels(std::vector<VulkanKernel>* kernels) {
   const bool is_tiles = kForm == Form::kTiles;
-  const auto add = [&](const char* op, const char* doc, auto lower, auto scratch) {
+  const auto add = [&](const char* op, const char* doc, auto lower) {
     AddWeightKernels(
         {.name = absl::StrCat("vulkan.", op, is_tiles ? ".tiles" : ".vectors"),
          .op = op,
          .doc = absl::StrCat(doc, is_tiles ? ", 32 rows at a time" : ", 4 rows at a time"),
          .accepts = nullptr,
-         .cost = Cost<kForm>,
-         .scratch = scratch},
+         .cost = Cost<kForm>},
         lower, kernels);
   };
-  add("matmul", "one product", LowerMatmul<kForm>, nullptr);
-  add("qkv_matmul", "three products side by side", LowerQkvMatmul<kForm>, nullptr);
-  add("glu", "two products side by side, then the activation", LowerGlu<kForm>, GluScratch);
+  add("matmul", "one product", LowerMatmul<kForm>);
+  add("qkv_matmul", "three products in one dispatch", LowerQkvMatmul<kForm>);
+  add("glu", "two products and the activation in one dispatch", LowerGlu<kForm>);
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ absl::Status LowerRope(Lowering& out) {
   HeadsCall heads = {.x = out.Operand(0), .shape = out.node().operand(0)->type().shape};
   SLUICE_RETURN_IF_ERROR(Rotate(1, 2, &heads, out));
   heads.y = out.Result(0);
-  return AddHeads(heads, out);
+  return AddHeads({heads}, out);
 }
 
 // A call whose heads are those of operand `x`, normed if operand `gain` is there.
@@ -101,12 +101,10 @@ HeadsCall NormedHeads(HeadsCall heads, size_t x, size_t gain, const Lowering& ou
 absl::Status LowerQkNormRope(Lowering& out) {
   HeadsCall rotated;
   SLUICE_RETURN_IF_ERROR(Rotate(2, 5, &rotated, out));
-  for (size_t i = 0; i < 2; ++i) {
-    HeadsCall heads = NormedHeads(rotated, i, 3 + i, out);
-    heads.y = out.Result(i);
-    SLUICE_RETURN_IF_ERROR(AddHeads(heads, out));
-  }
-  return absl::OkStatus();
+  HeadsCall q = NormedHeads(rotated, 0, 3, out), k = NormedHeads(rotated, 1, 4, out);
+  q.y = out.Result(0);
+  k.y = out.Result(1);
+  return AddHeads({q, k}, out);
 }
 
 absl::Status LowerQkNormRopeAppend(Lowering& out) {
@@ -114,13 +112,11 @@ absl::Status LowerQkNormRopeAppend(Lowering& out) {
   SLUICE_RETURN_IF_ERROR(Rotate(5, 9, &rotated, out));
   HeadsCall q = NormedHeads(rotated, 2, 7, out);
   q.y = out.Result(0);
-  SLUICE_RETURN_IF_ERROR(AddHeads(q, out));
   HeadsCall k = NormedHeads(rotated, 3, 8, out);
   StoreInCache(/*cache=*/0, /*slots=*/6, &k, out);
-  SLUICE_RETURN_IF_ERROR(AddHeads(k, out));
   HeadsCall v = {.x = out.Operand(4), .shape = out.node().operand(4)->type().shape};
   StoreInCache(/*cache=*/1, /*slots=*/6, &v, out);
-  return AddHeads(v, out);
+  return AddHeads({q, k, v}, out);
 }
 
 template <size_t kX>
@@ -143,7 +139,7 @@ void AddNormRopeKernels(std::vector<VulkanKernel>* kernels) {
   add("vulkan.layer_norm", "layer_norm", "a workgroup a row", AcceptsAll, LowerLayerNorm);
   add("vulkan.add_rms_norm", "add_rms_norm", "a workgroup a row", AcceptsAll, LowerAddRmsNorm);
   add("vulkan.rope", "rope", "a workgroup a head, angles in integers", AcceptsHeads<0>, LowerRope);
-  add("vulkan.qk_norm_rope", "qk_norm_rope", "a workgroup a head, q and k in two dispatches",
+  add("vulkan.qk_norm_rope", "qk_norm_rope", "a workgroup a head, q and k in one dispatch",
       AcceptsHeads<0>, LowerQkNormRope);
   add("vulkan.qk_norm_rope_append", "qk_norm_rope_append",
       "as vulkan.qk_norm_rope, keys and values going straight to the cache", AcceptsAppend,

@@ -1,31 +1,18 @@
 #include "backends/vulkan/kernels/product.h"
 
 #include <algorithm>
+#include <array>
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
-#include "backends/vulkan/kernels/elementwise.h"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
 namespace {
 
 // As in the shaders.
-constexpr int64_t kTile = 32;
 constexpr int64_t kQuad = 4;          // rows are of whole ones
 constexpr int64_t kInvocations = 64;  // of a workgroup
-
-// Rows of x for which matvec reads a weight once.
-int64_t ColumnsFor(const ProductCall& call, const Lowering& out) {
-  return call.mode == Mode::kIndexed || out.Bound(call.rows) == 1 ? 1 : 4;
-}
-
-// Blocks of rows that there may be: of one expert's rows, the last block may be partly empty.
-int64_t RowBlocks(const ProductCall& call, int64_t experts, const Lowering& out) {
-  const int64_t rows = out.Bound(call.rows), columns = ColumnsFor(call, out);
-  const int64_t blocks = (rows + columns - 1) / columns;
-  return call.mode == Mode::kGrouped ? std::min(rows, blocks + experts) : blocks;
-}
 
 // Of a weight [out,in] or [E,out,in].
 struct MatrixSize {
@@ -38,56 +25,101 @@ struct MatrixSize {
   int64_t columns, outputs, experts;
 };
 
-absl::Status AddVectors(const ProductCall& call, Lowering& out) {
-  const Value& weight = *out.node().operand(call.weight);
-  const MatrixSize size(weight);
-  const Shape& x = out.node().operand(call.x)->type().shape;
-  const int64_t x_rows = out.Bound(out.Elements(Shape(x.begin(), x.end() - 1)));
-  for (const Lowering::Part& part : out.Parts(call.weight)) {
-    struct {
-      Size rows;
-      uint32_t columns, outputs, first_row, part_rows, experts, mode, slots_per_row, has_bias;
-    } const push = {.rows = call.rows,
-                    .columns = static_cast<uint32_t>(size.columns),
-                    .outputs = static_cast<uint32_t>(size.outputs),
-                    .first_row = part.first_row,
-                    .part_rows = part.rows,
-                    .experts = static_cast<uint32_t>(size.experts),
-                    .mode = static_cast<uint32_t>(call.mode),
-                    .slots_per_row = static_cast<uint32_t>(out.Bound(call.rows) / x_rows),
-                    .has_bias = out.Has(call.bias)};
-    const Span index = call.mode == Mode::kPlain ? out.Operand(call.x) : out.Operand(call.index);
-    SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {ShaderFor("matvec", weight.type().dtype), {static_cast<uint32_t>(ColumnsFor(call, out))}},
-        {Reads(part.span), Reads(out.Operand(call.x)), Reads(out.Operand(call.bias)), Reads(index),
-         Writes(call.y), Writes(out.ErrorSlot())},
-        push,
-        {GroupsFor(size.outputs, kInvocations / out.device().subgroup_size),
-         RowBlocks(call, size.experts, out), 1}));
-  }
-  return absl::OkStatus();
+// A product, or those of its rows of the weight that one binding spans.
+struct Piece {
+  const Product* product;
+  Lowering::Part part;
+};
+
+// Rows of y that a workgroup works on.
+int64_t RowsPerGroup(const ProductCall& call, Form form, const Lowering& out) {
+  if (form == Form::kTiles) return kWideTile;
+  if (call.mode == Mode::kGrouped) return kNarrowTile;
+  return call.mode == Mode::kIndexed || out.Bound(call.rows) == 1 ? 1 : kNarrowTile;
 }
 
-absl::Status AddTiles(const ProductCall& call, Lowering& out) {
-  const Value& weight = *out.node().operand(call.weight);
-  const MatrixSize size(weight);
-  for (const Lowering::Part& part : out.Parts(call.weight)) {
-    struct {
-      Size rows;
-      uint32_t columns, outputs, first_row, part_rows, has_bias;
-    } const push = {.rows = call.rows,
-                    .columns = static_cast<uint32_t>(size.columns),
-                    .outputs = static_cast<uint32_t>(size.outputs),
-                    .first_row = part.first_row,
-                    .part_rows = part.rows,
-                    .has_bias = out.Has(call.bias)};
-    SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {ShaderFor("matmul", weight.type().dtype)},
-        {Reads(part.span), Reads(out.Operand(call.x)), Reads(out.Operand(call.bias)),
-         Writes(call.y)},
-        push, {(part.rows + kTile - 1) / kTile, (out.Bound(call.rows) + kTile - 1) / kTile, 1}));
+int64_t RowGroups(const ProductCall& call, Form form, int64_t experts, const Lowering& out) {
+  const int64_t rows = out.Bound(call.rows), most = RowsPerGroup(call, form, out);
+  return MostTiles(rows, call.mode == Mode::kGrouped ? experts : 0, most);
+}
+
+Span IndexOf(const ProductCall& call, Form form, Lowering& out) {
+  if (call.mode == Mode::kPlain) return out.Operand(0);
+  if (call.mode == Mode::kIndexed) return out.Operand(call.index);
+  const TileTables tables =
+      TileTablesOf(*out.node().operand(call.index), out.Bound(call.rows), out);
+  return form == Form::kTiles ? tables.wide : tables.narrow;
+}
+
+struct PartPush {
+  uint32_t outputs, first_row, rows, row_bytes, groups;
+};
+struct Push {
+  Size rows;
+  uint32_t columns, experts, mode, slots_per_row, has_bias;
+  std::array<PartPush, kMostWeights> parts;
+};
+
+Push PushOf(const ProductCall& call, Form form, const std::vector<Piece>& pieces,
+            const Lowering& out) {
+  const MatrixSize size(*out.node().operand(pieces[0].product->weight));
+  const Shape& x = out.node().operand(0)->type().shape;
+  const int64_t x_rows = out.Bound(out.Elements(Shape(x.begin(), x.end() - 1)));
+  Push push = {.rows = call.rows,
+               .columns = static_cast<uint32_t>(size.columns),
+               .experts = static_cast<uint32_t>(size.experts),
+               .mode = static_cast<uint32_t>(call.mode),
+               .slots_per_row = static_cast<uint32_t>(out.Bound(call.rows) / x_rows),
+               .has_bias = 0,
+               .parts = {}};
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const auto& [product, part] = pieces[i];
+    const int64_t outputs = MatrixSize(*out.node().operand(product->weight)).outputs;
+    const int64_t count = call.mode == Mode::kPlain ? part.rows : outputs;
+    const int64_t groups =
+        form == Form::kTiles ? (count + kWideTile - 1) / kWideTile : VectorGroups(count, out);
+    push.has_bias |= uint32_t{out.Has(product->bias)} << i;
+    push.parts[i] = {static_cast<uint32_t>(outputs), part.first_row, part.rows, part.row_bytes,
+                     static_cast<uint32_t>(groups)};
   }
-  return absl::OkStatus();
+  return push;
+}
+
+// One dispatch.
+absl::Status AddPieces(const ProductCall& call, Form form, const std::vector<Piece>& pieces,
+                       Lowering& out) {
+  const bool is_gated = call.activation != Activation::kNone;
+  const Push push = PushOf(call, form, pieces, out);
+  const size_t results = is_gated ? 1 : pieces.size();
+  std::vector<Binding> bindings;
+  std::vector<DType> formats;
+  int64_t groups = 0;
+  for (const Piece& piece : pieces) {
+    bindings.push_back(Reads(piece.part.span));
+    formats.push_back(out.node().operand(piece.product->weight)->type().dtype);
+  }
+  for (const Piece& piece : pieces) bindings.push_back(Reads(out.Operand(piece.product->bias)));
+  for (size_t i = 0; i < results; ++i) {
+    bindings.push_back(Writes(pieces[i].product->y));
+    groups += push.parts[i].groups;
+  }
+  for (const Span& span : {out.Operand(0), IndexOf(call, form, out)}) {
+    bindings.push_back(Reads(span));
+  }
+  bindings.push_back(Writes(out.ErrorSlot()));
+
+  std::vector<uint32_t> constants = FormatConstants(formats);
+  constants.push_back(static_cast<uint32_t>(results));
+  constants.push_back(static_cast<uint32_t>(call.activation));
+  if (form == Form::kVector) {
+    constants.push_back(static_cast<uint32_t>(RowsPerGroup(call, form, out)));
+  }
+  const auto weights = static_cast<uint32_t>(pieces.size());
+  return out.Dispatch({.name = form == Form::kTiles ? "matmul" : "matvec",
+                       .constants = std::move(constants),
+                       .arrays = {weights, weights, static_cast<uint32_t>(results)}},
+                      std::move(bindings), push,
+                      {groups, RowGroups(call, form, push.experts, out), 1});
 }
 
 // Operands that are weights of any format.
@@ -125,32 +157,62 @@ absl::Status CheckMatrices(const Node& node) {
 
 }  // namespace
 
-absl::Status AddProduct(const ProductCall& call, Form form, Lowering& out) {
-  return form == Form::kTiles ? AddTiles(call, out) : AddVectors(call, out);
+absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out) {
+  if (call.activation != Activation::kNone) {
+    const Product &gate = call.products[0], &up = call.products[1];
+    const int64_t rows = std::min(out.RowsPerPart(gate.weight), out.RowsPerPart(up.weight));
+    const std::vector<Lowering::Part> gates = out.Parts(gate.weight, rows);
+    const std::vector<Lowering::Part> ups = out.Parts(up.weight, rows);
+    for (size_t i = 0; i < gates.size(); ++i) {
+      SLUICE_RETURN_IF_ERROR(AddPieces(call, form, {{&gate, gates[i]}, {&up, ups[i]}}, out));
+    }
+    return absl::OkStatus();
+  }
+  std::vector<Piece> pieces;
+  for (const Product& product : call.products) {
+    for (const Lowering::Part& part : out.Parts(product.weight)) pieces.push_back({&product, part});
+  }
+  for (size_t first = 0; first < pieces.size(); first += kMostWeights) {
+    const auto begin = pieces.begin() + static_cast<ptrdiff_t>(first);
+    const size_t count = std::min(kMostWeights, pieces.size() - first);
+    SLUICE_RETURN_IF_ERROR(
+        AddPieces(call, form, {begin, begin + static_cast<ptrdiff_t>(count)}, out));
+  }
+  return absl::OkStatus();
 }
 
-absl::Status AddGlu(ProductCall gate, size_t up, size_t up_bias, Form form, Lowering& out) {
-  gate.y = out.Result(0);
-  SLUICE_RETURN_IF_ERROR(AddProduct(gate, form, out));
-  ProductCall other = gate;
-  other.weight = up;
-  other.bias = up_bias;
-  other.y = out.Scratch();
-  SLUICE_RETURN_IF_ERROR(AddProduct(other, form, out));
-  const bool is_silu = out.call().String("act") == "silu";
-  const Size count = out.Elements(out.node().result()->type().shape);
-  return AddElementwise({.op = is_silu ? Elementwise::kSiluMul : Elementwise::kGeluMul,
-                         .a = out.Result(0),
-                         .b = out.Scratch(),
-                         .y = out.Result(0),
-                         .count = count,
-                         .period = count},
-                        out);
+Activation ActivationOf(absl::string_view op) {
+  return op == "silu" ? Activation::kSilu : Activation::kGelu;
 }
 
-absl::StatusOr<int64_t> GluScratch(const Node& node, const SymbolValues& bounds,
-                                   const proto::DeviceCaps&) {
-  return bounds.EvaluateBytes(node.result()->type());
+std::vector<uint32_t> FormatConstants(const std::vector<DType>& formats) {
+  std::vector<uint32_t> constants = {static_cast<uint32_t>(formats.size())};
+  for (size_t i = 0; i < kMostWeights; ++i) {
+    constants.push_back(FormatNumber(formats[i < formats.size() ? i : 0]));
+  }
+  return constants;
+}
+
+int64_t VectorGroups(int64_t outputs, const Lowering& out) {
+  constexpr int64_t kMost = 65535 / kMostWeights;  // so that those of all weights are not too many
+  return std::min(kMost, GroupsFor(outputs, kInvocations / out.device().subgroup_size));
+}
+
+int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile) {
+  return std::min(rows, (rows + rows_per_tile - 1) / rows_per_tile + experts);
+}
+
+TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out) {
+  const int64_t experts = offsets.type().shape[0].factor() - 1;
+  const auto bytes = [&](int64_t rows_per_tile) {
+    return AlignBinding((1 + 2 * MostTiles(rows, experts, rows_per_tile)) * 4);
+  };
+  Span narrow = out.KeptBeside(offsets, bytes(kNarrowTile) + bytes(kWideTile));
+  Span wide = narrow;
+  narrow.bytes = bytes(kNarrowTile);
+  wide.offset += narrow.bytes;
+  wide.bytes -= narrow.bytes;
+  return {narrow, wide};
 }
 
 absl::Status AcceptsNative(const Node& node, const proto::DeviceCaps&) {
@@ -163,18 +225,6 @@ absl::Status AcceptsDecoded(const Node& node, const proto::DeviceCaps&) {
   SLUICE_RETURN_IF_ERROR(CheckMatrices(node));
   if (NeedsDecoding(node)) return absl::OkStatus();
   return absl::UnimplementedError("shaders decode all of its weights");
-}
-
-void AddWeightKernels(const Kernel& record, absl::Status (*lower)(Lowering& out),
-                      std::vector<VulkanKernel>* kernels) {
-  VulkanKernel native = {record, lower};
-  native.record.accepts = AcceptsNative;
-  kernels->push_back(native);
-  VulkanKernel decoded = {record, lower};
-  decoded.record.name += ".f16";
-  decoded.record.doc += "; weights that no shader decodes became f16 when loaded";
-  decoded.record.accepts = AcceptsDecoded;
-  kernels->push_back(decoded);
 }
 
 }  // namespace sluice::vulkan

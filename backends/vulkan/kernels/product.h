@@ -2,49 +2,89 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "backends/vulkan/lowering.h"
 
 namespace sluice::vulkan {
 
-// Which rows of x meet which matrix; as in shaders/matvec.comp.
+// Which rows of x meet which matrix; as in shaders/product.glsl.
 enum class Mode : uint32_t {
   kPlain,    // all rows one matrix
   kIndexed,  // row i the matrix of expert ids[i]
   kGrouped,  // rows offsets[e] .. offsets[e+1] - 1 that of expert e
 };
 
-// y = x * weight^T + bias. The weight is operand `weight` of the node, its last dimension that of
-// x.
-struct ProductCall {
-  size_t x = 0;
-  size_t weight = 1;
-  size_t bias = 2;  // may be left out
-  Mode mode = Mode::kPlain;
-  size_t index = 0;  // ids or offsets
-  Span y = {};
-  Size rows = {};  // of y
-};
-
 // How it is done: for few rows, the weight is read once for every few of them.
 enum class Form : uint8_t { kVector, kTiles };
-absl::Status AddProduct(const ProductCall& call, Form form, Lowering& out);
 
-// Both products of a gated unit, and y = act(gate) * up. The second is in the node's scratch
-// memory.
-absl::Status AddGlu(ProductCall gate, size_t up, size_t up_bias, Form form, Lowering& out);
-absl::StatusOr<int64_t> GluScratch(const Node& node, const SymbolValues& bounds,
-                                   const proto::DeviceCaps& caps);
+// As in shaders/product.glsl.
+enum class Activation : uint32_t { kNone, kSilu, kGelu };
+
+// y = x * weight^T + bias. The weight is operand `weight` of the node, [..,out,in], the bias
+// operand `bias`, which may be left out.
+struct Product {
+  size_t weight = 0;
+  size_t bias = 0;
+  Span y = {};
+};
+
+// Products of the same x, operand 0 of the node, in one dispatch, or as few as bindings and weights
+// of its size allow. With an activation there are two, and y of the first is
+// activation(first) * second.
+struct ProductCall {
+  std::vector<Product> products;
+  Activation activation = Activation::kNone;
+  Mode mode = Mode::kPlain;
+  size_t index = 0;  // operand: ids, or offsets as of moe_gather
+  Size rows = {};    // of y
+};
+absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out);
+
+Activation ActivationOf(absl::string_view op);
+
+// Weights, or parts of one, that a dispatch can read.
+inline constexpr size_t kMostWeights = 3;
+// Specialisation constants 0 to 3 of a shader that reads weights (shaders/quant.glsl).
+std::vector<uint32_t> FormatConstants(const std::vector<DType>& formats);
+
+// Workgroups of matvec.comp and its like: a subgroup an output.
+int64_t VectorGroups(int64_t outputs, const Lowering& out);
+
+// The tables of tiles that moe_gather leaves beside its offsets, for blocks of so many rows.
+struct TileTables {
+  Span narrow, wide;
+};
+inline constexpr int64_t kNarrowTile = 4, kWideTile = 32;  // rows; as in the shaders
+TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out);
+// Blocks that `rows` rows of `experts` experts make up: the last one of each may be partly empty.
+int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile);
 
 // Kernels for an op with weights come in two: one that reads them as they are in the file, and one
 // for formats that are decoded to f16 when the model is loaded. Whether a node is for the one.
 absl::Status AcceptsNative(const Node& node, const proto::DeviceCaps& caps);
 absl::Status AcceptsDecoded(const Node& node, const proto::DeviceCaps& caps);
 
-// Adds the two, "<name>" and "<name>.f16", with the record's other fields as they are.
+// Adds the two, "<name>" and "<name>.f16", which accept what kCheck accepts as well; the record's
+// other fields as they are.
+template <absl::Status (*kCheck)(const Node&, const proto::DeviceCaps&) = AcceptsAll>
 void AddWeightKernels(const Kernel& record, absl::Status (*lower)(Lowering& out),
-                      std::vector<VulkanKernel>* kernels);
+                      std::vector<VulkanKernel>* kernels) {
+  VulkanKernel native = {record, lower};
+  native.record.accepts = [](const Node& node, const proto::DeviceCaps& caps) {
+    const absl::Status status = kCheck(node, caps);
+    return status.ok() ? AcceptsNative(node, caps) : status;
+  };
+  kernels->push_back(native);
+  VulkanKernel decoded = {record, lower};
+  decoded.record.name += ".f16";
+  decoded.record.doc += "; weights that no shader decodes became f16 when loaded";
+  decoded.record.accepts = [](const Node& node, const proto::DeviceCaps& caps) {
+    const absl::Status status = kCheck(node, caps);
+    return status.ok() ? AcceptsDecoded(node, caps) : status;
+  };
+  kernels->push_back(decoded);
+}
 
 }  // namespace sluice::vulkan

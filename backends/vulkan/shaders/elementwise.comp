@@ -2,12 +2,12 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "activation.glsl"
 
 layout(local_size_x = 256) in;
 // The order of enum Op in kernels/elementwise.h.
 layout(constant_id = 0) const uint OP = 0;
-const uint ADD = 0, MUL = 1, SCALE = 2, SILU = 3, GELU_TANH = 4, GELU_ERF = 5, SILU_MUL = 6,
-           GELU_MUL = 7;
+const uint ADD = 0, MUL = 1, SCALE = 2, SILU = 3, GELU_TANH = 4, GELU_ERF = 5;
 
 layout(std430, binding = 1) readonly buffer A { float a[]; };
 layout(std430, binding = 2) readonly buffer B { float b[]; };
@@ -17,14 +17,6 @@ layout(push_constant) uniform Push {
   uvec2 period;
   float factor;
 };
-
-float Silu(float x) { return x / (1 + exp(-x)); }
-
-// x/2 (1 + tanh u) = x / (1 + e^-2u)
-float GeluTanh(float x) {
-  const float u = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-  return x / (1 + exp(-2 * u));
-}
 
 // erf by Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7.
 float GeluErf(float x) {
@@ -43,14 +35,12 @@ float Apply(float x, float other) {
     case SCALE: return x * factor;
     case SILU: return Silu(x);
     case GELU_TANH: return GeluTanh(x);
-    case GELU_ERF: return GeluErf(x);
-    case SILU_MUL: return Silu(x) * other;
-    default: return GeluTanh(x) * other;
+    default: return GeluErf(x);
   }
 }
 
 void main() {
-  const bool is_binary = OP == ADD || OP == MUL || OP == SILU_MUL || OP == GELU_MUL;
+  const bool is_binary = OP == ADD || OP == MUL;
   const uint n = Value(count), repeat = Value(period);
   for (uint i = gl_GlobalInvocationID.x; i < n; i += gl_NumWorkGroups.x * gl_WorkGroupSize.x) {
     y[i] = Apply(a[i], is_binary ? b[i % repeat] : 0);

@@ -9,6 +9,7 @@ layout(push_constant) uniform Push {
   uint limit;      // that ids stay below
   uint first_row;  // of those in the binding
   uint rows;
+  uint row_bytes;
 };
 
 #include "quant.glsl"
@@ -28,7 +29,7 @@ void main() {
     if (row >= rows) continue;  // wraps below the first, too
     vec4 v[4];
     const uint group = i % groups;
-    Decode16(row * RowBytes(), group, v);
+    Decode16(0, row * row_bytes, group, v);
     for (uint j = 0; j < QuadsIn(group); ++j) y[index * (columns / 4) + 4 * group + j] = v[j];
   }
 }

@@ -1,7 +1,8 @@
 // Heads of x [tokens,heads,width], each normed or not, rotated or not, and stored in a tensor or in
-// a paged cache of any format; a workgroup a head. One pipeline does all of rope, qk_norm_rope and
-// kv_append: branches that all invocations take alike cost less than compiling variants. Only what
-// stores blocks is left out where none are stored.
+// a paged cache of any format; a workgroup a head. Up to three tensors at once (q, k and v), each
+// with its own norm, rotation and target. Branches that all invocations take alike cost less than
+// compiling variants: there is one pipeline for each number of tensors. Only what stores blocks is
+// left out where none are stored.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -12,43 +13,65 @@
 #include "errors.glsl"
 
 layout(local_size_x = 64) in;
-layout(constant_id = 0) const bool IN_BLOCKS = false;  // the target is a cache in q8_0
+layout(constant_id = 0) const bool IN_BLOCKS = false;  // some target is a cache in q8_0
 // The limit in kernels/heads.cc.
 const uint MAX_WIDTH = 1024;
 const uint NORM = 1, NEOX = 2, FACTORS = 4;  // flags
 // Where rows go: 0, or 1 more than the cache's format.
 const uint TENSOR = 0;
 
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) readonly buffer Gain { float gain[]; };
-layout(std430, binding = 3) readonly buffer Positions { int positions[]; };
-layout(std430, binding = 4) readonly buffer Slots { int slots[]; };
-layout(std430, binding = 5) readonly buffer Factors { float factors[]; };
-layout(std430, binding = 6) readonly buffer Speeds { uvec2 speeds[]; };
-layout(std430, binding = 7) writeonly buffer Y32 { float y32[]; };
-layout(std430, binding = 7) writeonly buffer Y16 { uint16_t y16[]; };
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uvec2 slot_count;  // of the cache
+layout(constant_id = 1) const uint TENSORS = 1;
+layout(std430, binding = 1) readonly buffer X { float of[]; } x[TENSORS];
+layout(std430, binding = 2) readonly buffer Gain { float of[]; } gain[TENSORS];
+layout(std430, binding = 3) writeonly buffer Y32 { float of[]; } y32[TENSORS];
+layout(std430, binding = 3) writeonly buffer Y16 { uint16_t of[]; } y16[TENSORS];
+layout(std430, binding = 4) readonly buffer Positions { int positions[]; };
+layout(std430, binding = 5) readonly buffer Slots { int slots[]; };
+layout(std430, binding = 6) readonly buffer Factors { float factors[]; };
+layout(std430, binding = 7) readonly buffer Speeds { uvec2 speeds[]; };
+struct Tensor {
   uint heads;
   uint width;
   uint pairs;  // that are rotated
   uint flags;
   uint target;
+};
+layout(push_constant) uniform Push {
+  uvec2 tokens;
+  uvec2 slot_count;  // of the caches
   uint block_size;
+  uint all_heads;  // of all tensors
   float eps;
   float magnitude;
+  Tensor tensors[3];
 };
+
+// The tensor whose head this is; all invocations of a workgroup agree on it.
+uint which;
+uint heads, width, pairs, flags, target;
+
+// Selects the tensor of head `head` of all, and returns the head's number in it.
+uint SelectTensor(uint head) {
+  which = 0;
+  while (which + 1 < TENSORS && head >= tensors[which].heads) head -= tensors[which++].heads;
+  const Tensor t = tensors[which];
+  heads = t.heads;
+  width = t.width;
+  pairs = t.pairs;
+  flags = t.flags;
+  target = t.target;
+  return head;
+}
 
 shared float row[MAX_WIDTH];
 
 void Store(uint at, float value) {
   if (target == F16 + 1) {
-    y16[at] = uint16_t(ToF16(value));
+    y16[which].of[at] = uint16_t(ToF16(value));
   } else if (target == BF16 + 1) {
-    y16[at] = uint16_t(ToBf16(value));
+    y16[which].of[at] = uint16_t(ToBf16(value));
   } else {
-    y32[at] = value;
+    y32[which].of[at] = value;
   }
 }
 
@@ -65,10 +88,10 @@ void StoreBlock(uint at, uint begin) {
   for (uint i = begin; i < begin + 32; ++i) largest = max(largest, abs(row[i]));
   const float step = largest / 127;
   const float inverse = step > 2.94e-39 ? 1 / step : 0;  // below, it would be infinite
-  y16[at] = uint16_t(ToF16(step));
+  y16[which].of[at] = uint16_t(ToF16(step));
   for (uint i = 0; i < 16; ++i) {
     const uint low = ToByte(row[begin + 2 * i] * inverse);
-    y16[at + 1 + i] = uint16_t(low | ToByte(row[begin + 2 * i + 1] * inverse) << 8);
+    y16[which].of[at + 1 + i] = uint16_t(low | ToByte(row[begin + 2 * i + 1] * inverse) << 8);
   }
 }
 
@@ -85,14 +108,14 @@ uvec2 SpeedOf(uint pair) {
 void LoadRow(uint from) {
   float squares = 0;
   for (uint i = gl_LocalInvocationID.x; i < width; i += gl_WorkGroupSize.x) {
-    const float value = x[from + i];
+    const float value = x[which].of[from + i];
     row[i] = value;
     squares += value * value;
   }
   if ((flags & NORM) != 0) {
     const float scale = 1 / sqrt(WorkgroupSum(squares) / float(width) + eps);
     for (uint i = gl_LocalInvocationID.x; i < width; i += gl_WorkGroupSize.x) {
-      row[i] *= scale * gain[i];
+      row[i] *= scale * gain[which].of[i];
     }
   }
   barrier();
@@ -111,7 +134,7 @@ void RotateRow(uint token) {
 }
 
 void StoreRow(uint to) {
-  if (IN_BLOCKS) {
+  if (IN_BLOCKS && target == Q8_0 + 1) {
     for (uint i = 32 * gl_LocalInvocationID.x; i < width; i += 32 * gl_WorkGroupSize.x) {
       StoreBlock((to + i) / 32 * 17, i);
     }
@@ -121,11 +144,11 @@ void StoreRow(uint to) {
 }
 
 void main() {
-  const uint rows = Value(tokens) * heads;
+  const uint rows = Value(tokens) * all_heads;
   for (uint r = gl_WorkGroupID.x; r < rows; r += gl_NumWorkGroups.x) {
-    const uint token = r / heads, head = r % heads;
-    uint to = r * width;
-    LoadRow(r * width);
+    const uint token = r / all_heads, head = SelectTensor(r % all_heads);
+    uint to = (token * heads + head) * width;
+    LoadRow(to);
     bool is_there = true;
     if (target != TENSOR) {
       is_there = IsIndex(slots[token], token, Value(slot_count));

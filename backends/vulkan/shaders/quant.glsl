@@ -1,13 +1,25 @@
-// Weights in binding 1, as 16-bit words: what all block formats are made of. Each quant_<type>.glsl
-// has RowBytes for a row, and Decode16, the 16 elements of group `group` of the row that begins at
-// byte `row`. `columns` are the shader's: a multiple of 16, or, where RAGGED, of 4, with zeros from
+// Weights in WEIGHTS bindings from 1 on, as 16-bit words: what all block formats are made of. The
+// format of each is a constant of the pipeline, and decoders of other formats vanish when that is
+// made. Each quant_<format>.glsl decodes 16 elements: group `group` of the row that begins at byte
+// `row`. `columns` are the shader's: a multiple of 16, or, where RAGGED, of 4, with zeros from
 // there on. The layouts are those of graph/formats/blocks.h.
 #include "half.glsl"
 
-layout(std430, binding = 1) readonly buffer Words { uint16_t words[]; };
+layout(constant_id = 0) const uint WEIGHTS = 1;
+layout(constant_id = 1) const uint FORMAT0 = 0;
+layout(constant_id = 2) const uint FORMAT1 = 0;  // that of FORMAT0 where there is no such weight
+layout(constant_id = 3) const uint FORMAT2 = 0;
+// The order of kNative in ../formats.cc.
+const uint F32 = 0, F16 = 1, BF16 = 2, Q8_0 = 3, Q4_0 = 4, Q4_1 = 5, Q5_0 = 6, Q5_1 = 7, Q2_K = 8,
+           Q3_K = 9, Q4_K = 10, Q5_K = 11, Q6_K = 12, IQ4_NL = 13, IQ4_XS = 14;
+
+layout(std430, binding = 1) readonly buffer Words { uint16_t words[]; } weights[WEIGHTS];
+layout(std430, binding = 1) readonly buffer Floats { float floats[]; } float_weights[WEIGHTS];
+
+uint matrix = 0;  // the weight that is read
 
 // Offsets are in bytes, and even.
-uint Word(uint at) { return uint(words[at >> 1]); }
+uint Word(uint at) { return uint(weights[matrix].words[at >> 1]); }
 float Half(uint at) { return FromF16(Word(at)); }
 uint Byte(uint at) { return Word(at & ~1u) >> 8 * (at & 1u) & 255u; }
 // Four bytes from an even offset on.
@@ -19,43 +31,49 @@ uvec4 Bytes(uint at) {
 float Signed(uint byte) { return float(int(byte << 24) >> 24); }
 vec4 Signed(uvec4 bytes) { return vec4(ivec4(bytes << 24) >> 24); }
 
-#if defined(QUANT_f32) || defined(QUANT_f16) || defined(QUANT_bf16)
-const bool RAGGED = true;
-#else
-const bool RAGGED = false;
-#endif
+const bool RAGGED = FORMAT0 <= BF16 || FORMAT1 <= BF16 || FORMAT2 <= BF16;
 // Quads of elements that group `group` has.
 uint QuadsIn(uint group) { return RAGGED ? min(4, columns / 4 - 4 * group) : 4; }
 uint GroupsInRow() { return (columns + 15) / 16; }
 
-#if defined(QUANT_f32)
 #include "quant_f32.glsl"
-#elif defined(QUANT_f16)
 #include "quant_f16.glsl"
-#elif defined(QUANT_bf16)
 #include "quant_bf16.glsl"
-#elif defined(QUANT_q8_0)
 #include "quant_q8_0.glsl"
-#elif defined(QUANT_q4_0)
 #include "quant_q4_0.glsl"
-#elif defined(QUANT_q4_1)
 #include "quant_q4_1.glsl"
-#elif defined(QUANT_q5_0)
+#include "quant_5.glsl"
 #include "quant_q5_0.glsl"
-#elif defined(QUANT_q5_1)
 #include "quant_q5_1.glsl"
-#elif defined(QUANT_q2_k)
 #include "quant_q2_k.glsl"
-#elif defined(QUANT_q3_k)
 #include "quant_q3_k.glsl"
-#elif defined(QUANT_q4_k)
+#include "quant_k.glsl"
 #include "quant_q4_k.glsl"
-#elif defined(QUANT_q5_k)
 #include "quant_q5_k.glsl"
-#elif defined(QUANT_q6_k)
 #include "quant_q6_k.glsl"
-#elif defined(QUANT_iq4_nl)
+#include "quant_iq4.glsl"
 #include "quant_iq4_nl.glsl"
-#elif defined(QUANT_iq4_xs)
 #include "quant_iq4_xs.glsl"
-#endif
+
+#define IS_USED(id) (FORMAT0 == id || FORMAT1 == id || FORMAT2 == id)
+#define TRY(id, Decode) if (IS_USED(id) && format == id) Decode(row, group, v)
+// Of weight `which`, on which all invocations of a workgroup agree.
+void Decode16(uint which, uint row, uint group, out vec4 v[4]) {
+  const uint format = which == 0 ? FORMAT0 : which == 1 ? FORMAT1 : FORMAT2;
+  matrix = which;
+  TRY(F32, DecodeF32);
+  TRY(F16, DecodeF16);
+  TRY(BF16, DecodeBF16);
+  TRY(Q8_0, DecodeQ8_0);
+  TRY(Q4_0, DecodeQ4_0);
+  TRY(Q4_1, DecodeQ4_1);
+  TRY(Q5_0, DecodeQ5_0);
+  TRY(Q5_1, DecodeQ5_1);
+  TRY(Q2_K, DecodeQ2_K);
+  TRY(Q3_K, DecodeQ3_K);
+  TRY(Q4_K, DecodeQ4_K);
+  TRY(Q5_K, DecodeQ5_K);
+  TRY(Q6_K, DecodeQ6_K);
+  TRY(IQ4_NL, DecodeIQ4_NL);
+  TRY(IQ4_XS, DecodeIQ4_XS);
+}

@@ -1,5 +1,4 @@
-uint RowBytes() { return 2 * columns; }
-void Decode16(uint row, uint group, out vec4 v[4]) {
+void DecodeF16(uint row, uint group, out vec4 v[4]) {
   const uint at = row + 32 * group;
   for (uint j = 0; j < 4; ++j) {
     v[j] = vec4(0);

@@ -1,7 +1,6 @@
 // 84 bytes for 256 elements: a byte of scale and minimum for each group of 16, pairs of bits,
 // scales of the block.
-uint RowBytes() { return columns / 256 * 84; }
-void Decode16(uint row, uint group, out vec4 v[4]) {
+void DecodeQ2_K(uint row, uint group, out vec4 v[4]) {
   const uint block = row + group / 16 * 84, part = group % 16, packed = Byte(block + part);
   const float scale = Half(block + 80) * float(packed & 15u);
   const float low = Half(block + 82) * float(packed >> 4);

@@ -1,7 +1,6 @@
 // 110 bytes for 256 elements: third bits, pairs of bits, 12 bytes of scales of groups of 16, scale
 // of the block.
-uint RowBytes() { return columns / 256 * 110; }
-void Decode16(uint row, uint group, out vec4 v[4]) {
+void DecodeQ3_K(uint row, uint group, out vec4 v[4]) {
   const uint block = row + group / 16 * 110, part = group % 16;
   const uint packed = Byte(block + 96 + part % 8) >> 4 * (part / 8) & 15u |
                       (Byte(block + 104 + part % 4) >> 2 * (part / 4) & 3u) << 4;

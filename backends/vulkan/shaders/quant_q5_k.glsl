@@ -1,7 +1,5 @@
 // 176 bytes for 256 elements: as q4_k, and 32 bytes with the fifth bits before the nibbles.
-#include "quant_k.glsl"
-uint RowBytes() { return columns / 256 * 176; }
-void Decode16(uint row, uint group, out vec4 v[4]) {
+void DecodeQ5_K(uint row, uint group, out vec4 v[4]) {
   const uint block = row + group / 16 * 176, part = group % 16, wide = part / 2;
   const vec2 scale = ScaleMin(block, wide);
   const uint high_at = block + 16 + part % 2 * 16;

@@ -1,7 +1,6 @@
 // 210 bytes for 256 elements: low nibbles, high pairs of bits, signed scales of groups of 16, scale
 // of the block.
-uint RowBytes() { return columns / 256 * 210; }
-void Decode16(uint row, uint group, out vec4 v[4]) {
+void DecodeQ6_K(uint row, uint group, out vec4 v[4]) {
   const uint block = row + group / 16 * 210, part = group % 16;
   const uint upper = part / 8, quarter = part % 8 / 2;
   const float scale = Half(block + 208) * Signed(Byte(block + 192 + part));

@@ -1,105 +1,28 @@
-// The router: scores of all experts, the k largest of them, and their weights; a workgroup a token.
+// The router's choice from logits that are there; a workgroup a token.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#include "reduce.glsl"
 #define ERRORS 5
 #include "errors.glsl"
 
 layout(local_size_x = 64) in;
-const uint MAX_EXPERTS = 1024;  // the limit in kernels/moe.cc
 layout(std430, binding = 1) readonly buffer Logits { float logits[]; };
-layout(std430, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, binding = 3) writeonly buffer Weights { float weights[]; };
+layout(std430, binding = 2) readonly buffer Bias { float choice_bias[]; };
+layout(std430, binding = 3) writeonly buffer Weights { float gate_weights[]; };
 layout(std430, binding = 4) writeonly buffer Ids { int ids[]; };
 layout(push_constant) uniform Push {
   uvec2 tokens;
   uint experts;
   uint k;
-  uint has_bias;
+  uint has_choice_bias;
   uint sigmoid;
   uint renormalise;
   float scale;
 };
 
-const uint NONE = 0xffffffffu;
-const float LOWEST = -3.402823466e38;
-const float MIN_SUM = 6.103515625e-05;  // 2^-14, the smallest normal binary16
-
-shared float scores[MAX_EXPERTS];  // of those chosen already: below all others
-shared float gates[MAX_EXPERTS];
-shared uint candidates[64];
-shared uint chosen[MAX_EXPERTS];
-
-bool IsBelowInfinity(float x) {
-  const uint bits = floatBitsToUint(x);
-  return bits == 0xff800000u || (bits & 0x7f800000u) != 0x7f800000u;
-}
-
-// Scores of the experts. A logit that has none is reported.
-void Score(uint from) {
-  const uint lane = gl_LocalInvocationID.x;
-  float largest = LOWEST;
-  for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
-    if (!IsBelowInfinity(logits[from + e])) Report(NUMBER_ERROR, 0, from + e, 0);
-    largest = max(largest, logits[from + e]);
-  }
-  largest = WorkgroupMax(largest);
-  // Of numbers as they are meant to be, none is as low.
-  if (lane == 0 && sigmoid == 0 && largest == LOWEST) Report(NUMBER_ERROR, 0, from, 0);
-  float sum = 0;
-  for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
-    const float logit = logits[from + e];
-    gates[e] = sigmoid != 0 ? 1 / (1 + exp(-logit)) : exp(logit - largest);
-    sum += gates[e];
-  }
-  sum = WorkgroupSum(sum);
-  for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
-    if (sigmoid == 0) gates[e] /= sum;
-    scores[e] = gates[e] + (has_bias != 0 ? bias[e] : 0);
-  }
-  barrier();
-}
-
-// The expert of the highest score, of equal ones the first.
-uint Best() {
-  const uint lane = gl_LocalInvocationID.x;
-  uint best = NONE;
-  for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
-    if (scores[e] > LOWEST && (best == NONE || scores[e] > scores[best])) best = e;
-  }
-  candidates[lane] = best;
-  barrier();
-  for (uint i = 0; i < gl_WorkGroupSize.x; ++i) {
-    const uint other = candidates[i];
-    if (other == NONE) continue;
-    const bool is_better = best == NONE || scores[other] > scores[best] ||
-                           (scores[other] == scores[best] && other < best);
-    if (is_better) best = other;
-  }
-  barrier();
-  return best == NONE ? 0 : best;
-}
+#include "topk.glsl"
 
 void main() {
-  const uint lane = gl_LocalInvocationID.x, rows = Value(tokens);
-  for (uint token = gl_WorkGroupID.x; token < rows; token += gl_NumWorkGroups.x) {
-    Score(token * experts);
-    float sum = 0;
-    for (uint j = 0; j < k; ++j) {
-      const uint best = Best();
-      sum += gates[best];
-      if (lane == 0) {
-        chosen[j] = best;
-        scores[best] = LOWEST;
-      }
-      barrier();
-    }
-    const float factor = renormalise != 0 ? scale / max(sum, MIN_SUM) : scale;
-    for (uint j = lane; j < k; j += gl_WorkGroupSize.x) {
-      ids[token * k + j] = int(chosen[j]);
-      weights[token * k + j] = gates[chosen[j]] * factor;
-    }
-    barrier();  // before the next token's scores
-  }
+  const uint rows = Value(tokens);
+  for (uint token = gl_WorkGroupID.x; token < rows; token += gl_NumWorkGroups.x) Choose(token);
 }

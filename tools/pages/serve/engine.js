@@ -83,7 +83,7 @@ async function measure() {
   button.disabled = true;
   byId('measured').textContent = 'waiting for steps to time …';
   try {
-    const profile = await getJson('/profile?steps=32');
+    const profile = await getJson('/profile');
     if (profile.steps > 0) {
       drawProfile(profile);
     } else {

@@ -1,0 +1,89 @@
+// What products with weights share, whether by vectors or by tiles: up to three weights that meet
+// the same rows of x, as parts of rows that one binding each spans; their results, or, gated, one
+// result of two; and which expert's matrix meets which rows.
+struct Part {
+  uint outputs;    // rows of one expert's matrix
+  uint first_row;  // of those in the binding, counted over all experts
+  uint rows;
+  uint row_bytes;
+  uint groups;  // workgroups, in x, that are for this weight
+};
+layout(push_constant) uniform Push {
+  uvec2 rows;  // of y
+  uint columns;
+  uint experts;
+  uint mode;
+  uint slots_per_row;  // INDEXED: rows of y for each row of x
+  uint has_bias;       // a bit for each weight
+  Part parts[3];
+};
+
+#include "quant.glsl"
+#define ERRORS 6
+#include "errors.glsl"
+#include "activation.glsl"
+
+layout(constant_id = 4) const uint RESULTS = 1;
+// Of the first weight's product; it gates that of the second. NONE: products by themselves.
+layout(constant_id = 5) const uint ACTIVATION = 0;
+const uint NONE = 0, SILU = 1, GELU = 2;
+const bool IS_GATED = ACTIVATION != NONE;
+const uint SIDES = IS_GATED ? 2 : 1;
+// The order of enum Mode in kernels/product.h.
+const uint PLAIN = 0, INDEXED = 1, GROUPED = 2;
+
+layout(std430, binding = 2) readonly buffer Bias { float of[]; } bias[WEIGHTS];
+layout(std430, binding = 3) writeonly buffer Y { float of[]; } y[RESULTS];
+layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
+layout(std430, binding = 5) readonly buffer Index { int index[]; };  // ids, or tiles of experts
+
+// Rows first .. first + count - 1 of y, and the expert whose matrix they meet.
+struct Block {
+  uint first, count, expert;
+};
+
+// Block `number`; a block has at most `most` rows, those of a table of tiles are as they are there.
+Block FindBlock(uint number, uint most) {
+  const uint n = Value(rows);
+  if (mode == PLAIN) {
+    const uint first = number * most;
+    return Block(first, first < n ? min(most, n - first) : 0, 0);
+  }
+  if (mode == INDEXED) {
+    if (number >= n || !IsIndex(index[number], number, experts)) return Block(0, 0, 0);
+    return Block(number, 1, uint(index[number]));
+  }
+  if (number >= uint(index[0])) return Block(0, 0, 0);
+  const uint packed = uint(index[2 * number + 2]);
+  return Block(uint(index[2 * number + 1]), packed >> 16, packed & 0xffffu);
+}
+
+// The weight that workgroup `group` is for; `group` becomes its number among those of that weight.
+uint FindWeight(inout uint group) {
+  uint which = 0;
+  for (; which + 1 < WEIGHTS && group >= parts[which].groups; ++which) group -= parts[which].groups;
+  return which;
+}
+
+// Of one expert's outputs, those that there may be, and where output `o` is in the binding: at or
+// beyond the part's rows if it is elsewhere.
+uint OutputCount(Part part) { return mode == PLAIN ? part.rows : part.outputs; }
+uint WeightRow(Part part, uint o, Block block) {
+  return mode == PLAIN ? o : block.expert * part.outputs + o - part.first_row;
+}
+
+float BiasOf(uint which, uint column, Block block) {
+  if ((has_bias >> which & 1u) == 0) return 0;
+  return bias[which].of[block.expert * parts[which].outputs + column];
+}
+
+// Output `o` of row `row` of y, from the sums with weight `which` and, gated, with the second.
+void Store(uint which, uint row, uint o, vec2 sums, Block block) {
+  const uint column = mode == PLAIN ? parts[which].first_row + o : o;
+  float value = sums.x + BiasOf(which, column, block);
+  if (IS_GATED) {
+    value = ACTIVATION == SILU ? Silu(value) : GeluTanh(value);
+    value *= sums.y + BiasOf(1, column, block);
+  }
+  y[which].of[row * parts[which].outputs + column] = value;
+}

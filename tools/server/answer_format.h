@@ -1,0 +1,22 @@
+// response_format: what an answer must look like.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/constraint/grammar.h"
+#include "tools/server/json_fields.h"
+
+namespace sluice::server {
+
+// Bytes of a schema, at most.
+inline constexpr size_t kMostSchemaBytes = 64 << 10;
+
+// The grammar of json_object or json_schema; nullptr: any text will do. `text` is what `body` was
+// parsed from: answers have a schema's properties in its order, which `body` does not keep. Errors:
+// InvalidArgument with the field, for a schema with what it has that no answer is checked for.
+absl::StatusOr<std::shared_ptr<const Grammar>> ReadAnswerFormat(const Json& body,
+                                                                absl::string_view text);
+
+}  // namespace sluice::server
