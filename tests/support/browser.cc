@@ -15,6 +15,7 @@
 #include <fstream>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 
@@ -175,9 +176,10 @@ void Browser::Note(const json& event) {
   }
 }
 
-absl::Status Browser::Open(const std::string& path) {
+absl::Status Browser::Open(const std::string& place) {
   loaded_ = false;
-  SLUICE_ASSIGN_OR_RETURN(const json result, Call("Page.navigate", {{"url", "file://" + path}}));
+  const std::string url = absl::StartsWith(place, "http://") ? place : "file://" + place;
+  SLUICE_ASSIGN_OR_RETURN(const json result, Call("Page.navigate", {{"url", url}}));
   if (result.contains("errorText")) return absl::NotFoundError(result["errorText"].dump());
   while (!loaded_) {
     SLUICE_ASSIGN_OR_RETURN(const json message, Receive());

@@ -21,8 +21,8 @@ class Browser {
   static absl::StatusOr<std::unique_ptr<Browser>> Start(bool dark = false);
   ~Browser();
 
-  // Opens a file and waits until it is loaded.
-  absl::Status Open(const std::string& path);
+  // Opens a file, or what an http:// address has, and waits until it is loaded.
+  absl::Status Open(const std::string& place);
   // The value of a JavaScript expression. Errors: what it threw.
   absl::StatusOr<nlohmann::json> Evaluate(const std::string& expression);
   // A mouse click into the middle of the first element that matches a CSS selector.
