@@ -60,7 +60,7 @@ struct MemoryUse {
 
 // What a step has a device do for one node, where the backend hands it whole steps.
 struct StepWork {
-  const Node* node = nullptr;  // nullptr: inputs and outputs
+  const Node* node = nullptr;  // nullptr: the inputs
   int64_t dispatches = 0, copies = 0;
   int64_t barriers = 0;  // where the device finishes what it has begun before it goes on
 };

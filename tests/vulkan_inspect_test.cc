@@ -56,6 +56,7 @@ TEST_F(VulkanInspect, AnOpOfAMixtureOfExpertsIsOneDispatch) {
   EXPECT_THAT(ops, testing::ElementsAre("rms_norm", "qkv_matmul", "qk_norm_rope_append",
                                         "attention", "matmul", "add_rms_norm", "router_topk",
                                         "indexed_expert_glu", "indexed_expert_sum"));
+  EXPECT_EQ(schedule.total.copies, 2);  // the inputs, and the logits
 }
 
 TEST_F(VulkanInspect, GroupedExpertsAreRoutedOnce) {

@@ -106,7 +106,8 @@ std::vector<Lowering::Part> Lowering::Parts(size_t operand, int64_t rows_per_par
 }
 
 void Lowering::Copy(const Span& from, const Span& to) {
-  program_->commands.push_back({.node = &node_, .bindings = {Reads(from), Writes(to)}});
+  program_->commands.push_back(
+      {.node = &node_, .is_copy = true, .bindings = {Reads(from), Writes(to)}});
 }
 
 absl::Status Lowering::AddDispatch(const Shader& shader, std::vector<Binding> bindings,

@@ -71,7 +71,8 @@ class Compiler {
     const Span step = {.region = Region::kStep, .bytes = result_.step_bytes};
     Span upload = step;
     upload.region = Region::kUpload;
-    result_.program.commands.push_back({.bindings = {Reads(upload), Writes(step)}});
+    result_.program.commands.push_back(
+        {.is_copy = true, .bindings = {Reads(upload), Writes(step)}});
   }
 
   absl::Status PlaceResults(const Node& node) {
@@ -127,7 +128,8 @@ class Compiler {
       const Span to = {.region = Region::kOutput, .offset = result_.output_bytes, .bytes = bytes};
       result_.outputs[i] = to;
       result_.output_bytes = AlignBinding(to.offset + bytes);
-      result_.program.commands.push_back({.node = &node, .bindings = {Reads(from), Writes(to)}});
+      result_.program.commands.push_back(
+          {.node = &node, .is_copy = true, .bindings = {Reads(from), Writes(to)}});
     }
     return absl::OkStatus();
   }
@@ -180,7 +182,7 @@ absl::StatusOr<std::vector<StepWork>> ScheduleOf(const Graph& graph, const Share
       schedule.push_back({.node = command.node});
     }
     StepWork& work = schedule.back();
-    ++(command.node != nullptr ? work.dispatches : work.copies);
+    ++(command.is_copy ? work.copies : work.dispatches);
     if (command.barrier_before) ++work.barriers;
   }
   return schedule;

@@ -43,7 +43,7 @@ absl::StatusOr<Recording> Recording::Create(const Device& device,
   result.sets_.resize(commands.size(), VK_NULL_HANDLE);
   uint32_t sets = 0, buffers = 0;
   for (const Command& command : commands) {
-    if (command.pipeline == nullptr) continue;
+    if (command.is_copy) continue;
     ++sets;
     buffers += command.pipeline->buffers;
   }
@@ -60,7 +60,7 @@ absl::StatusOr<Recording> Recording::Create(const Device& device,
                                "cannot make a pool of ", sets, " descriptor sets"));
   result.pool_ = {device.get(), pool};
   for (size_t i = 0; i < commands.size(); ++i) {
-    if (commands[i].pipeline == nullptr) continue;
+    if (commands[i].is_copy) continue;
     const VkDescriptorSetAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
         .descriptorPool = pool,
@@ -97,7 +97,7 @@ void Recording::Record(size_t begin, size_t end, const Locate& locate, VkCommand
   for (size_t i = begin; i < end; ++i) {
     const Command& command = commands_[i];
     if (command.barrier_before) RecordBarrier(kWork, kReads | kWrites, into);
-    if (command.pipeline == nullptr) {
+    if (command.is_copy) {
       RecordCopy(command, locate, into);
       continue;
     }

@@ -47,10 +47,11 @@ struct Binding {
 inline Binding Reads(const Span& span) { return {span, Access::kRead}; }
 inline Binding Writes(const Span& span) { return {span, Access::kWrite}; }
 
-// One dispatch, or a copy (without a pipeline) from binding 0 to binding 1.
+// One dispatch, or a copy from binding 0 to binding 1.
 struct Command {
-  const Node* node = nullptr;  // that it is for; nullptr: inputs and outputs
-  const Pipeline* pipeline = nullptr;
+  const Node* node = nullptr;  // that it is for; nullptr: the inputs
+  bool is_copy = false;
+  const Pipeline* pipeline = nullptr;  // of a dispatch, unless nobody will run it
   std::vector<Binding> bindings;
   std::vector<uint32_t> push;
   std::array<uint32_t, 3> groups = {1, 1, 1};

@@ -146,7 +146,7 @@ void AppendSchedule(const Inspection& inspection, std::string* text) {
   for (const LayerWork& kind : schedule.kinds) {
     const std::string layers = LayersText(kind.layers);
     for (const NodeWork& node : kind.nodes) {
-      rows.push_back(row(layers, node.op.empty() ? "(inputs, outputs)" : node.op, node));
+      rows.push_back(row(layers, node.op.empty() ? "(inputs)" : node.op, node));
     }
     if (kind.layers.size() > 1) rows.push_back(row(layers, "each of them", kind.Sum()));
   }
