@@ -103,8 +103,9 @@ absl::StatusOr<MachineMemory> ReadMachineMemory(const std::string& root) {
   return memory;
 }
 
-absl::StatusOr<ProcessMemory> ReadProcessMemory(const std::string& root) {
-  const std::string path = absl::StrCat(root, "/proc/self/status");
+absl::StatusOr<ProcessMemory> ReadProcessMemory(const std::string& root,
+                                                const std::string& process) {
+  const std::string path = absl::StrCat(root, "/proc/", process, "/status");
   const std::string status = ReadAll(path);
   const std::optional<int64_t> resident = KibibyteField(status, "VmRSS:");
   const std::optional<int64_t> peak = KibibyteField(status, "VmHWM:");

@@ -22,6 +22,7 @@ struct ProcessMemory {
   int64_t resident = 0;  // now: VmRSS
   int64_t peak = 0;      // the most so far: VmHWM
 };
-absl::StatusOr<ProcessMemory> ReadProcessMemory(const std::string& root = "");
+absl::StatusOr<ProcessMemory> ReadProcessMemory(const std::string& root = "",
+                                                const std::string& process = "self");
 
 }  // namespace sluice

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
+#include "tools/analysis/inspect_machine.h"
 #include "tools/load/bad_requests.h"
 
 namespace sluice::load {
@@ -23,12 +23,8 @@ constexpr size_t kLargeBody = size_t{64} << 20;
 
 // Resident bytes of a process; 0 if there is none.
 int64_t ResidentBytes(int64_t process) {
-  std::ifstream status(absl::StrCat("/proc/", process, "/status"));
-  for (std::string word; status >> word;) {
-    int64_t kibibytes = 0;
-    if (word == "VmRSS:" && status >> kibibytes) return kibibytes << 10;
-  }
-  return 0;
+  const absl::StatusOr<ProcessMemory> memory = ReadProcessMemory("", absl::StrCat(process));
+  return memory.ok() ? memory->resident : 0;
 }
 
 // What all clients together have seen.
