@@ -89,8 +89,8 @@ TEST_F(VulkanDevice, ValidationHearsAMissingBarrier) {
   const Locate locate = [&](const Span& span) { return Location{(*buffer)->get(), span.offset}; };
   const Span a = {.offset = 0, .bytes = 64}, b = {.offset = 64, .bytes = 64},
              c = {.offset = 128, .bytes = 64};
-  std::vector<Command> commands = {{.bindings = {Reads(a), Writes(b)}},
-                                   {.bindings = {Reads(b), Writes(c)}}};
+  std::vector<Command> commands = {{.is_copy = true, .bindings = {Reads(a), Writes(b)}},
+                                   {.is_copy = true, .bindings = {Reads(b), Writes(c)}}};
   for (const bool has_barrier : {true, false}) {
     commands[1].barrier_before = has_barrier;
     auto recording = Recording::Create(*device_, commands);
@@ -103,6 +103,11 @@ TEST_F(VulkanDevice, ValidationHearsAMissingBarrier) {
     EXPECT_EQ(CheckHazards(commands).ok(), has_barrier);
   }
   messages_.clear();
+}
+
+TEST_F(VulkanDevice, ADispatchWithoutAPipelineCannotBeRecorded) {
+  const auto recording = Recording::Create(*device_, {Command{}});
+  EXPECT_EQ(recording.status().code(), absl::StatusCode::kInternal);
 }
 
 TEST(NoDriver, IsAStatusThatSaysWhereDriversComeFrom) {

@@ -1,6 +1,9 @@
 #include "backends/cpu/cpu_backend.h"
 
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -325,6 +328,14 @@ std::vector<CpuKernel> AllKernels() {
   return kernels;
 }
 
+#if defined(__x86_64__)
+// Clang 14's __builtin_cpu_supports does not know it.
+bool HasF16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 // Those that kernels ask for, by the names of Linux's /proc/cpuinfo except for its underscore.
 void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* caps) {
   const auto add = [&](const char* name, bool is_there) {
@@ -333,7 +344,7 @@ void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* cap
   };
 #if defined(__x86_64__)
   add("avx2", __builtin_cpu_supports("avx2"));
-  add("f16c", __builtin_cpu_supports("f16c"));
+  add("f16c", HasF16c());
   add("fma", __builtin_cpu_supports("fma"));
   add("avx512f", __builtin_cpu_supports("avx512f"));
   add("avx512bw", __builtin_cpu_supports("avx512bw"));

@@ -44,6 +44,10 @@ absl::StatusOr<Recording> Recording::Create(const Device& device,
   uint32_t sets = 0, buffers = 0;
   for (const Command& command : commands) {
     if (command.is_copy) continue;
+    if (command.pipeline == nullptr) {
+      return absl::InternalError(
+          "a dispatch has no pipeline: its schedule is only to be looked at");
+    }
     ++sets;
     buffers += command.pipeline->buffers;
   }

@@ -41,7 +41,9 @@ StepSchedule ScheduleByLayer(absl::Span<const StepWork> work) {
     Add(node, &schedule.total);
     layers[layer >= 0 ? layer : kNone].push_back(std::move(node));
   }
-  for (auto& [layer, nodes] : layers) {
+  for (auto& entry : layers) {
+    const int layer = entry.first;
+    std::vector<NodeWork>& nodes = entry.second;
     auto kind = std::find_if(schedule.kinds.begin(), schedule.kinds.end(),
                              [&](const LayerWork& k) { return k.nodes == nodes; });
     if (kind == schedule.kinds.end() || layer == kNone) {
