@@ -1,18 +1,16 @@
 // Sluice and llama.cpp in turn on the same files. Started by ./run, which says where the programs
 // are; plain Node.js, because llama.cpp comes from npm anyway.
 
-import {spawn, spawnSync} from 'node:child_process';
+import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 
 import {defaultTests, models, modelsOf, testOf} from './plan.mjs';
 import {plotOf} from './plot.mjs';
+import {captureJson, fileOf, readThrough, root, show} from './programs.mjs';
 import {costsOf, median, summarise, tableOf} from './summary.mjs';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const usage = `Usage: bench/peers/run [FLAG...]
 
@@ -29,6 +27,7 @@ call installs llama.cpp from npm and builds both sides.
   --plot FILE.svg     the ratios as a picture
   --keep-models DIR   keep the model files there, and use those that are there
   --from FILE         measure nothing: tables and plot of what --json has written
+  --serve             servers with several clients instead; --serve --help tells more
 
 Models: ${models.map((model) => model.name).join(', ')}
 `;
@@ -64,58 +63,6 @@ function readOptions(args) {
     rounds: count('rounds', '5'),
     threads: count('threads', '2'),
   };
-}
-
-// A line on a terminal that says what is being done; nothing in a pipe.
-function show(text) {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
-// Runs a program and returns what it writes to stdout.
-function capture(program, args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args.map(String), {stdio: ['ignore', 'pipe', 'pipe']});
-    let output = '';
-    let errors = '';
-    child.stdout.on('data', (data) => output += data);
-    child.stderr.on('data', (data) => errors += data);
-    child.on('error', reject);
-    child.on('close', (status, signal) => {
-      if (status === 0) {
-        resolve(output);
-      } else {
-        reject(new Error(`${program} ${args.join(' ')}: ${signal ?? `status ${status}`}\n` +
-                         errors.trim().split('\n').slice(-5).join('\n')));
-      }
-    });
-  });
-}
-
-async function captureJson(program, args) {
-  return JSON.parse(await capture(program, args));
-}
-
-// The file of a model, made where it is not there yet, and whether it goes away afterwards.
-async function fileOf(model, options) {
-  if (model.path !== undefined) return {file: model.path, temporary: false};
-  const folder = options['keep-models'] ?? path.join(root, 'build/peers/models');
-  const file = path.join(folder, `${model.name}.gguf`);
-  const temporary = options['keep-models'] === undefined;
-  if (!fs.existsSync(file)) {
-    fs.mkdirSync(folder, {recursive: true});
-    show(`making ${file}`);
-    const part = `${file}.part`;  // so that what was interrupted is not taken for a model
-    await capture(options.sluice, ['make-model', model.shape, part, '--type', model.type,
-                                   '--layers', model.layers ?? 0]);
-    fs.renameSync(part, file);
-  }
-  return {file, temporary};
-}
-
-// Both sides find the file in the page cache.
-async function readThrough(file) {
-  show(`reading ${file}`);
-  for await (const chunk of fs.createReadStream(file, {highWaterMark: 1 << 22})) void chunk;
 }
 
 // llama.cpp puts all layers on the GPU by itself where its libraries can use one.

@@ -32,12 +32,15 @@ struct Options {
   int32_t batch = 512, threads = 1, repetitions = 3;
 
   // Tokens that a sequence gets in a repetition.
-  int32_t count() const { return prompt > 0 ? prompt : generation; }
+  int32_t count() const { return prompt + generation; }
+  // Those that speed counts: of requests, which have both, the ones generated.
+  int32_t measured() const { return generation > 0 ? generation : prompt; }
 };
 
 // The arrays of a llama_batch.
 class Batch {
  public:
+  int32_t size() const { return static_cast<int32_t>(tokens_.size()); }
   void Add(int32_t token, int32_t position, int32_t sequence, bool wants_logits) {
     tokens_.push_back(token);
     positions_.push_back(position);
@@ -79,14 +82,14 @@ class Bench {
   absl::Status Open();
   // Fills the sequences up to the test's depth.
   absl::Status Prepare();
-  // Appends `count` tokens to each sequence, returns the tokens per second of all together, and
-  // takes them away again.
-  absl::StatusOr<double> Measure(int32_t count);
+  // Appends a prompt and then generated tokens to each sequence, returns the seconds that all took
+  // together, and takes the tokens away again.
+  absl::StatusOr<double> Measure(int32_t prompt, int32_t generation);
 
  private:
   int32_t RandomToken() { return static_cast<int32_t>(random_() % vocabulary_); }
-  absl::Status Prefill(int32_t sequence, int32_t begin, int32_t count);
-  absl::Status Generate(int32_t count);
+  absl::Status Prefill(int32_t begin, int32_t count);
+  absl::Status Generate(int32_t begin, int32_t count);
 
   const LlamaApi& api_;
   const Options& options_;
@@ -131,39 +134,38 @@ absl::Status Bench::Open() {
   return absl::OkStatus();
 }
 
-absl::Status Bench::Prefill(int32_t sequence, int32_t begin, int32_t count) {
-  for (int32_t done = 0; done < count; done += options_.batch) {
-    const int32_t end = std::min(count, done + options_.batch);
-    Batch batch;
-    for (int32_t i = done; i < end; ++i) {
+absl::Status Bench::Prefill(int32_t begin, int32_t count) {
+  Batch batch;
+  for (int32_t sequence = 0; sequence < options_.parallel; ++sequence) {
+    for (int32_t i = 0; i < count; ++i) {
       batch.Add(RandomToken(), begin + i, sequence, i + 1 == count);
+      if (batch.size() < options_.batch) continue;
+      SLUICE_RETURN_IF_ERROR(batch.Decode(api_, context_));
+      batch = {};
     }
-    SLUICE_RETURN_IF_ERROR(batch.Decode(api_, context_));
   }
-  return absl::OkStatus();
+  return batch.size() > 0 ? batch.Decode(api_, context_) : absl::OkStatus();
 }
 
-absl::Status Bench::Generate(int32_t count) {
+absl::Status Bench::Generate(int32_t begin, int32_t count) {
   for (int32_t i = 0; i < count; ++i) {
     Batch batch;
     for (int32_t sequence = 0; sequence < options_.parallel; ++sequence) {
-      batch.Add(RandomToken(), options_.depth + i, sequence, true);
+      batch.Add(RandomToken(), begin + i, sequence, true);
     }
     SLUICE_RETURN_IF_ERROR(batch.Decode(api_, context_));
   }
   return absl::OkStatus();
 }
 
-absl::Status Bench::Prepare() {
-  for (int32_t sequence = 0; sequence < options_.parallel; ++sequence) {
-    SLUICE_RETURN_IF_ERROR(Prefill(sequence, 0, options_.depth));
-  }
-  return absl::OkStatus();
-}
+absl::Status Bench::Prepare() { return Prefill(0, options_.depth); }
 
-absl::StatusOr<double> Bench::Measure(int32_t count) {
+absl::StatusOr<double> Bench::Measure(int32_t prompt, int32_t generation) {
   const Clock::time_point start = Clock::now();
-  SLUICE_RETURN_IF_ERROR(options_.prompt > 0 ? Prefill(0, options_.depth, count) : Generate(count));
+  SLUICE_RETURN_IF_ERROR(Prefill(options_.depth, prompt));
+  // A prompt's logits give the first of the tokens.
+  const int32_t steps = prompt > 0 ? std::max(generation - 1, 0) : generation;
+  SLUICE_RETURN_IF_ERROR(Generate(options_.depth + prompt, steps));
   const double seconds = SecondsSince(start);
   LlamaMemory* memory = api_.get_memory(context_);
   for (int32_t sequence = 0; sequence < options_.parallel; ++sequence) {
@@ -171,7 +173,7 @@ absl::StatusOr<double> Bench::Measure(int32_t count) {
       return absl::InternalError("llama.cpp cannot shorten a sequence");
     }
   }
-  return options_.parallel * count / seconds;
+  return seconds;
 }
 
 // Of this process since it runs this program, unlike that of getrusage.
@@ -191,12 +193,12 @@ absl::Status Run(const Options& options) {
   SLUICE_RETURN_IF_ERROR(bench.Open());
   const double load = SecondsSince(start);
   SLUICE_RETURN_IF_ERROR(bench.Prepare());
-  const int32_t warm_up = options.prompt > 0 ? options.prompt : std::min(options.generation, 4);
-  SLUICE_RETURN_IF_ERROR(bench.Measure(warm_up).status());
+  SLUICE_RETURN_IF_ERROR(bench.Measure(options.prompt, std::min(options.generation, 4)).status());
   std::vector<double> samples;
   for (int i = 0; i < options.repetitions; ++i) {
-    SLUICE_ASSIGN_OR_RETURN(const double speed, bench.Measure(options.count()));
-    samples.push_back(speed);
+    SLUICE_ASSIGN_OR_RETURN(const double seconds,
+                            bench.Measure(options.prompt, options.generation));
+    samples.push_back(options.parallel * options.measured() / seconds);
   }
   const nlohmann::ordered_json result = {{"backend", api.cpu_backend},
                                          {"version", api.version()},
@@ -220,17 +222,16 @@ int Main(int argc, char** argv) {
   const auto counts = CLI::Range(1, 1 << 16);
   app.add_option("LIBRARIES", options.libraries, "folder of libllama.*.so")->required();
   app.add_option("-m,--model", options.model, "GGUF file")->required();
-  app.add_option("-p,--n-prompt", options.prompt, "prompt tokens; 0: generate")->check(sizes);
-  app.add_option("-n,--n-gen", options.generation, "tokens to generate")->check(sizes);
+  app.add_option("-p,--n-prompt", options.prompt, "prompt tokens of each sequence")->check(sizes);
+  app.add_option("-n,--n-gen", options.generation, "tokens to generate after them")->check(sizes);
   app.add_option("-d,--n-depth", options.depth, "tokens in each context before")->check(sizes);
-  app.add_option("--parallel", options.parallel, "sequences to generate")->check(counts);
+  app.add_option("--parallel", options.parallel, "sequences")->check(counts);
   app.add_option("-b,--batch-size", options.batch, "prompt tokens of one step")->check(counts);
   app.add_option("-t,--threads", options.threads, "threads")->check(counts);
   app.add_option("-r,--repetitions", options.repetitions, "runs of the test")->check(counts);
   CLI11_PARSE(app, argc, argv);
-  if ((options.prompt > 0) == (options.generation > 0) ||
-      (options.prompt > 0 && options.parallel > 1)) {
-    std::cerr << "llama_bench: one test at a time: -p N, or -n N with --parallel N\n";
+  if (options.count() == 0) {
+    std::cerr << "llama_bench: nothing to do: expected -p N, -n N or both\n";
     return 2;
   }
   const absl::Status status = Run(options);
