@@ -15,6 +15,8 @@ target_compile_options(sluice_options INTERFACE
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_options INTERFACE
     -fsanitize=${SLUICE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    # Coverage is for the fuzzers; to trace each comparison, too, slows down all tests of the build.
+    $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize-coverage=trace-cmp>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # GCC documents false ones under sanitizers; release builds warn
   target_link_options(sluice_options INTERFACE -fsanitize=${SLUICE_SANITIZE})
 endif()

@@ -18,17 +18,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "tests/support/paths.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice {
 namespace {
 
 using Json = nlohmann::json;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 struct Outcome {
   int exit_code = -1;  // -1: killed by a signal

@@ -26,17 +26,14 @@
 #include "graph/text.h"
 #include "passes/pipeline.h"
 #include "tests/support/random_graph.h"
+#include "tests/support/sanitized.h"
 #include "tools/analysis/compare.h"
 #include "tools/analysis/random_data.h"
 
 namespace sluice {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kGraphs = 150;
-#else
-constexpr uint64_t kGraphs = 2000;
-#endif
+constexpr uint64_t kGraphs = kSanitized ? 150 : 2000;
 constexpr int kMaxFailures = 3;
 
 struct Arguments {

@@ -1,4 +1,5 @@
 // sluice bench-serve: how a server does under load, and whether it lasts.
+#include <csignal>
 #include <iostream>
 #include <memory>
 
@@ -121,6 +122,7 @@ void AddBenchServe(CLI::App& app, absl::Status* status) {
       ->check(CLI::IsMember({"md", "json"}))
       ->capture_default_str();
   command->callback([options, status] {
+    std::signal(SIGPIPE, SIG_IGN);  // a server that hangs up is an answer, too
     *status = options->soak_minutes > 0 ? RunSoak(*options) : RunLoad(*options);
   });
 }
