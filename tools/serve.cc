@@ -1,9 +1,5 @@
 // sluice serve: an OpenAI-compatible server.
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -26,6 +22,10 @@
 #include "tools/json_output.h"
 #include "tools/options.h"
 #include "tools/server/api_server.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace sluice::tools {
 namespace {
