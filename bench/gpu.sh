@@ -16,6 +16,7 @@ Writes to OUT (build/gpu unless given):
   counts.txt      dispatches, barriers and bytes of a step
   peers.md, .json, .svg   Sluice and llama.cpp in turn, with the bound that copying sets
   profile-*.md, .json     time, GB/s and GFLOP/s of every op, by the device's clock
+  float32-*.md, .json     the same of a prompt without cooperative matrices: what those are worth
 
   --device N   as `sluice devices` counts; 0 unless given
   --rounds N   of the comparison; 5 unless given
@@ -57,6 +58,8 @@ for shape in "${shapes[@]}"; do
   for format in md json; do
     "$sluice" profile "$file" "${on_device[@]}" -p 512 -n 64 --by op,kernel,node \
       --format "$format" >"$out/profile-$shape.$format"
+    "$sluice" profile "$file" "${on_device[@]}" --no-coopmat -p 512 -n 0 --by op,kernel,node \
+      --format "$format" >"$out/float32-$shape.$format"
   done
 done
 

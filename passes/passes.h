@@ -13,6 +13,7 @@ absl::StatusOr<bool> AddLora(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateCommon(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateDead(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> ExpandFused(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FoldConstants(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseAddRmsNorm(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> FuseExpertSum(Graph& graph, const CompileContext& context);

@@ -47,6 +47,9 @@ constexpr std::array kPipeline = {
          FuseExpertSum},
     // After specialise: it pays for few tokens.
     Pass{"fuse_router", "the logits of a router and the choice among them join", FuseRouter},
+    // After the fusions and whatever else makes fused ops; before select_kernels, which would find
+    // no kernel for them.
+    Pass{"expand_fused", "fused ops without a kernel become what they stand for", ExpandFused},
     // After all rewriting: the choice stands for the nodes that will run.
     Pass{"select_kernels", "the cheapest kernel that accepts a node is written into it",
          SelectKernels},

@@ -20,7 +20,7 @@ test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   clang libclang-rt-dev libomp-dev
   clang-format
-  mesa-vulkan-drivers vulkan-validationlayers
+  mesa-vulkan-drivers vulkan-validationlayers 'spirv-tools?'
   'graphviz?' 'chromium?'
 )
 

@@ -6,11 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
+#include "passes/passes.h"
+#include "passes/pipeline.h"
 #include "tests/support/op_cases.h"
+#include "tests/support/other_device.h"
 
 namespace sluice {
 namespace {
@@ -70,6 +74,39 @@ std::string CaseName(const testing::TestParamInfo<OpCase>& test) { return TestNa
 INSTANTIATE_TEST_SUITE_P(All, CpuParity, testing::ValuesIn(AllOpCases()), CaseName);
 INSTANTIATE_TEST_SUITE_P(All, CpuInPlaceParity,
                          testing::ValuesIn(CasesWithReplaceableOperands(AllOpCases())), CaseName);
+
+// What no kernel of a device accepts is expanded, as far as it must be.
+void ExpectParityExpanded(const OpCase& test, Backend& backend) {
+  absl::StatusOr<Graph> graph = Parse(test.text, test.name);
+  ASSERT_TRUE(graph.ok()) << graph.status() << "\n" << test.text;
+  Graph compiled = graph->Clone();
+  const absl::StatusOr<bool> changed = ExpandFused(compiled, ContextOf(backend));
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_TRUE(*changed);
+  const absl::Status status = CompileFor(backend, &compiled);
+  ASSERT_TRUE(status.ok()) << status;
+  ExpectParity(test, *graph, backend, compiled);
+}
+
+class CpuExpandedParity : public testing::TestWithParam<OpCase> {};
+
+TEST_P(CpuExpandedParity, AgreesWithReference) {
+  ExpectParityExpanded(GetParam(), *MakeCpuBackend({.threads = 2}));
+}
+INSTANTIATE_TEST_SUITE_P(All, CpuExpandedParity, testing::ValuesIn(OptionalOpCases()), CaseName);
+
+// The expansion of qk_norm_rope_append has qk_norm_rope, which this device does not have, either.
+TEST(CpuExpanded, ExpansionsAreExpandedInTurn) {
+  const auto device = MakeOtherDevice(
+      MakeOtherDevice(MakeCpuBackend({.threads = 2}), "qk_norm_rope"), "qk_norm_rope_append");
+  int cases = 0;
+  for (const OpCase& test : AllOpCases()) {
+    if (!absl::StrContains(test.text, "qk_norm_rope_append(")) continue;
+    ExpectParityExpanded(test, *device);
+    ++cases;
+  }
+  EXPECT_GT(cases, 0);
+}
 
 class CpuErrors : public testing::TestWithParam<BadIndex> {};
 

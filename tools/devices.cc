@@ -25,6 +25,9 @@ std::string Describe(const vulkan::DeviceInfo& info) {
   absl::StrAppendFormat(&text, "  subgroups of %d, %d KiB of memory in a workgroup\n",
                         info.subgroup_size, info.shared_bytes / 1024);
   absl::StrAppendFormat(&text, "  features %s\n", absl::StrJoin(info.features, " "));
+  if (const auto& [m, n, k] = info.matrix; info.matrix.exists()) {
+    absl::StrAppendFormat(&text, "  cooperative matrices of %d by %d by %d\n", m, n, k);
+  }
   if (!info.unusable.empty()) {
     absl::StrAppendFormat(&text, "  not usable: lacks %s\n", info.unusable);
   }
@@ -44,6 +47,7 @@ Json JsonOf(const vulkan::DeviceInfo& info) {
           {"subgroup_size", info.subgroup_size},
           {"workgroup_bytes", info.shared_bytes},
           {"features", info.features},
+          {"cooperative_matrix", {info.matrix.m, info.matrix.n, info.matrix.k}},
           {"lacks", info.unusable}};
 }
 
@@ -70,8 +74,8 @@ absl::Status Devices(const DevicesCommand& command) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device) {
-  return MakeVulkanBackend({.index = device});
+absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device, bool coopmat) {
+  return MakeVulkanBackend({.index = device, .cooperative_matrix = coopmat});
 }
 
 absl::StatusOr<double> MeasureVulkan(int device) {

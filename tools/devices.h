@@ -8,9 +8,9 @@
 
 namespace sluice::tools {
 
-// Device `device` as `sluice devices` counts, -1: the best. Errors: Vulkan's, or Unimplemented that
-// says how to build with it.
-absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device);
+// Device `device` as `sluice devices` counts, -1: the best; with its cooperative matrices, if it
+// has any and `coopmat` says so. Errors: Vulkan's, or Unimplemented that says how to build with it.
+absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device, bool coopmat);
 
 // Bytes a second that it reads and writes when it copies in its memory.
 absl::StatusOr<double> MeasureVulkan(int device);

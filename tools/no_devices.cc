@@ -13,7 +13,9 @@ absl::Status NoVulkan() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int /*device*/) { return NoVulkan(); }
+absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int /*device*/, bool /*coopmat*/) {
+  return NoVulkan();
+}
 
 absl::StatusOr<double> MeasureVulkan(int /*device*/) { return NoVulkan(); }
 

@@ -77,6 +77,9 @@ void BackendOptions::Declare(CLI::App* command) {
   command->add_option("--device", device, "Vulkan device, as `sluice devices` counts; -1: the best")
       ->check(CLI::Range(-1, 255))
       ->capture_default_str();
+  command->add_flag("--no-coopmat", no_coopmat,
+                    "products of many tokens in float32, also where the device multiplies matrices "
+                    "of float16, which is faster");
   command
       ->add_option("--gpu-layers,--n-gpu-layers", gpu_layers,
                    "-ngl: 1: the output runs on the device, 2: the last layer, too, and so on; the "
@@ -114,7 +117,7 @@ absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
     placement.rules.push_back(*std::move(rule));
   }
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> first,
-                          name == "ref" ? MakeRefBackend() : MakeVulkan(device));
+                          name == "ref" ? MakeRefBackend() : MakeVulkan(device, !no_coopmat));
   if (!is_placed) return first;
   placement.devices.push_back(std::move(first));
   placement.devices.push_back(

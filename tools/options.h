@@ -37,6 +37,7 @@ struct ModelOptions {
 struct BackendOptions {
   std::string name = "cpu";
   int device = -1;  // of Vulkan; -1: the best
+  bool no_coopmat = false;
   int threads = 0;
   int64_t gpu_layers = -1;          // Placement's, and the following
   std::vector<std::string> places;  // REGEX=DEVICE

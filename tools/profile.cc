@@ -82,7 +82,8 @@ void AdaptToEncoder(const ModelConfig& config, ProfileOptions* options, SessionS
 }
 
 absl::StatusOr<Ceiling> CeilingOf(const Backend& backend, const BackendOptions& options) {
-  if (backend.name() == "vulkan") {
+  const auto& features = backend.caps().features();
+  if (std::find(features.begin(), features.end(), "own_memory") != features.end()) {
     SLUICE_ASSIGN_OR_RETURN(const double bandwidth, MeasureVulkan(options.device));
     return Ceiling{.device = backend.caps().name(), .read_bytes_per_second = bandwidth};
   }

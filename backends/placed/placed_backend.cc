@@ -1,5 +1,6 @@
 #include "backends/placed/placed_backend.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,8 @@ class WholeGraphObserver : public RunObserver {
   RunObserver& observer_;
 };
 
+constexpr auto kNoPart = static_cast<size_t>(-1);
+
 class PlacedExecutable : public Executable {
  public:
   explicit PlacedExecutable(Graph graph) : graph_(std::move(graph)) {}
@@ -56,6 +59,7 @@ class PlacedExecutable : public Executable {
     }
     parts_ = std::move(split.parts);
     outputs_ = std::move(split.outputs);
+    FindKept();
     return absl::OkStatus();
   }
 
@@ -83,15 +87,25 @@ class PlacedExecutable : public Executable {
 
   TensorView output(size_t i) const override {
     const auto& [device, output] = outputs_[i];
-    return devices_[device].executable->output(output);
+    return OutputOf(device, output);
   }
 
  private:
+  // An output that is wanted when its device has gone on to another part. Executables promise
+  // theirs until they run again, so that what they share with the host can be the same for all
+  // parts.
+  struct Kept {
+    size_t part = kNoPart;  // that makes it; kNoPart: it need not be kept
+    TensorView view;
+    std::vector<std::byte> bytes;
+  };
+
   struct Device {
     std::unique_ptr<Executable> executable;
     std::vector<size_t> graph_inputs, graph_states;  // DeviceGraph's
     std::vector<TensorView> inputs;
     std::vector<Buffer*> states;
+    std::vector<Kept> kept;  // by output
     RunArgs args;
 
     const Graph& graph() const { return executable->graph(); }
@@ -115,15 +129,76 @@ class PlacedExecutable : public Executable {
     }
   };
 
+  void FindKept() {
+    for (size_t d = 0; d < devices_.size(); ++d) {
+      const auto outputs = devices_[d].graph().outputs();
+      devices_[d].kept.resize(outputs.size());
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        const size_t part = PartThatMakes(d, *outputs[i]);
+        const auto after = parts_.begin() + static_cast<ptrdiff_t>(part == kNoPart ? 0 : part + 1);
+        const auto wanted = parts_.begin() + static_cast<ptrdiff_t>(LastUse(d, i));
+        const bool runs_again =
+            after < wanted &&
+            std::any_of(after, wanted, [&](const DevicePart& other) { return other.device == d; });
+        if (part != kNoPart && runs_again) devices_[d].kept[i].part = part;
+      }
+    }
+  }
+
+  // kNoPart: it is made once, when the graph is loaded.
+  size_t PartThatMakes(size_t device, const Value& output) const {
+    const auto& nodes = devices_[device].graph().nodes();
+    const auto node = std::find_if(nodes.begin(), nodes.end(),
+                                   [&](const auto& n) { return n.get() == output.producer(); });
+    const auto position = static_cast<size_t>(node - nodes.begin());
+    if ((*node)->once()) return kNoPart;
+    const auto part = std::find_if(parts_.begin(), parts_.end(), [&](const DevicePart& p) {
+      return p.device == device && p.nodes.begin <= position && position < p.nodes.end;
+    });
+    return static_cast<size_t>(part - parts_.begin());
+  }
+
+  // The last part that takes the output; behind all of them if it is the whole graph's.
+  size_t LastUse(size_t device, size_t output) const {
+    const auto is_it = [&](const auto& o) { return o.first == device && o.second == output; };
+    if (std::any_of(outputs_.begin(), outputs_.end(), is_it)) return parts_.size();
+    size_t last = 0;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      for (const DeviceTransfer& transfer : parts_[i].transfers) {
+        if (transfer.from == device && transfer.output == output) last = i;
+      }
+    }
+    return last;
+  }
+
+  TensorView OutputOf(size_t device, size_t output) const {
+    const Kept& kept = devices_[device].kept[output];
+    return kept.part == kNoPart ? devices_[device].executable->output(output) : kept.view;
+  }
+
+  // Of the part that has just run.
+  void Keep(size_t part) {
+    Device& device = devices_[parts_[part].device];
+    for (size_t i = 0; i < device.kept.size(); ++i) {
+      Kept& kept = device.kept[i];
+      if (kept.part != part) continue;
+      kept.view = device.executable->output(i);
+      kept.bytes.assign(kept.view.data, kept.view.data + kept.view.bytes());
+      kept.view.data = kept.bytes.data();
+    }
+  }
+
   absl::Status RunParts(RunObserver* observer) {
-    for (const DevicePart& part : parts_) {
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const DevicePart& part = parts_[i];
       Device& device = devices_[part.device];
       for (const DeviceTransfer& transfer : part.transfers) {
-        device.inputs[transfer.input] = devices_[transfer.from].executable->output(transfer.output);
+        device.inputs[transfer.input] = OutputOf(transfer.from, transfer.output);
       }
       device.args.nodes = part.nodes;
       device.args.observer = observer;
       SLUICE_RETURN_IF_ERROR(device.executable->Run(device.args));
+      Keep(i);
     }
     return absl::OkStatus();
   }

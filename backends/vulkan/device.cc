@@ -29,14 +29,16 @@ VkDebugUtilsMessengerCreateInfoEXT MessengerInfo(OnMessage* on_message) {
           .pUserData = on_message};
 }
 
-bool HasValidationLayer() {
+// The version of Vulkan that the validation layer is for; 0 if there is none.
+uint32_t ValidationVersion() {
   uint32_t count = 0;
   vkEnumerateInstanceLayerProperties(&count, nullptr);
   std::vector<VkLayerProperties> layers(count);
   vkEnumerateInstanceLayerProperties(&count, layers.data());
-  return std::any_of(layers.begin(), layers.end(), [](const VkLayerProperties& layer) {
-    return absl::string_view(layer.layerName) == kValidationLayer;
-  });
+  for (const VkLayerProperties& layer : layers) {
+    if (absl::string_view(layer.layerName) == kValidationLayer) return layer.specVersion;
+  }
+  return 0;
 }
 
 // How much a type of device is worth: others come after the faster ones.
@@ -72,6 +74,8 @@ absl::Status Device::Initialise(const DeviceOptions& options) {
   if (options.max_binding_bytes > 0) {
     info_.max_binding_bytes = std::min(info_.max_binding_bytes, options.max_binding_bytes);
   }
+  const bool is_unknown = options.validate && ValidationVersion() < kCooperativeMatrixVersion;
+  if (!options.cooperative_matrix || is_unknown) LeaveMatricesAlone();
   SLUICE_RETURN_IF_ERROR(CreateDevice());
   const VkCommandPoolCreateInfo pool_info = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
@@ -106,7 +110,7 @@ absl::Status Device::CreateInstance(const DeviceOptions& options) {
     SLUICE_ASSIGN_OR_RETURN(instance_, NewInstance({}, {}, nullptr));
     return absl::OkStatus();
   }
-  if (!HasValidationLayer()) {
+  if (ValidationVersion() == 0) {
     return absl::UnimplementedError(absl::StrCat("the Vulkan layer ", kValidationLayer,
                                                  " is not installed (vulkan-validationlayers)"));
   }
@@ -120,7 +124,7 @@ absl::Status Device::CreateInstance(const DeviceOptions& options) {
 absl::Status Device::Select(int index) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<VkPhysicalDevice> devices, PhysicalDevices(instance_));
   std::vector<DeviceInfo> infos;
-  for (const VkPhysicalDevice device : devices) infos.push_back(InfoOf(device));
+  for (const VkPhysicalDevice device : devices) infos.push_back(InfoOf(instance_, device));
   if (index >= static_cast<int>(devices.size())) {
     return absl::NotFoundError(
         absl::StrCat("there is no Vulkan device ", index, ", expected 0 to ", devices.size() - 1));
@@ -142,6 +146,11 @@ absl::Status Device::Select(int index) {
                                                "' cannot be used: it lacks ", info_.unusable));
 }
 
+void Device::LeaveMatricesAlone() {
+  info_.matrix = {};
+  std::erase(info_.features, kCooperativeMatrixFeature);
+}
+
 absl::Status Device::CreateDevice() {
   SLUICE_ASSIGN_OR_RETURN(family_, ComputeFamily(physical_));
   const float priority = 1;
@@ -149,24 +158,34 @@ absl::Status Device::CreateDevice() {
                                               .queueFamilyIndex = family_,
                                               .queueCount = 1,
                                               .pQueuePriorities = &priority};
+  const VkBool32 has_matrices = info_.matrix.exists() ? VK_TRUE : VK_FALSE;
+  CooperativeMatrixFeatures matrix = {.cooperative_matrix = VK_TRUE};
   VkPhysicalDeviceVulkan13Features v13 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+      .pNext = has_matrices == VK_TRUE ? &matrix : nullptr,
       .computeFullSubgroups = VK_TRUE,
       .synchronization2 = VK_TRUE,
       .maintenance4 = VK_TRUE};
   VkPhysicalDeviceVulkan12Features v12 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
       .pNext = &v13,
-      .timelineSemaphore = VK_TRUE};
+      .shaderFloat16 = has_matrices,
+      .timelineSemaphore = VK_TRUE,
+      .vulkanMemoryModel = has_matrices,
+      // For the atomics of all shaders, once the memory model is there.
+      .vulkanMemoryModelDeviceScope = has_matrices};
   VkPhysicalDeviceVulkan11Features v11 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
       .pNext = &v12,
       .storageBuffer16BitAccess = VK_TRUE};
   const VkPhysicalDeviceFeatures core = {.shaderStorageBufferArrayDynamicIndexing = VK_TRUE};
+  const char* const extension = kCooperativeMatrixExtension;
   const VkDeviceCreateInfo device_info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                           .pNext = &v11,
                                           .queueCreateInfoCount = 1,
                                           .pQueueCreateInfos = &queue_info,
+                                          .enabledExtensionCount = has_matrices,
+                                          .ppEnabledExtensionNames = &extension,
                                           .pEnabledFeatures = &core};
   SLUICE_RETURN_IF_ERROR(Check(vkCreateDevice(physical_, &device_info, nullptr, &device_),
                                "cannot open the Vulkan device '", info_.name, "'"));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "backends/vulkan/cooperative_matrix.h"
 #include "backends/vulkan/result.h"
 
 namespace sluice::vulkan {
@@ -26,6 +27,7 @@ struct DeviceInfo {
   int64_t shared_bytes = 0;  // of a workgroup
   uint32_t subgroup_size = 0;
   uint32_t max_groups = 0;            // of a dispatch, per dimension
+  MatrixShape matrix;                 // that subgroups multiply, float16 with sums in float32
   uint32_t timestamp_bits = 0;        // of the queue's clock; 0: it has none
   double timestamp_seconds = 0;       // of one tick
   std::vector<std::string> features;  // optional ones that it has: "float16", "int8", ...
@@ -40,6 +42,7 @@ struct DeviceOptions {
   bool validate = false;  // with the Khronos layer, synchronisation included
   int64_t max_binding_bytes = 0;  // that one binding may span; 0: as many as the device can
   OnMessage on_message = nullptr;
+  bool cooperative_matrix = true;  // to be used where the device has it
 };
 
 // In the driver's order. Unimplemented where there is no driver at all.
@@ -76,6 +79,7 @@ class Device {
   absl::Status Initialise(const DeviceOptions& options);
   absl::Status CreateInstance(const DeviceOptions& options);
   absl::Status Select(int index);
+  void LeaveMatricesAlone();
   absl::Status CreateDevice();
 
   VkInstance instance_ = VK_NULL_HANDLE;

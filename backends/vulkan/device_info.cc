@@ -170,7 +170,7 @@ absl::StatusOr<uint32_t> ComputeFamily(VkPhysicalDevice device) {
   return absl::UnimplementedError("the device has no queue that computes");
 }
 
-DeviceInfo InfoOf(VkPhysicalDevice device) {
+DeviceInfo InfoOf(VkInstance instance, VkPhysicalDevice device) {
   const Properties properties(device);
   const VkPhysicalDeviceProperties& core = properties.all.properties;
   DeviceInfo info = {
@@ -195,6 +195,8 @@ DeviceInfo InfoOf(VkPhysicalDevice device) {
   }
   const Features features(device);
   info.features = OptionalFeatures(features);
+  info.matrix = MatrixShapeOf(instance, device);
+  if (info.matrix.exists()) info.features.emplace_back(kCooperativeMatrixFeature);
   info.unusable = Missing(properties, features);
   return info;
 }
@@ -204,7 +206,7 @@ absl::StatusOr<std::vector<DeviceInfo>> ListDevices() {
   const absl::StatusOr<std::vector<VkPhysicalDevice>> devices = PhysicalDevices(instance);
   std::vector<DeviceInfo> infos;
   if (devices.ok()) {
-    for (const VkPhysicalDevice device : *devices) infos.push_back(InfoOf(device));
+    for (const VkPhysicalDevice device : *devices) infos.push_back(InfoOf(instance, device));
   }
   vkDestroyInstance(instance, nullptr);
   if (!devices.ok()) return devices.status();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/program.h"
 #include "backends/vulkan/record.h"
+#include "backends/vulkan/staging.h"
 #include "backends/vulkan/timestamps.h"
 #include "graph/evaluate.h"
 #include "graph/status_macros.h"
@@ -49,9 +50,6 @@ class VulkanExecutable : public Executable {
     for (const Value* output : graph_.outputs()) {
       outputs_.emplace_back().dtype = output->type().dtype;
     }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      outputs_[i].data = output_->mapped() + compiled_.outputs[i].offset;
-    }
     SLUICE_ASSIGN_OR_RETURN(Recording recording,
                             Recording::Create(*shared_.device, compiled_.program.commands));
     recording_.emplace(std::move(recording));
@@ -66,13 +64,8 @@ class VulkanExecutable : public Executable {
   absl::Status Run(const RunArgs& args) override {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
     SLUICE_RETURN_IF_ERROR(BindStates(args.states));
-    SLUICE_RETURN_IF_ERROR(SetSizes(args.symbols));
     const NodeRange nodes = {args.nodes.begin, std::min(args.nodes.end, graph_.nodes().size())};
-    for (size_t i = 0; i < args.inputs.size(); ++i) {
-      if (first_reader_[i] < nodes.begin || first_reader_[i] >= nodes.end) continue;
-      std::memcpy(upload_->mapped() + compiled_.inputs[i].offset, args.inputs[i].data,
-                  static_cast<size_t>(args.inputs[i].bytes()));
-    }
+    SLUICE_RETURN_IF_ERROR(Stage(args, nodes));
     Part& part = parts_[{nodes.begin, nodes.end}];
     if (args.observer == nullptr) {
       SLUICE_RETURN_IF_ERROR(Record(nodes, &part));
@@ -92,6 +85,24 @@ class VulkanExecutable : public Executable {
     std::vector<const Node*> timed_nodes;
     std::optional<Timestamps> timestamps;
   };
+
+  // Puts sizes and inputs where the device takes them, and says where the outputs will be.
+  absl::Status Stage(const RunArgs& args, const NodeRange& nodes) {
+    SLUICE_ASSIGN_OR_RETURN(const bool is_moved, staging_->Reserve(nodes));
+    if (is_moved) ForgetParts();
+    SLUICE_RETURN_IF_ERROR(SetSizes(args.symbols));
+    for (size_t i = 0; i < args.inputs.size(); ++i) {
+      if (!staging_->IsTaken(i, nodes)) continue;
+      Span place = compiled_.inputs[i];
+      place.region = Region::kUpload;
+      std::memcpy(staging_->HostOf(place), args.inputs[i].data,
+                  static_cast<size_t>(args.inputs[i].bytes()));
+    }
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (staging_->IsGiven(i, nodes)) outputs_[i].data = staging_->HostOf(compiled_.outputs[i]);
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status Replay(VkCommandBuffer step) {
     SLUICE_ASSIGN_OR_RETURN(const uint64_t point, shared_.device->Submit(step));
@@ -123,11 +134,10 @@ class VulkanExecutable : public Executable {
     SLUICE_ASSIGN_OR_RETURN(kept_, make(c.program.kept_bytes, MemoryKind::kDevice, "tables"));
     SLUICE_RETURN_IF_ERROR(shared_.transfer->Zero(*kept_));
     SLUICE_ASSIGN_OR_RETURN(inputs_, make(c.step_bytes, MemoryKind::kDevice, "inputs"));
-    SLUICE_ASSIGN_OR_RETURN(upload_, make(c.upload_bytes, MemoryKind::kUpload, "inputs"));
-    SLUICE_ASSIGN_OR_RETURN(output_, make(c.output_bytes, MemoryKind::kReadback, "outputs"));
     SLUICE_ASSIGN_OR_RETURN(errors_, make(c.error_bytes(), MemoryKind::kReadback, "errors"));
     std::memset(errors_->mapped(), 0, static_cast<size_t>(errors_->bytes()));
-    std::memset(upload_->mapped(), 0, static_cast<size_t>(upload_->bytes()));
+    staging_.emplace(*shared_.device, graph_, compiled_);
+    SLUICE_RETURN_IF_ERROR(staging_->Reserve({0, 0}).status());
     const std::vector<uint32_t>& tables = c.program.tables;
     return shared_.transfer->Upload(
         {reinterpret_cast<const std::byte*>(tables.data()), tables.size() * sizeof(uint32_t)},
@@ -147,9 +157,8 @@ class VulkanExecutable : public Executable {
       case Region::kStep:
         return {inputs_->get(), span.offset};
       case Region::kUpload:
-        return {upload_->get(), span.offset};
       case Region::kOutput:
-        return {output_->get(), span.offset};
+        return staging_->Locate(span);
       case Region::kErrors:
         return {errors_->get(), span.offset};
       case Region::kWeight:
@@ -181,24 +190,16 @@ class VulkanExecutable : public Executable {
     return commands.Finish();
   }
 
-  // Where the commands of each node are, and which node is the first to read each input.
+  // Where the commands of each node are.
   void FindCommands() {
-    absl::flat_hash_map<const Node*, size_t> positions;
     size_t command = 1;
     for (const auto& node : graph_.nodes()) {
-      positions[node.get()] = first_command_.size();
       first_command_.push_back(command);
       while (command < recording_->size() && recording_->command(command).node == node.get()) {
         ++command;
       }
     }
     first_command_.push_back(command);
-    for (const auto& input : graph_.inputs()) {
-      size_t& first = first_reader_.emplace_back(0);
-      if (!IsFromAnotherDevice(*input)) continue;  // comes with the sizes
-      first = positions.size();
-      for (const Use& use : input->uses()) first = std::min(first, positions.at(use.node));
-    }
   }
 
   // Points the commands at these states, and forgets what was recorded for others. Sequences share
@@ -254,7 +255,8 @@ class VulkanExecutable : public Executable {
   }
 
   absl::Status SetSymbols(const SymbolValues& symbols) {
-    auto* words = reinterpret_cast<uint32_t*>(upload_->mapped());
+    auto* words =
+        reinterpret_cast<uint32_t*>(staging_->HostOf({.region = Region::kUpload, .offset = 0}));
     *words++ = 1;
     for (const SymbolDef& symbol : graph_.symbols()) {
       *words++ = static_cast<uint32_t>(std::max<int64_t>(0, symbols.Get(symbol.name)));
@@ -405,14 +407,13 @@ class VulkanExecutable : public Executable {
   std::vector<TensorView> weight_views_;               // as in the file
   std::vector<SharedWeight> weights_;
   CompiledProgram compiled_;
-  std::unique_ptr<DeviceBuffer> arena_, constants_, tables_, kept_, inputs_, upload_, output_,
-      errors_;
+  std::unique_ptr<DeviceBuffer> arena_, constants_, tables_, kept_, inputs_, errors_;
+  std::optional<Staging> staging_;
   std::vector<const StateBuffer*> states_;  // that the step is recorded with
   std::vector<TensorView> outputs_;
   std::optional<Recording> recording_;
   bool is_bound_ = false;                            // to states_
   std::vector<size_t> first_command_;                // by node, and one for the end
-  std::vector<size_t> first_reader_;                 // by input: the part with this node brings it
   std::map<std::pair<size_t, size_t>, Part> parts_;  // by begin and end of their nodes
 };
 

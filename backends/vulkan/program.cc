@@ -21,8 +21,8 @@ class Compiler {
       places_[graph_.weights()[i].get()] = {
           .region = Region::kWeight, .index = static_cast<uint32_t>(i), .bytes = weight_bytes[i]};
     }
-    result_.outputs.resize(graph_.outputs().size());
     SLUICE_RETURN_IF_ERROR(PlaceSources());
+    SLUICE_RETURN_IF_ERROR(PlaceOutputs());
     AddStepCopy();
     for (const auto& node : graph_.nodes()) {
       absl::Status status = PlaceResults(*node);
@@ -47,21 +47,44 @@ class Compiler {
       SLUICE_ASSIGN_OR_RETURN(span.bytes, bounds_.EvaluateBytes(state->type()));
     }
     result_.inputs.resize(graph_.inputs().size());
-    result_.upload_bytes = kSymbolBytes;
-    SLUICE_RETURN_IF_ERROR(PlaceInputs(Region::kStep));
-    result_.step_bytes = result_.upload_bytes;
-    return PlaceInputs(Region::kUpload);
+    int64_t end = kSymbolBytes;
+    SLUICE_RETURN_IF_ERROR(PlaceInputs(Region::kStep, &end));
+    result_.step_bytes = end;
+    return PlaceInputs(Region::kUpload, &end);
   }
 
   // Those of the step, or those that come later and that transfers read where the host writes them.
-  absl::Status PlaceInputs(Region region) {
+  absl::Status PlaceInputs(Region region, int64_t* end) {
     for (size_t i = 0; i < result_.inputs.size(); ++i) {
       const Value* input = graph_.inputs()[i].get();
       if ((region == Region::kUpload) != IsFromAnotherDevice(*input)) continue;
       SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(input->type()));
-      result_.inputs[i] = {.region = region, .offset = result_.upload_bytes, .bytes = bytes};
+      result_.inputs[i] = {.region = region, .offset = *end, .bytes = bytes};
       places_[input] = result_.inputs[i];
-      result_.upload_bytes = AlignBinding(result_.upload_bytes + bytes);
+      *end = AlignBinding(*end + bytes);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status PlaceOutputs() {
+    result_.outputs.resize(graph_.outputs().size());
+    int64_t end = 0;
+    for (const bool is_once : {true, false}) {
+      for (const auto& node : graph_.nodes()) {
+        if (node->once() == is_once) SLUICE_RETURN_IF_ERROR(PlaceOutputsOf(*node, &end));
+      }
+      if (is_once) result_.once_bytes = end;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status PlaceOutputsOf(const Node& node, int64_t* end) {
+    for (size_t i = 0; i < result_.outputs.size(); ++i) {
+      const Value* output = graph_.outputs()[i];
+      if (output->producer() != &node) continue;
+      SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(output->type()));
+      result_.outputs[i] = {.region = Region::kOutput, .offset = *end, .bytes = bytes};
+      *end = AlignBinding(*end + bytes);
     }
     return absl::OkStatus();
   }
@@ -119,15 +142,11 @@ class Compiler {
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
       const Value* output = graph_.outputs()[i];
       if (output->producer() != &node) continue;
-      SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(output->type()));
-      const Span from = places_.at(output);
-      if (from.bytes != bytes) {
+      const Span from = places_.at(output), to = result_.outputs[i];
+      if (from.bytes != to.bytes) {
         return absl::UnimplementedError(absl::StrCat("the output ", output->ref(),
                                                      " is a weight that is decoded on the device"));
       }
-      const Span to = {.region = Region::kOutput, .offset = result_.output_bytes, .bytes = bytes};
-      result_.outputs[i] = to;
-      result_.output_bytes = AlignBinding(to.offset + bytes);
       result_.program.commands.push_back(
           {.node = &node, .is_copy = true, .bindings = {Reads(from), Writes(to)}});
     }

@@ -10,10 +10,12 @@ namespace sluice::vulkan {
 struct CompiledProgram {
   Program program;            // of which `commands` are those of a step
   std::vector<Command> once;  // for nodes that run when the graph is loaded
-  std::vector<Span> inputs;   // within Region::kStep, or, of other devices, Region::kUpload
-  std::vector<Span> outputs;  // within Region::kOutput
-  int64_t arena_bytes = 0, constant_bytes = 0, step_bytes = 0, output_bytes = 0;
-  int64_t upload_bytes = 0;  // the step's and those of inputs from other devices
+  // Within Region::kStep, or, of other devices, behind it in Region::kUpload; and within
+  // Region::kOutput. Those from and for other devices follow each other as the nodes do that take
+  // and make them, so that those of a part are side by side (Staging).
+  std::vector<Span> inputs, outputs;
+  int64_t arena_bytes = 0, constant_bytes = 0, step_bytes = 0;
+  int64_t once_bytes = 0;  // of outputs that nodes make which run once; they come first
 
   int64_t table_bytes() const { return static_cast<int64_t>(program.tables.size() * 4); }
   int64_t error_bytes() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -11,5 +12,8 @@ namespace sluice::vulkan {
 
 // The SPIR-V of the variant; empty if there is none of that name.
 absl::Span<const uint32_t> FindShader(absl::string_view name);
+
+// Of all variants.
+std::vector<absl::string_view> ShaderNames();
 
 }  // namespace sluice::vulkan

@@ -31,6 +31,7 @@ proto::DeviceCaps CapsOf(const DeviceInfo& info) {
   caps.set_backend("vulkan");
   caps.set_name(info.name);
   caps.add_features(info.type);
+  caps.add_features("own_memory");  // whose speed only the device can measure
   for (const std::string& feature : info.features) caps.add_features(feature);
   caps.set_threads(1);
   caps.set_memory_bytes(info.memory_bytes);

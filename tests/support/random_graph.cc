@@ -20,9 +20,7 @@ Value* AddBlock(GraphComposer& c, Value* x) {
 
 void AddAnything(GraphComposer& c) {
   std::vector<const OpDef*> ops;
-  for (const auto& op : StandardOps().ops()) {
-    if (!IsOptional(*op)) ops.push_back(op.get());
-  }
+  for (const auto& op : StandardOps().ops()) ops.push_back(op.get());
   for (int64_t n = c.Below(6); n > 0; --n) {
     if (c.Chance(15)) {
       AddTwin(c);

@@ -116,14 +116,13 @@ absl::Status LowerCast(Lowering& out) {
 }  // namespace
 
 void AddLayoutKernels(std::vector<VulkanKernel>* kernels) {
-  const auto add = [&](const char* name, const char* op, const char* doc, auto accepts,
-                       auto lower) {
-    kernels->push_back({{name, op, doc, accepts}, lower});
-  };
-  add("vulkan.gather_rows", "gather_rows", "copies rows", AcceptsAll, LowerGatherRows);
-  add("vulkan.slice", "slice", "copies runs of words", AcceptsWords, LowerSlice);
-  add("vulkan.concat", "concat", "copies runs of words", AcceptsWords, LowerConcat);
-  add("vulkan.cast", "cast", "element by element, through f32", AcceptsCast, LowerCast);
+  kernels->push_back(
+      {{"vulkan.gather_rows", "gather_rows", "copies rows", AcceptsAll}, LowerGatherRows});
+  kernels->push_back({{"vulkan.slice", "slice", "copies runs of words", AcceptsWords}, LowerSlice});
+  kernels->push_back(
+      {{"vulkan.concat", "concat", "copies runs of words", AcceptsWords}, LowerConcat});
+  kernels->push_back(
+      {{"vulkan.cast", "cast", "element by element, through f32", AcceptsCast}, LowerCast});
 }
 
 }  // namespace sluice::vulkan

@@ -58,8 +58,7 @@ absl::Status LowerGlu(Lowering& out) {
       kForm, out);
 }
 
-// Passes over the weights, at a speed that stands for all devices: only their ratio decides. A tile
-// takes as long as two passes, because its way through shared memory is longer.
+// Passes over the weights, at a speed that stands for all devices: only their ratio decides.
 template <Form kForm>
 double Cost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps&) {
   constexpr double kBytesPerSecond = 1e11;
@@ -72,21 +71,26 @@ double Cost(const Node& node, const SymbolValues& bounds, const proto::DeviceCap
     if (node.operand(i) == nullptr) continue;
     bytes += static_cast<double>(bounds.EvaluateBytes(node.operand(i)->type()).value_or(0));
   }
-  const double passes = kForm == Form::kTiles ? 2 * std::ceil(rows / 32) : std::ceil(rows / 4);
-  return bytes * passes / kBytesPerSecond;
+  const FormInfo info = InfoOf(kForm);
+  const double blocks = std::ceil(rows / static_cast<double>(info.rows));
+  return bytes * blocks * info.passes / kBytesPerSecond;
+}
+
+template <Form kForm>
+absl::Status Accepts(const Node& node, const proto::DeviceCaps& caps) {
+  return AcceptsForm(kForm, node, caps);
 }
 
 template <Form kForm>
 void AddKernels(std::vector<VulkanKernel>* kernels) {
-  const bool is_tiles = kForm == Form::kTiles;
+  const FormInfo info = InfoOf(kForm);
   const auto add = [&](const char* op, const char* doc, auto lower) {
-    AddWeightKernels(
-        {.name = absl::StrCat("vulkan.", op, is_tiles ? ".tiles" : ".vectors"),
-         .op = op,
-         .doc = absl::StrCat(doc, is_tiles ? ", 32 rows at a time" : ", 4 rows at a time"),
-         .accepts = nullptr,
-         .cost = Cost<kForm>},
-        lower, kernels);
+    AddWeightKernels<Accepts<kForm>>({.name = absl::StrCat("vulkan.", op, info.suffix),
+                                      .op = op,
+                                      .doc = absl::StrCat(doc, ", ", info.rows, " rows at a time"),
+                                      .accepts = nullptr,
+                                      .cost = Cost<kForm>},
+                                     lower, kernels);
   };
   add("matmul", "one product", LowerMatmul<kForm>);
   add("qkv_matmul", "three products in one dispatch", LowerQkvMatmul<kForm>);
@@ -101,7 +105,9 @@ void AddLinearKernels(std::vector<VulkanKernel>* kernels) {
                     .doc = "decodes the chosen rows",
                     .accepts = nullptr},
                    LowerEmbedding, kernels);
+  // Of equal cost, the first is taken.
   AddKernels<Form::kVector>(kernels);
+  AddKernels<Form::kMatrices>(kernels);
   AddKernels<Form::kTiles>(kernels);
 }
 

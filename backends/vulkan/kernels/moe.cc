@@ -210,11 +210,13 @@ absl::Status LowerScaledAdd(Lowering& out) {
 }
 
 // Only moe_gather leaves the table of tiles.
-template <size_t kOffsets>
-absl::Status AcceptsGrouped(const Node& node, const proto::DeviceCaps&) {
+template <Form kForm, size_t kOffsets>
+absl::Status AcceptsGrouped(const Node& node, const proto::DeviceCaps& caps) {
   const Value* offsets = node.operand(kOffsets);
   const Node* producer = offsets->producer();
-  if (producer != nullptr && producer->op().name == "moe_gather") return absl::OkStatus();
+  if (producer != nullptr && producer->op().name == "moe_gather") {
+    return AcceptsForm(kForm, node, caps);
+  }
   return absl::UnimplementedError(absl::StrCat(offsets->ref(), " is not a result of moe_gather"));
 }
 
@@ -222,8 +224,7 @@ absl::Status AcceptsRouter(const Node& node, const proto::DeviceCaps&) {
   return CheckExperts(node.operand(1)->type().shape[0].factor());
 }
 
-// Experts' matrices that are read, at a speed that stands for all devices, as in linear.cc: tiles
-// take twice as long.
+// Experts' matrices that are read, at a speed that stands for all devices, as in linear.cc.
 template <Form kForm>
 double GroupedCost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps&) {
   constexpr double kBytesPerSecond = 1e11;
@@ -232,9 +233,9 @@ double GroupedCost(const Node& node, const SymbolValues& bounds, const proto::De
   const int64_t rows = bounds.Evaluate(node.result()->type().shape[0]).value_or(1);
   const double bytes =
       static_cast<double>(bounds.EvaluateBytes(weight).value_or(0)) / static_cast<double>(experts);
-  const bool is_tiles = kForm == Form::kTiles;
-  const int64_t blocks = MostTiles(rows, experts, is_tiles ? kWideTile : kNarrowTile);
-  return bytes * static_cast<double>(blocks) * (is_tiles ? 2 : 1) / kBytesPerSecond;
+  const FormInfo info = InfoOf(kForm);
+  const int64_t blocks = MostTiles(rows, experts, info.expert_rows);
+  return bytes * static_cast<double>(blocks) * info.passes / kBytesPerSecond;
 }
 
 Kernel ExpertKernel(absl::string_view name, absl::string_view op, absl::string_view doc) {
@@ -246,16 +247,15 @@ Kernel ExpertKernel(absl::string_view name, absl::string_view op, absl::string_v
 
 template <Form kForm>
 void AddGroupedKernels(std::vector<VulkanKernel>* kernels) {
-  const bool is_tiles = kForm == Form::kTiles;
-  const char* suffix = is_tiles ? ".tiles" : ".vectors";
-  const char* doc =
-      is_tiles ? "up to 32 rows of an expert at a time" : "up to 4 rows of an expert at a time";
-  Kernel matmul = ExpertKernel(absl::StrCat("expert_matmul", suffix), "expert_matmul", doc);
+  const FormInfo info = InfoOf(kForm);
+  const std::string doc = absl::StrCat("up to ", info.expert_rows, " rows of an expert at a time");
+  Kernel matmul = ExpertKernel(absl::StrCat("expert_matmul", info.suffix), "expert_matmul", doc);
   matmul.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<2>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>, kernels);
-  Kernel glu = ExpertKernel(absl::StrCat("expert_glu", suffix), "expert_glu", doc);
+  AddWeightKernels<AcceptsGrouped<kForm, 2>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>,
+                                             kernels);
+  Kernel glu = ExpertKernel(absl::StrCat("expert_glu", info.suffix), "expert_glu", doc);
   glu.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<3>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
+  AddWeightKernels<AcceptsGrouped<kForm, 3>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
 }
 
 }  // namespace
@@ -271,7 +271,9 @@ void AddMoeKernels(std::vector<VulkanKernel>* kernels) {
       {{"vulkan.moe_gather", "moe_gather",
         "a workgroup counts and makes tables of tiles, then rows are copied", AcceptsGather},
        LowerMoeGather});
+  // Of equal cost, the first is taken.
   AddGroupedKernels<Form::kVector>(kernels);
+  AddGroupedKernels<Form::kMatrices>(kernels);
   AddGroupedKernels<Form::kTiles>(kernels);
   AddWeightKernels(ExpertKernel("indexed_expert_matmul", "indexed_expert_matmul", "row by row"),
                    LowerExpertMatmul<Mode::kIndexed, Form::kVector>, kernels);

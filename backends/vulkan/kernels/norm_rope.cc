@@ -131,19 +131,22 @@ absl::Status AcceptsAppend(const Node& node, const proto::DeviceCaps& caps) {
 }  // namespace
 
 void AddNormRopeKernels(std::vector<VulkanKernel>* kernels) {
-  const auto add = [&](const char* name, const char* op, const char* doc, auto accepts,
-                       auto lower) {
-    kernels->push_back({{name, op, doc, accepts}, lower});
-  };
-  add("vulkan.rms_norm", "rms_norm", "a workgroup a row", AcceptsAll, LowerRmsNorm);
-  add("vulkan.layer_norm", "layer_norm", "a workgroup a row", AcceptsAll, LowerLayerNorm);
-  add("vulkan.add_rms_norm", "add_rms_norm", "a workgroup a row", AcceptsAll, LowerAddRmsNorm);
-  add("vulkan.rope", "rope", "a workgroup a head, angles in integers", AcceptsHeads<0>, LowerRope);
-  add("vulkan.qk_norm_rope", "qk_norm_rope", "a workgroup a head, q and k in one dispatch",
-      AcceptsHeads<0>, LowerQkNormRope);
-  add("vulkan.qk_norm_rope_append", "qk_norm_rope_append",
-      "as vulkan.qk_norm_rope, keys and values going straight to the cache", AcceptsAppend,
-      LowerQkNormRopeAppend);
+  kernels->push_back(
+      {{"vulkan.rms_norm", "rms_norm", "a workgroup a row", AcceptsAll}, LowerRmsNorm});
+  kernels->push_back(
+      {{"vulkan.layer_norm", "layer_norm", "a workgroup a row", AcceptsAll}, LowerLayerNorm});
+  kernels->push_back(
+      {{"vulkan.add_rms_norm", "add_rms_norm", "a workgroup a row", AcceptsAll}, LowerAddRmsNorm});
+  kernels->push_back(
+      {{"vulkan.rope", "rope", "a workgroup a head, angles in integers", AcceptsHeads<0>},
+       LowerRope});
+  kernels->push_back({{"vulkan.qk_norm_rope", "qk_norm_rope",
+                       "a workgroup a head, q and k in one dispatch", AcceptsHeads<0>},
+                      LowerQkNormRope});
+  kernels->push_back(
+      {{"vulkan.qk_norm_rope_append", "qk_norm_rope_append",
+        "as vulkan.qk_norm_rope, keys and values going straight to the cache", AcceptsAppend},
+       LowerQkNormRopeAppend});
 }
 
 }  // namespace sluice::vulkan

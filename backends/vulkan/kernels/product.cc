@@ -4,6 +4,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+#include "backends/vulkan/device_info.h"
 #include "backends/vulkan/formats.h"
 #include "graph/status_macros.h"
 
@@ -13,6 +14,7 @@ namespace {
 // As in the shaders.
 constexpr int64_t kQuad = 4;          // rows are of whole ones
 constexpr int64_t kInvocations = 64;  // of a workgroup
+constexpr uint32_t kMatrixSubgroups = 4;
 
 // Of a weight [out,in] or [E,out,in].
 struct MatrixSize {
@@ -33,9 +35,18 @@ struct Piece {
 
 // Rows of y that a workgroup works on.
 int64_t RowsPerGroup(const ProductCall& call, Form form, const Lowering& out) {
-  if (form == Form::kTiles) return kWideTile;
-  if (call.mode == Mode::kGrouped) return kNarrowTile;
+  const FormInfo info = InfoOf(form);
+  if (call.mode == Mode::kGrouped) return info.expert_rows;
+  if (form != Form::kVector) return info.rows;
   return call.mode == Mode::kIndexed || out.Bound(call.rows) == 1 ? 1 : kNarrowTile;
+}
+
+// Workgroups for that many outputs of each matrix.
+int64_t OutputGroups(const ProductCall& call, Form form, int64_t outputs, const Lowering& out) {
+  if (form == Form::kVector) return VectorGroups(outputs, out);
+  int64_t tile = kWideTile;
+  if (form == Form::kMatrices) tile = call.activation == Activation::kNone ? 128 : 64;
+  return (outputs + tile - 1) / tile;
 }
 
 int64_t RowGroups(const ProductCall& call, Form form, int64_t experts, const Lowering& out) {
@@ -48,7 +59,7 @@ Span IndexOf(const ProductCall& call, Form form, Lowering& out) {
   if (call.mode == Mode::kIndexed) return out.Operand(call.index);
   const TileTables tables =
       TileTablesOf(*out.node().operand(call.index), out.Bound(call.rows), out);
-  return form == Form::kTiles ? tables.wide : tables.narrow;
+  return form == Form::kVector ? tables.narrow : tables.wide;
 }
 
 struct PartPush {
@@ -76,13 +87,40 @@ Push PushOf(const ProductCall& call, Form form, const std::vector<Piece>& pieces
     const auto& [product, part] = pieces[i];
     const int64_t outputs = MatrixSize(*out.node().operand(product->weight)).outputs;
     const int64_t count = call.mode == Mode::kPlain ? part.rows : outputs;
-    const int64_t groups =
-        form == Form::kTiles ? (count + kWideTile - 1) / kWideTile : VectorGroups(count, out);
+    const int64_t groups = OutputGroups(call, form, count, out);
     push.has_bias |= uint32_t{out.Has(product->bias)} << i;
     push.parts[i] = {static_cast<uint32_t>(outputs), part.first_row, part.rows, part.row_bytes,
                      static_cast<uint32_t>(groups)};
   }
   return push;
+}
+
+// With its constants and arrays of bindings.
+Shader ShaderOf(const ProductCall& call, Form form, const std::vector<DType>& formats,
+                const Lowering& out) {
+  const auto weights = static_cast<uint32_t>(formats.size());
+  const uint32_t results = call.activation == Activation::kNone ? weights : 1;
+  Shader shader = {.constants = FormatConstants(formats), .arrays = {weights, weights, results}};
+  shader.constants.push_back(results);
+  shader.constants.push_back(static_cast<uint32_t>(call.activation));
+  const auto rows = static_cast<uint32_t>(RowsPerGroup(call, form, out));
+  switch (form) {
+    case Form::kVector:
+      shader.name = "matvec";
+      shader.constants.push_back(rows);
+      break;
+    case Form::kTiles:
+      shader.name = "matmul";
+      break;
+    case Form::kMatrices: {
+      shader.name = "matmul_coopmat";
+      const auto& [m, n, k] = out.device().matrix;
+      const uint32_t invocations = kMatrixSubgroups * out.device().subgroup_size;
+      shader.constants.insert(shader.constants.end(), {m, n, k, rows, invocations});
+      break;
+    }
+  }
+  return shader;
 }
 
 // One dispatch.
@@ -108,17 +146,7 @@ absl::Status AddPieces(const ProductCall& call, Form form, const std::vector<Pie
   }
   bindings.push_back(Writes(out.ErrorSlot()));
 
-  std::vector<uint32_t> constants = FormatConstants(formats);
-  constants.push_back(static_cast<uint32_t>(results));
-  constants.push_back(static_cast<uint32_t>(call.activation));
-  if (form == Form::kVector) {
-    constants.push_back(static_cast<uint32_t>(RowsPerGroup(call, form, out)));
-  }
-  const auto weights = static_cast<uint32_t>(pieces.size());
-  return out.Dispatch({.name = form == Form::kTiles ? "matmul" : "matvec",
-                       .constants = std::move(constants),
-                       .arrays = {weights, weights, static_cast<uint32_t>(results)}},
-                      std::move(bindings), push,
+  return out.Dispatch(ShaderOf(call, form, formats, out), std::move(bindings), push,
                       {groups, RowGroups(call, form, push.experts, out), 1});
 }
 
@@ -156,6 +184,33 @@ absl::Status CheckMatrices(const Node& node) {
 }
 
 }  // namespace
+
+FormInfo InfoOf(Form form) {
+  switch (form) {
+    case Form::kVector:
+      break;
+    case Form::kTiles:
+      return {".tiles", kWideTile, kWideTile, 2};  // the way through shared memory is longer
+    case Form::kMatrices:
+      return {".coopmat", 2 * kWideTile, kWideTile, 2};
+  }
+  return {".vectors", kNarrowTile, kNarrowTile, 1};
+}
+
+absl::Status AcceptsForm(Form form, const Node& node, const proto::DeviceCaps& caps) {
+  if (form != Form::kMatrices) return absl::OkStatus();
+  const auto& features = caps.features();
+  if (std::find(features.begin(), features.end(), kCooperativeMatrixFeature) == features.end()) {
+    return absl::UnimplementedError(
+        "the device has no cooperative matrices of float16 with sums in float32, or they are off");
+  }
+  for (size_t i = 0; i < node.operands().size(); ++i) {
+    if (!IsMatrix(node, i) || node.operand(i)->type().dtype != DType::kF32) continue;
+    return absl::UnimplementedError(
+        absl::StrCat(node.operand(i)->ref(), " is f32, which float16 would round"));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out) {
   if (call.activation != Activation::kNone) {

@@ -16,8 +16,18 @@ enum class Mode : uint32_t {
   kGrouped,  // rows offsets[e] .. offsets[e+1] - 1 that of expert e
 };
 
-// How it is done: for few rows, the weight is read once for every few of them.
-enum class Form : uint8_t { kVector, kTiles };
+// How it is done: for few rows, the weight is read once for every few of them; for many, tiles of
+// results in float32, or in cooperative matrices of float16 with sums in float32.
+enum class Form : uint8_t { kVector, kTiles, kMatrices };
+struct FormInfo {
+  const char* suffix;  // of its kernels' names
+  // Rows of x that meet a weight each time it is read: of one matrix, of one expert's.
+  int64_t rows, expert_rows;
+  double passes;  // how long that takes, in times that it takes to read the weight
+};
+FormInfo InfoOf(Form form);
+// Where the device has none, and for weights in float32, which float16 would round: not kMatrices.
+absl::Status AcceptsForm(Form form, const Node& node, const proto::DeviceCaps& caps);
 
 // As in shaders/product.glsl.
 enum class Activation : uint32_t { kNone, kSilu, kGelu };
