@@ -89,9 +89,8 @@ struct OpCost {
 
 struct OpDef {
   std::string name;
-  std::string
-      family;       // the file it stands in: linear, moe, norm_rope, attention, elementwise, layout
-  std::string doc;  // one paragraph; formulae with their source
+  std::string family;  // the file: linear, moe, norm_rope, attention, elementwise, layout, sampling
+  std::string doc;     // one paragraph; formulae with their source
   std::vector<OperandDef> operands;
   std::vector<ResultDef> results;
   std::vector<AttrDef> attrs;

@@ -32,6 +32,11 @@ absl::Status DraftOptions::Check() const {
       absl::StrCat("drafts have ", max, " tokens, expected 1 to ", kMost));
 }
 
+RowForm GenerateOptions::row_form() const {
+  const bool is_likeliest = !new_filter && !on_logits && sampling.ChoosesAmong(kLikeliest);
+  return is_likeliest ? RowForm::kLikeliest : RowForm::kWhole;
+}
+
 Answer::Answer(const GenerateOptions& options, absl::Span<const int32_t> prompt)
     : options_(options), sampler_(options.sampling) {
   for (const int32_t token : prompt) sampler_.Accept(token);
@@ -48,20 +53,21 @@ int64_t Answer::left() const {
                                  : options_.max_tokens - generated_;
 }
 
-absl::StatusOr<int32_t> Answer::Sample(absl::Span<const float> logits) {
-  if (filter_ == nullptr) return sampler_.Sample(logits);
+absl::StatusOr<int32_t> Answer::Sample(const LogitRows& row) {
+  if (!row.is_whole()) return sampler_.SampleLikeliest(row);
+  if (filter_ == nullptr) return sampler_.Sample(row.values);
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const uint64_t> allowed, filter_->Allowed());
-  return sampler_.Sample(logits, allowed);
+  return sampler_.Sample(row.values, allowed);
 }
 
-absl::StatusOr<std::optional<int32_t>> Answer::Next(absl::Span<const float> logits, bool has_room) {
+absl::StatusOr<std::optional<int32_t>> Answer::Next(const LogitRows& row, bool has_room) {
   if (generated_ == options_.max_tokens) return End(StopReason::kLength);
-  SLUICE_ASSIGN_OR_RETURN(const int32_t token, Sample(logits));
+  SLUICE_ASSIGN_OR_RETURN(const int32_t token, Sample(row));
   if (options_.is_end && options_.is_end(token)) return End(StopReason::kEndOfGeneration);
   sampler_.Accept(token);
   if (filter_ != nullptr) filter_->Accept(token);
   ++generated_;
-  if (options_.on_logits) options_.on_logits(token, logits);
+  if (options_.on_logits) options_.on_logits(token, row.values);
   if (options_.on_token && !options_.on_token(token)) return End(StopReason::kCallback);
   if (filter_ != nullptr && filter_->IsComplete()) return End(StopReason::kEndOfGeneration);
   if (generated_ == options_.max_tokens) return End(StopReason::kLength);

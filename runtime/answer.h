@@ -45,6 +45,9 @@ struct GenerateOptions {
   // them. None: nobody looks.
   std::function<void(int32_t, absl::Span<const float>)> on_logits;
   std::function<bool()> is_stopped;  // asked before each step; none: nothing stops it
+
+  // The form of rows that suffices to draw the tokens.
+  RowForm row_form() const;
 };
 
 class Answer {
@@ -52,12 +55,13 @@ class Answer {
   // To a text whose tokens are `prompt`. `options` outlive the answer.
   Answer(const GenerateOptions& options, absl::Span<const int32_t> prompt);
 
+  RowForm row_form() const { return options_.row_form(); }
   bool IsStopped() const { return options_.is_stopped && options_.is_stopped(); }
 
-  // Draws the next token and gives it to on_token. Returns the token to run, or none if the answer
-  // has ended: reason() says why. `has_room`: the context has room for that token. Errors: the
-  // sampler's and the filter's.
-  absl::StatusOr<std::optional<int32_t>> Next(absl::Span<const float> logits, bool has_room);
+  // Draws the next token from a row, whole or of the form row_form(), and gives it to on_token.
+  // Returns the token to run, or none if the answer has ended: reason() says why. `has_room`: the
+  // context has room for that token. Errors: the sampler's and the filter's.
+  absl::StatusOr<std::optional<int32_t>> Next(const LogitRows& row, bool has_room);
 
   StopReason reason() const { return reason_; }
   int64_t generated() const { return generated_; }  // tokens given to on_token
@@ -65,7 +69,7 @@ class Answer {
 
  private:
   std::optional<int32_t> End(StopReason reason);
-  absl::StatusOr<int32_t> Sample(absl::Span<const float> logits);
+  absl::StatusOr<int32_t> Sample(const LogitRows& row);
 
   const GenerateOptions& options_;
   Sampler sampler_;

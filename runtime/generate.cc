@@ -31,11 +31,11 @@ absl::StatusOr<GenerateResult> Transcript::Continue(absl::Span<const int32_t> te
 
   GenerateResult result{StopReason::kLength};
   auto start = Clock::now();
-  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, RunPrompt(answer, &result));
+  SLUICE_ASSIGN_OR_RETURN(const LogitRows rows, RunPrompt(answer, &result));
   result.prompt_seconds = SecondsSince(start);
   if (result.reason == StopReason::kCallback) return result;
   start = Clock::now();
-  SLUICE_RETURN_IF_ERROR(Decode(logits, options.draft, &answer, &result));
+  SLUICE_RETURN_IF_ERROR(Decode(rows, options.draft, &answer, &result));
   result.decode_seconds = SecondsSince(start);
   return result;
 }
@@ -52,10 +52,9 @@ void Transcript::KeepCommon(absl::Span<const int32_t> text) {
   held_.reserve(static_cast<size_t>(session_.max_context()));  // steps allocate nothing
 }
 
-// Runs what is held and not in the sequence. The logits of the last token; none if it was stopped.
-absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const Answer& answer,
-                                                              GenerateResult* result) {
-  absl::Span<const float> logits;
+// Runs what is held and not in the sequence. The row of the last token; none if it was stopped.
+absl::StatusOr<LogitRows> Transcript::RunPrompt(const Answer& answer, GenerateResult* result) {
+  LogitRows rows;
   const auto size = static_cast<int64_t>(held_.size());
   while (sequence_->length() < size) {
     if (answer.IsStopped()) {
@@ -64,33 +63,35 @@ absl::StatusOr<absl::Span<const float>> Transcript::RunPrompt(const Answer& answ
     }
     const int64_t begin = sequence_->length();
     const int64_t count = std::min(size - begin, session_.max_tokens());
-    const auto part =
-        absl::MakeConstSpan(held_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
-    SLUICE_ASSIGN_OR_RETURN(logits, session_.Prefill(*sequence_, part));
+    step_.clear();
+    for (int64_t at = begin; at < begin + count; ++at) {
+      step_.push_back({sequence_.get(), held_[static_cast<size_t>(at)], at + 1 == size});
+    }
+    SLUICE_ASSIGN_OR_RETURN(rows, session_.StepRows(step_, answer.row_form()));
     result->prompted += count;
   }
-  return logits;
+  return rows;
 }
 
-absl::Status Transcript::Decode(absl::Span<const float> logits, const DraftOptions& draft,
-                                Answer* answer, GenerateResult* result) {
+absl::Status Transcript::Decode(LogitRows rows, const DraftOptions& draft, Answer* answer,
+                                GenerateResult* result) {
   Speculation speculation(draft);
   while (!answer->IsStopped()) {
-    SLUICE_ASSIGN_OR_RETURN(const bool goes_on, TakeRows(logits, &speculation, answer, result));
+    SLUICE_ASSIGN_OR_RETURN(const bool goes_on, TakeRows(rows, &speculation, answer, result));
     if (!goes_on) return absl::OkStatus();
-    SLUICE_ASSIGN_OR_RETURN(logits, RunNext(*answer, &speculation));
+    SLUICE_ASSIGN_OR_RETURN(rows, RunNext(*answer, &speculation));
   }
   result->reason = StopReason::kCallback;
   return absl::OkStatus();
 }
 
-// Draws what the logits of the last step allow, and takes back from the sequence what was guessed
+// Draws what the rows of the last step allow, and takes back from the sequence what was guessed
 // wrongly.
-absl::StatusOr<bool> Transcript::TakeRows(absl::Span<const float> logits, Speculation* speculation,
+absl::StatusOr<bool> Transcript::TakeRows(const LogitRows& rows, Speculation* speculation,
                                           Answer* answer, GenerateResult* result) {
   const auto run = static_cast<int64_t>(held_.size());
   const absl::StatusOr<bool> goes_on =
-      speculation->Take(logits, session_.max_context() - run, *answer, &held_);
+      speculation->Take(rows, session_.max_context() - run, *answer, &held_);
   sequence_->Truncate(run + speculation->held());
   result->generated = answer->generated();
   result->reason = answer->reason();
@@ -100,8 +101,7 @@ absl::StatusOr<bool> Transcript::TakeRows(absl::Span<const float> logits, Specul
 }
 
 // Runs the last token, and a draft as far as there is room for one.
-absl::StatusOr<absl::Span<const float>> Transcript::RunNext(const Answer& answer,
-                                                            Speculation* speculation) {
+absl::StatusOr<LogitRows> Transcript::RunNext(const Answer& answer, Speculation* speculation) {
   const StepLimits& limits = session_.limits();
   const auto size = static_cast<int64_t>(held_.size());
   const int64_t positions = sequence_->room() + session_.pool().free() * limits.block_size;
@@ -110,7 +110,7 @@ absl::StatusOr<absl::Span<const float>> Transcript::RunNext(const Answer& answer
   step_.clear();
   step_.push_back({sequence_.get(), held_.back(), true});
   for (const int32_t token : speculation->draft()) step_.push_back({sequence_.get(), token, true});
-  return session_.Step(step_);
+  return session_.StepRows(step_, answer.row_form());
 }
 
 }  // namespace sluice

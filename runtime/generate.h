@@ -42,12 +42,12 @@ class Transcript {
 
  private:
   void KeepCommon(absl::Span<const int32_t> text);
-  absl::StatusOr<absl::Span<const float>> RunPrompt(const Answer& answer, GenerateResult* result);
-  absl::Status Decode(absl::Span<const float> logits, const DraftOptions& draft, Answer* answer,
+  absl::StatusOr<LogitRows> RunPrompt(const Answer& answer, GenerateResult* result);
+  absl::Status Decode(LogitRows rows, const DraftOptions& draft, Answer* answer,
                       GenerateResult* result);
-  absl::StatusOr<bool> TakeRows(absl::Span<const float> logits, Speculation* speculation,
-                                Answer* answer, GenerateResult* result);
-  absl::StatusOr<absl::Span<const float>> RunNext(const Answer& answer, Speculation* speculation);
+  absl::StatusOr<bool> TakeRows(const LogitRows& rows, Speculation* speculation, Answer* answer,
+                                GenerateResult* result);
+  absl::StatusOr<LogitRows> RunNext(const Answer& answer, Speculation* speculation);
 
   Session& session_;
   std::unique_ptr<Sequence> sequence_;

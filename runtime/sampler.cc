@@ -10,6 +10,21 @@
 #include "graph/status_macros.h"
 
 namespace sluice {
+namespace {
+
+bool IsBelowInfinity(float logit) { return logit < std::numeric_limits<float>::infinity(); }
+
+absl::Status NotFinite(int32_t token, float logit) {
+  return absl::InvalidArgumentError(absl::StrCat("the logit of token ", token, " is ",
+                                                 std::isnan(logit) ? "NaN" : "inf",
+                                                 ": the model's output is not finite"));
+}
+
+absl::Status NothingFinite() {
+  return absl::InvalidArgumentError("no logit is finite (all are -inf): nothing to choose from");
+}
+
+}  // namespace
 
 absl::Status SamplerOptions::Check() const {
   const auto check = [](bool ok, absl::string_view name, double value, absl::string_view range) {
@@ -37,16 +52,10 @@ absl::Status SamplerOptions::Check() const {
 absl::StatusOr<int32_t> ArgMax(absl::Span<const float> logits) {
   size_t best = logits.size();
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity()) {
-      return absl::InvalidArgumentError(absl::StrCat("the logit of token ", i, " is ",
-                                                     std::isnan(logits[i]) ? "NaN" : "inf",
-                                                     ": the model's output is not finite"));
-    }
+    if (!IsBelowInfinity(logits[i])) return NotFinite(static_cast<int32_t>(i), logits[i]);
     if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
   }
-  if (best == logits.size()) {
-    return absl::InvalidArgumentError("no logit is finite (all are -inf): nothing to choose from");
-  }
+  if (best == logits.size()) return NothingFinite();
   return static_cast<int32_t>(best);
 }
 
@@ -107,6 +116,23 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits,
         "the model rules out (by a logit of -inf) every token that the constraint allows");
   }
   Penalise(logits.size());
+  return Choose();
+}
+
+absl::StatusOr<int32_t> Sampler::SampleLikeliest(const LogitRows& likeliest) {
+  // What must not be there would come first, NaN and inf alike.
+  const float largest = likeliest.values[0];
+  if (!IsBelowInfinity(largest)) return NotFinite(likeliest.tokens[0], largest);
+  if (!std::isfinite(largest)) return NothingFinite();
+  candidates_.clear();
+  for (size_t i = 0; i < likeliest.values.size(); ++i) {
+    candidates_.push_back({likeliest.tokens[i], likeliest.values[i], 0});
+  }
+  return Choose();
+}
+
+// From the candidates, of which there is at least one.
+int32_t Sampler::Choose() {
   const bool greedy = options_.temperature == 0;
   KeepTopK(greedy ? 1 : static_cast<size_t>(options_.top_k));
   if (greedy) return candidates_.front().token;

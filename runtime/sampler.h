@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "runtime/logit_rows.h"
 
 namespace sluice {
 
@@ -30,6 +31,10 @@ struct SamplerOptions {
   bool has_penalties() const {
     return repeat_penalty != 1.0 || frequency_penalty != 0 || presence_penalty != 0;
   }
+  // Whether no token but the k likeliest is ever looked at.
+  bool ChoosesAmong(int64_t k) const {
+    return !has_penalties() && (temperature == 0 || (top_k > 0 && top_k <= k));
+  }
 };
 
 class Sampler {
@@ -42,6 +47,10 @@ class Sampler {
   // none: all. FailedPrecondition if the model rules out all of them.
   absl::StatusOr<int32_t> Sample(absl::Span<const float> logits,
                                  absl::Span<const uint64_t> allowed = {});
+
+  // Draws the token, or gives the error, that Sample does for the whole row that `likeliest` is of.
+  // It has all tokens or k of which the options say that they choose among them.
+  absl::StatusOr<int32_t> SampleLikeliest(const LogitRows& likeliest);
 
   // Tells the sampler of a token in the text, drawn or given, for the penalties.
   void Accept(int32_t token);
@@ -56,6 +65,7 @@ class Sampler {
   void AddAll(absl::Span<const float> logits);
   void AddAllowed(absl::Span<const float> logits, absl::Span<const uint64_t> allowed);
   void Penalise(size_t vocabulary);
+  int32_t Choose();
   void KeepTopK(size_t k);
   void Softmax();
   void KeepTypical();

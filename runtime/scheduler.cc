@@ -131,9 +131,19 @@ void Scheduler::RunStep() {
   }
   ++counters_.steps;
   counters_.tokens += static_cast<int64_t>(step_.size());
-  const absl::StatusOr<absl::Span<const float>> logits = runner_.Step(step_);
-  if (!logits.ok()) return FailStep(logits.status());
-  TakeResults(*logits);
+  const absl::StatusOr<LogitRows> rows = runner_.StepRows(step_, FormOfRows());
+  if (!rows.ok()) return FailStep(rows.status());
+  TakeResults(*rows);
+}
+
+// What suffices to all that take part, those that get no row yet among them: so a device runs
+// steps of one form as long as the requests are the same.
+RowForm Scheduler::FormOfRows() const {
+  const auto end = requests_.begin() + static_cast<ptrdiff_t>(running_);
+  const bool wants_whole = std::any_of(requests_.begin(), end, [](const auto& request) {
+    return request->planned > 0 && request->answer.row_form() == RowForm::kWhole;
+  });
+  return wants_whole ? RowForm::kWhole : RowForm::kLikeliest;
 }
 
 void Scheduler::EndStopped() {
@@ -252,15 +262,15 @@ void Scheduler::AddTokens(Active& request) {
   if (request.gets_logits()) rows_ += 1 + static_cast<size_t>(request.drafted());
 }
 
-void Scheduler::TakeResults(absl::Span<const float> logits) {
-  const auto width = static_cast<size_t>(limits_.vocabulary);
+void Scheduler::TakeResults(const LogitRows& rows) {
+  const size_t width = rows_ == 0 ? 0 : rows.values.size() / rows_;
   for (size_t i = 0; i < running_; ++i) {
     Active& request = *requests_[i];
     if (request.row == kNoRow) {
       if (cache_) Remember(request);
     } else {
-      const auto rows = 1 + static_cast<size_t>(request.drafted());
-      TakeRows(request, logits.subspan(request.row * width, rows * width));
+      const auto count = 1 + static_cast<size_t>(request.drafted());
+      TakeRows(request, rows.Part(request.row * width, count * width));
     }
   }
 }
@@ -281,7 +291,7 @@ void Scheduler::Remember(Active& request) {
 
 // Draws the next tokens. The prefix cache learns nothing that was guessed wrongly: that is taken
 // back from the sequence first.
-void Scheduler::TakeRows(Active& request, absl::Span<const float> rows) {
+void Scheduler::TakeRows(Active& request, const LogitRows& rows) {
   const int64_t run = request.size();
   const int64_t before = request.answer.generated();
   const absl::StatusOr<bool> goes_on =

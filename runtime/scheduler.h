@@ -112,9 +112,10 @@ class Scheduler {
   void PlanDrafts(int64_t tokens);
   int64_t RoomForDraft(const Active& request) const;
   void AddTokens(Active& request);
-  void TakeResults(absl::Span<const float> logits);
+  RowForm FormOfRows() const;
+  void TakeResults(const LogitRows& rows);
   void Remember(Active& request);
-  void TakeRows(Active& request, absl::Span<const float> rows);
+  void TakeRows(Active& request, const LogitRows& rows);
   void FailStep(const absl::Status& status);
   void Finish(Active& request, const absl::StatusOr<StopReason>& end);
 

@@ -11,6 +11,7 @@
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
+#include "runtime/likeliest.h"
 
 namespace sluice {
 namespace {
@@ -57,6 +58,7 @@ absl::Status Session::Initialise() {
   if (shared.stop_before.empty() && shared.stop_after.empty())
     shared.stop_before = std::string(kFirstBucketPass);
   SLUICE_RETURN_IF_ERROR(Optimize(backend_, shared, &graph_));
+  chooses_likeliest_ = options_.chooses_likeliest.value_or(CopiesLogits(graph_, backend_));
   return AllocateStates();
 }
 
@@ -123,23 +125,32 @@ std::unique_ptr<Sequence> Session::NewSequence() {
   return sequence;
 }
 
-absl::StatusOr<Executable*> Session::ExecutableFor(int64_t tokens) {
+absl::StatusOr<Executable*> Session::ExecutableFor(int64_t tokens, RowForm form) {
   auto bucket = std::find_if(buckets_.begin(), buckets_.end(),
                              [&](const Bucket& b) { return b.tokens >= tokens; });
-  if (bucket->executable == nullptr) {
-    Graph graph = graph_.Clone();
-    PassOptions passes = options_.passes;
-    passes.start_at = std::string(kFirstBucketPass);
-    passes.packs = &packs_;
-    passes.bucket = BucketBounds(bucket->tokens, limits_.max_outputs);
-    SLUICE_RETURN_IF_ERROR(Optimize(backend_, passes, &graph));
-    SLUICE_ASSIGN_OR_RETURN(bucket->executable, backend_.Compile(std::move(graph), weights_));
+  form = FormFor(form);
+  auto& executable = form == RowForm::kWhole ? bucket->whole : bucket->likeliest;
+  if (executable == nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(executable, Compile(bucket->tokens, form));
   }
-  return bucket->executable.get();
+  return executable.get();
 }
 
-absl::StatusOr<Executable*> Session::RunStep() {
-  SLUICE_ASSIGN_OR_RETURN(Executable * executable, ExecutableFor(batch_->tokens()));
+absl::StatusOr<std::unique_ptr<Executable>> Session::Compile(int64_t tokens, RowForm form) {
+  Graph graph = graph_.Clone();
+  if (form == RowForm::kLikeliest) {
+    SLUICE_ASSIGN_OR_RETURN(graph, WithLikeliest(std::move(graph)));
+  }
+  PassOptions passes = options_.passes;
+  passes.start_at = std::string(kFirstBucketPass);
+  passes.packs = &packs_;
+  passes.bucket = BucketBounds(tokens, limits_.max_outputs);
+  SLUICE_RETURN_IF_ERROR(Optimize(backend_, passes, &graph));
+  return backend_.Compile(std::move(graph), weights_);
+}
+
+absl::StatusOr<Executable*> Session::RunStep(RowForm form) {
+  SLUICE_ASSIGN_OR_RETURN(Executable * executable, ExecutableFor(batch_->tokens(), form));
   args_.symbols.Set(decoder::kTokens, batch_->tokens());
   args_.symbols.Set(decoder::kOutputs, batch_->outputs());
   args_.symbols.Set(decoder::kSeqs, batch_->sequences());
@@ -159,17 +170,25 @@ absl::StatusOr<Executable*> Session::RunStep() {
 }
 
 absl::StatusOr<absl::Span<const float>> Session::Step(absl::Span<const StepToken> tokens) {
+  SLUICE_ASSIGN_OR_RETURN(const LogitRows rows, StepRows(tokens, RowForm::kWhole));
+  return rows.values;
+}
+
+absl::StatusOr<LogitRows> Session::StepRows(absl::Span<const StepToken> tokens, RowForm form) {
   SLUICE_RETURN_IF_ERROR(batch_->Fill(tokens));
-  absl::StatusOr<Executable*> executable = RunStep();
+  absl::StatusOr<Executable*> executable = RunStep(form);
   if (!executable.ok()) {
     batch_->RollBack();
     return executable.status();
   }
   const bool wanted =
       std::any_of(tokens.begin(), tokens.end(), [](const StepToken& t) { return t.want_logits; });
-  if (!wanted) return absl::Span<const float>();
-  const TensorView logits = (*executable)->output(0);
-  return absl::MakeConstSpan(logits.f32(), static_cast<size_t>(logits.elements()));
+  if (!wanted) return LogitRows{};
+  const TensorView values = (*executable)->output(0);
+  const auto count = static_cast<size_t>(values.elements());
+  LogitRows rows{{values.f32(), count}};
+  if (FormFor(form) == RowForm::kLikeliest) rows.tokens = {(*executable)->output(1).i32(), count};
+  return rows;
 }
 
 absl::StatusOr<absl::Span<const float>> Session::Prefill(Sequence& sequence,

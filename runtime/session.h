@@ -26,6 +26,9 @@ struct SessionOptions {
   int64_t max_outputs = 1;       // rows of logits that one step may ask for
   std::vector<int64_t> buckets;  // rising numbers of tokens; empty: DefaultTokenBuckets
   int64_t prepack_bytes = 0;     // that weights in layouts of their own may take
+  // Of a decoder: steps for which the likeliest tokens are enough leave the choice of these to the
+  // device. Unset: where it copies outputs to the host.
+  std::optional<bool> chooses_likeliest = {};
   PassOptions passes;
 };
 
@@ -50,8 +53,9 @@ class Session final : public StepRunner {
   std::unique_ptr<Sequence> NewSequence() override;
   BlockPool& pool() override { return pool_; }
 
-  // Allocates nothing but for the executable of a bucket's first step.
+  // Allocates nothing but for the executable of a bucket's first step of a form.
   absl::StatusOr<absl::Span<const float>> Step(absl::Span<const StepToken> tokens) override;
+  absl::StatusOr<LogitRows> StepRows(absl::Span<const StepToken> tokens, RowForm form) override;
 
   // Appends `tokens` to `sequence` in chunks of at most `chunk` (0: max_tokens()) and returns the
   // logits of the last one.
@@ -63,13 +67,15 @@ class Session final : public StepRunner {
   void set_observer(RunObserver* observer) { observer_ = observer; }
   // Numbers of tokens that executables are made for, rising.
   std::vector<int64_t> buckets() const;
+  // The form in which StepRows gives rows for which `form` is enough.
+  RowForm FormFor(RowForm form) const { return chooses_likeliest_ ? form : RowForm::kWhole; }
   // The executable that a step of `tokens` tokens runs, compiled on first use.
-  absl::StatusOr<Executable*> ExecutableFor(int64_t tokens);
+  absl::StatusOr<Executable*> ExecutableFor(int64_t tokens, RowForm form = RowForm::kWhole);
 
  private:
   struct Bucket {
     int64_t tokens;  // bound
-    std::unique_ptr<Executable> executable;
+    std::unique_ptr<Executable> whole = {}, likeliest = {};
   };
 
   Session(Graph graph, const WeightTable& weights, Backend& backend, const SessionOptions& options);
@@ -77,12 +83,14 @@ class Session final : public StepRunner {
   absl::Status ReadLimits();
   absl::Status MakeBuckets();
   absl::Status AllocateStates();
-  absl::StatusOr<Executable*> RunStep();
+  absl::StatusOr<std::unique_ptr<Executable>> Compile(int64_t tokens, RowForm form);
+  absl::StatusOr<Executable*> RunStep(RowForm form);
 
   Graph graph_;
   const WeightTable& weights_;
   Backend& backend_;
   SessionOptions options_;
+  bool chooses_likeliest_ = false;
   RunObserver* observer_ = nullptr;
   StepLimits limits_;
   BlockPool pool_{0};

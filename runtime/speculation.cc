@@ -46,14 +46,14 @@ void Speculation::Draft(absl::Span<const int32_t> text, int64_t most) {
   }
 }
 
-absl::StatusOr<bool> Speculation::Take(absl::Span<const float> rows, int64_t room, Answer& answer,
+absl::StatusOr<bool> Speculation::Take(const LogitRows& rows, int64_t room, Answer& answer,
                                        std::vector<int32_t>* text) {
-  const size_t width = rows.size() / (draft_.size() + 1);
+  const size_t width = rows.values.size() / (draft_.size() + 1);
   const auto drafted = static_cast<int64_t>(draft_.size());
   drafted_ += drafted;
   for (held_ = 0;; ++held_, ++accepted_) {
     SLUICE_ASSIGN_OR_RETURN(const std::optional<int32_t> token,
-                            answer.Next(rows.subspan(held_ * width, width), room > held()));
+                            answer.Next(rows.Part(held_ * width, width), room > held()));
     if (!token.has_value()) return false;
     text->push_back(*token);
     if (held_ == draft_.size() || *token != draft_[held_]) break;

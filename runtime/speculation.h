@@ -29,7 +29,7 @@ class Speculation {
   // Appends to `text` those that are to be run, of which the first held() have been. False if the
   // answer has ended. `room`: positions that the context has left after `text`. Errors: Answer's;
   // held() is right then, too.
-  absl::StatusOr<bool> Take(absl::Span<const float> rows, int64_t room, Answer& answer,
+  absl::StatusOr<bool> Take(const LogitRows& rows, int64_t room, Answer& answer,
                             std::vector<int32_t>* text);
   int64_t held() const { return static_cast<int64_t>(held_); }
 

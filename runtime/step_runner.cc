@@ -22,4 +22,10 @@ absl::Status StepLimits::CheckPrompt(absl::Span<const int32_t> prompt) const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<LogitRows> StepRunner::StepRows(absl::Span<const StepToken> tokens,
+                                               RowForm /*form*/) {
+  SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, Step(tokens));
+  return LogitRows{logits};
+}
+
 }  // namespace sluice

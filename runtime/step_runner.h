@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "runtime/logit_rows.h"
 #include "runtime/sequence.h"
 
 namespace sluice {
@@ -48,6 +49,9 @@ class StepRunner {
   // [rows, vocabulary], valid until the next step. On an error the sequences are as before.
   // OutOfRange: a sequence would exceed max_context.
   virtual absl::StatusOr<absl::Span<const float>> Step(absl::Span<const StepToken> tokens) = 0;
+
+  // The same with rows of a form. A runner for which whole rows cost no more gives these always.
+  virtual absl::StatusOr<LogitRows> StepRows(absl::Span<const StepToken> tokens, RowForm form);
 };
 
 }  // namespace sluice

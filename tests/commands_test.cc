@@ -126,5 +126,15 @@ TEST_F(Commands, PerplexityComparesARunWithAnother) {
   EXPECT_THAT(nothing.errors(), HasSubstr("--skip 7 leaves nothing"));
 }
 
+TEST_F(Commands, DumpShowsStepsThatBringTheLikeliestTokens) {
+  const std::vector<std::string> whole = {"dump", "--final", "--tokens", "1"};
+  EXPECT_THAT(OutputOf(whole), HasSubstr("\noutput %logits\n"));
+  std::vector<std::string> likeliest = whole;
+  likeliest.push_back("--likeliest");
+  const std::string graph = OutputOf(likeliest);
+  EXPECT_THAT(graph, HasSubstr("= top_k(%logits) {k=64}"));
+  EXPECT_THAT(graph, HasSubstr("\noutput %likeliest\noutput %likeliest_ids\n"));
+}
+
 }  // namespace
 }  // namespace sluice

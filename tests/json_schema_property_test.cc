@@ -199,7 +199,7 @@ class Scenario {
       if (std::string wrong = random_.Percent(10) ? CompareTokens() : ""; !wrong.empty()) {
         return wrong;
       }
-      const auto token = answer.Next(Logits(), /*has_room=*/true);
+      const auto token = answer.Next({Logits()}, /*has_room=*/true);
       if (!token.ok()) return std::string(token.status().message());
       if (!token->has_value()) break;
     }

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <random>
 
 namespace sluice {
 namespace {
@@ -191,6 +194,72 @@ TEST(SamplerOptions, ChecksNameTheOption) {
   EXPECT_THAT(SamplerOptions{.min_p = 1.5}.Check().message(), testing::HasSubstr("min_p"));
   EXPECT_THAT(SamplerOptions{.repeat_penalty = 0}.Check().message(),
               testing::HasSubstr("repeat_penalty"));
+}
+
+// What op top_k makes of a row.
+struct Largest {
+  Largest(const std::vector<float>& row, size_t k) : tokens(row.size()) {
+    const auto rank = [&](int32_t token) {
+      const float logit = row[static_cast<size_t>(token)];
+      return std::isnan(logit) ? kInf : logit;
+    };
+    std::iota(tokens.begin(), tokens.end(), 0);
+    std::stable_sort(tokens.begin(), tokens.end(),
+                     [&](int32_t a, int32_t b) { return rank(a) > rank(b); });
+    tokens.resize(std::min(k, row.size()));
+    for (const int32_t token : tokens) values.push_back(row[static_cast<size_t>(token)]);
+  }
+  std::vector<int32_t> tokens;
+  std::vector<float> values;
+};
+
+// Rows with ties and with tokens that are ruled out, and now and then with what must not be there
+// or with nothing else: from the largest logits come the tokens and the errors of whole rows, draw
+// after draw.
+TEST(SampleLikeliest, DrawsWhatWholeRowsGive) {
+  std::mt19937 random(1);
+  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random()) % n; };
+  int tokens = 0, errors = 0;
+  for (int round = 0; round < 300; ++round) {
+    const SamplerOptions options = {.temperature = 0.5 * below(4),
+                                    .top_k = 1 + below(64),
+                                    .typical_p = below(2) == 0 ? 1 : 0.6,
+                                    .top_p = below(2) == 0 ? 1 : 0.8,
+                                    .min_p = below(2) == 0 ? 0 : 0.1,
+                                    .seed = below(1000)};
+    ASSERT_TRUE(options.ChoosesAmong(kLikeliest));
+    Sampler whole(options), likeliest(options);
+    for (int draw = 0; draw < 5; ++draw) {
+      std::vector<float> row(1 + below(200));
+      const bool is_bad = below(20) == 0;
+      for (float& logit : row) {
+        logit = below(10) == 0 ? -kInf : 0.25F * static_cast<float>(below(60));
+        if (!is_bad || below(50) != 0) continue;
+        logit = below(2) == 0 ? kInf : std::nanf("");
+      }
+      const Largest largest(row, kLikeliest);
+      const auto expected = whole.Sample(row);
+      const auto got = likeliest.SampleLikeliest({largest.values, largest.tokens});
+      ASSERT_EQ(got.status(), expected.status());
+      ASSERT_EQ(got.value_or(-1), expected.value_or(-1)) << "round " << round;
+      ++(expected.ok() ? tokens : errors);
+    }
+  }
+  EXPECT_GT(tokens, 1000);
+  EXPECT_GT(errors, 10);
+}
+
+TEST(SampleLikeliest, NothingFiniteIsTheSameError) {
+  EXPECT_EQ(Sampler(Plain()).SampleLikeliest({{-kInf, -kInf}, {0, 1}}).status(),
+            Sampler(Plain()).Sample({-kInf, -kInf}).status());
+}
+
+TEST(SamplerOptions, ChooseAmongTheLikeliestUnlessTheyLookFurther) {
+  EXPECT_TRUE(SamplerOptions().ChoosesAmong(40));
+  EXPECT_FALSE(SamplerOptions().ChoosesAmong(39));
+  EXPECT_TRUE((SamplerOptions{.temperature = 0, .top_k = 0}).ChoosesAmong(1));
+  EXPECT_FALSE(SamplerOptions{.top_k = 0}.ChoosesAmong(64));
+  EXPECT_FALSE((SamplerOptions{.temperature = 0, .presence_penalty = 1}).ChoosesAmong(64));
 }
 
 }  // namespace

@@ -470,8 +470,8 @@ TEST_P(RealScheduler, DraftsGiveTheSameAnswers) {
   }
 }
 
-std::vector<std::string> RealModels() {
-  std::vector<std::string> names = {"llama.Q4_0", "qwen3moe.BF16", "llama-moe.Q8_0"};
+std::vector<const char*> RealModels() {
+  std::vector<const char*> names = {"llama.Q4_0", "qwen3moe.BF16", "llama-moe.Q8_0"};
   if (!kSanitized) names.insert(names.begin(), "");
   return names;
 }

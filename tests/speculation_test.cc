@@ -62,7 +62,7 @@ std::vector<float> Rows(const Tokens& tokens) {
 class Taking : public testing::Test {
  protected:
   void Take(const Tokens& drawn, int64_t room = 100) {
-    const auto goes_on = speculation_.Take(Rows(drawn), room, answer_, &text_);
+    const auto goes_on = speculation_.Take({Rows(drawn)}, room, answer_, &text_);
     ASSERT_TRUE(goes_on.ok()) << goes_on.status();
     goes_on_ = *goes_on;
   }
@@ -100,12 +100,12 @@ TEST_F(Taking, DraftsAreAsLongAsGuessesAreRight) {
     speculation_.Draft(text_, 100);
     ASSERT_EQ(speculation_.draft().size(), length);
     Answer answer(options_, {});
-    ASSERT_TRUE(*speculation_.Take(Rows(Tokens(length + 1, 5)), 100, answer, &text_));
+    ASSERT_TRUE(*speculation_.Take({Rows(Tokens(length + 1, 5))}, 100, answer, &text_));
   }
   text_.resize(3);
   speculation_.Draft(text_, 100);
   Answer answer(options_, {});
-  ASSERT_TRUE(*speculation_.Take(Rows(Tokens(9, 6)), 100, answer, &text_));
+  ASSERT_TRUE(*speculation_.Take({Rows(Tokens(9, 6))}, 100, answer, &text_));
   text_ = {5, 5, 5};
   speculation_.Draft(text_, 100);
   EXPECT_EQ(speculation_.draft().size(), 1);
@@ -134,7 +134,7 @@ TEST_F(Taking, AnErrorLeavesWhatWasRightBeforeIt) {
   speculation_.Draft(text_, 100);
   std::vector<float> rows = Rows({3, 4, 9});
   rows[kVocabulary] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_FALSE(speculation_.Take(rows, 100, answer_, &text_).ok());
+  EXPECT_FALSE(speculation_.Take({rows}, 100, answer_, &text_).ok());
   EXPECT_EQ(speculation_.held(), 1);
   EXPECT_THAT(text_, ElementsAre(1, 2, 3, 4, 1, 2, 3));
 }

@@ -72,5 +72,24 @@ TEST_F(VulkanInspect, GroupedExpertsAreRoutedOnce) {
   EXPECT_EQ(dispatches["vulkan.matmul.tiles"], 2);  // after attention, and for the router
 }
 
+TEST_F(VulkanInspect, AStepBringsTheLikeliestTokensAndNoLogits) {
+  const auto model = Shaped("qwen3-0.6b");
+  ASSERT_NE(model, nullptr);
+  std::vector<Inspection> forms;
+  for (const RowForm form : {RowForm::kWhole, RowForm::kLikeliest}) {
+    auto inspection = InspectModel(
+        *model, backend(),
+        {.plan = {.decoder = {.max_tokens = 1, .context = 4096}, .buckets = {1}, .form = form}});
+    ASSERT_TRUE(inspection.ok()) << inspection.status();
+    forms.push_back(*std::move(inspection));
+  }
+  EXPECT_EQ(forms[0].output_bytes, 151936 * 4);
+  EXPECT_EQ(forms[1].output_bytes, 64 * (4 + 4));
+  const NodeWork &whole = forms[0].schedule.total, &likeliest = forms[1].schedule.total;
+  EXPECT_EQ(likeliest.dispatches, whole.dispatches + 1);
+  EXPECT_EQ(likeliest.barriers, whole.barriers + 1);
+  EXPECT_EQ(likeliest.copies, whole.copies + 1);  // values and ids
+}
+
 }  // namespace
 }  // namespace sluice

@@ -93,7 +93,7 @@ absl::StatusOr<Sequences> Prepare(Session& session, const BenchResult& test, std
   return sequences;
 }
 
-// Appends `count` random tokens to each sequence, one step each.
+// Appends `count` random tokens to each sequence, one step each, with what common samplers look at.
 absl::Status Generate(Session& session, const Sequences& sequences, int64_t count,
                       std::mt19937& random) {
   for (int64_t i = 0; i < count; ++i) {
@@ -101,7 +101,7 @@ absl::Status Generate(Session& session, const Sequences& sequences, int64_t coun
         RandomIds(static_cast<int64_t>(sequences.size()), session.vocabulary(), random);
     std::vector<StepToken> tokens;
     for (size_t s = 0; s < ids.size(); ++s) tokens.push_back({sequences[s].get(), ids[s], true});
-    SLUICE_RETURN_IF_ERROR(session.Step(tokens).status());
+    SLUICE_RETURN_IF_ERROR(session.StepRows(tokens, RowForm::kLikeliest).status());
   }
   return absl::OkStatus();
 }
@@ -284,7 +284,8 @@ absl::Status Bench(const BenchOptions& options) {
                                        .context = options.depth + longest,
                                        .max_tokens = options.batch,
                                        .max_outputs = most_sequences,
-                                       .max_seqs = most_sequences}));
+                                       .max_seqs = most_sequences,
+                                       .form = RowForm::kLikeliest}));
   const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
   if (loaded.session->max_context() < options.depth + longest) {
     return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
+#include "runtime/likeliest.h"
 #include "tools/commands.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"
@@ -21,6 +22,7 @@ struct DumpOptions {
   CacheOptions cache;
   std::string after, before, trace, format = "text";
   bool final = false;
+  bool likeliest = false;
   int64_t tokens = 512;
   int64_t context = 0;
   CompileOptions compile;
@@ -31,7 +33,12 @@ absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
   SLUICE_RETURN_IF_ERROR(options.cache.Apply(&decoder));
   decoder.max_tokens = options.tokens;
   decoder.context = options.context;
-  return model.BuildGraph(decoder);
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(decoder));
+  if (!options.likeliest) return graph;
+  if (model.config().encoder.has_value()) {
+    return absl::InvalidArgumentError("--likeliest: an encoder has no logits");
+  }
+  return WithLikeliest(std::move(graph));
 }
 
 // `packs` gets the budget that a session would have.
@@ -101,6 +108,8 @@ void AddDump(CLI::App& app, absl::Status* status) {
   auto* after = command->add_option("--after", options->after, "run the passes up to this one");
   auto* before = command->add_option("--before", options->before, "run the passes before this one");
   auto* final = command->add_flag("--final", options->final, "run all passes");
+  command->add_flag("--likeliest", options->likeliest,
+                    "of each row of logits the largest only, as devices choose them");
   after->excludes(before)->excludes(final);
   before->excludes(final);
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")

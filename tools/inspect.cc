@@ -19,7 +19,7 @@ struct InspectCommand {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
-  SessionSetup setup = {.context = 4096};
+  SessionSetup setup = {.context = 4096, .form = RowForm::kLikeliest};
   bool measure = false;
   std::string format = "text";
   ReportOptions report;

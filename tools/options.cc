@@ -222,7 +222,7 @@ absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
   SLUICE_ASSIGN_OR_RETURN(loaded.session, Session::Create(std::move(graph), loaded.model->weights(),
                                                           *loaded.backend, session));
   // Compiling now finds what no kernel can run before anything is printed or written.
-  SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1).status());
+  SLUICE_RETURN_IF_ERROR(loaded.session->ExecutableFor(1, setup.form).status());
   PrintWarnings(*loaded.model);
   return loaded;
 }
@@ -233,7 +233,8 @@ absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache
                                   .max_seqs = setup.max_seqs,
                                   .context = setup.context},
                       .max_outputs = setup.max_outputs,
-                      .buckets = setup.compile.buckets};
+                      .buckets = setup.compile.buckets,
+                      .form = setup.form};
   SLUICE_RETURN_IF_ERROR(cache.Apply(&plan.decoder));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, model.BuildGraph(plan.decoder));
   SLUICE_ASSIGN_OR_RETURN(plan.prepack_bytes, setup.compile.PrepackBytes(graph));

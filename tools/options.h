@@ -97,6 +97,7 @@ struct SessionSetup {
   // Commands without it refuse encoders, which write no text.
   bool takes_encoders = false;
   std::optional<Pooling> pooling = {};  // DecoderOptions'
+  RowForm form = RowForm::kWhole;       // of rows that the command's steps will mostly want
 };
 absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const BackendOptions& backend,
                                           const CacheOptions& cache, const SessionSetup& setup);

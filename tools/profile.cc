@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "backends/device_features.h"
 #include "graph/status_macros.h"
 #include "models/printable.h"
 #include "tools/analysis/ceilings.h"
@@ -28,7 +29,7 @@ struct ProfileCommand {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
-  SessionSetup setup;
+  SessionSetup setup = {.form = RowForm::kLikeliest};
   ProfileOptions profile;
   size_t rows = 30;
   std::vector<std::string> by = {"op", "part"};
@@ -82,8 +83,7 @@ void AdaptToEncoder(const ModelConfig& config, ProfileOptions* options, SessionS
 }
 
 absl::StatusOr<Ceiling> CeilingOf(const Backend& backend, const BackendOptions& options) {
-  const auto& features = backend.caps().features();
-  if (std::find(features.begin(), features.end(), "own_memory") != features.end()) {
+  if (HasFeature(backend.caps(), kOwnMemory)) {
     SLUICE_ASSIGN_OR_RETURN(const double bandwidth, MeasureVulkan(options.device));
     return Ceiling{.device = backend.caps().name(), .read_bytes_per_second = bandwidth};
   }

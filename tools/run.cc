@@ -101,6 +101,11 @@ absl::Status Run(RunOptions options) {
   if (options.chat.enabled) {
     SLUICE_ASSIGN_OR_RETURN(chat_template, options.chat.Template(model->file()));
   }
+  if (grammar != nullptr) {
+    options.generate.new_filter = [grammar, tokens = MakeTokenTrie(*tokenizer)] {
+      return std::make_unique<GrammarFilter>(grammar, tokens);
+    };
+  }
   const int64_t longest = model->config().context_length;
   const DraftOptions& draft = options.generate.draft;
   const int64_t outputs = draft.ngram > 0 ? 1 + draft.max : 1;
@@ -109,17 +114,13 @@ absl::Status Run(RunOptions options) {
                                       {.compile = options.compile,
                                        .context = std::min(options.context, longest),
                                        .max_tokens = std::max(options.batch, outputs),
-                                       .max_outputs = outputs}));
+                                       .max_outputs = outputs,
+                                       .form = options.generate.row_form()}));
   if (options.context_asked_for && options.context > longest) {
     Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
                          options.context, longest));
   }
   options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
-  if (grammar != nullptr) {
-    options.generate.new_filter = [grammar, tokens = MakeTokenTrie(*tokenizer)] {
-      return std::make_unique<GrammarFilter>(grammar, tokens);
-    };
-  }
   if (!chat_template) return ContinuePrompt(*loaded.session, *tokenizer, prompt, options);
   return Chat({*loaded.session, *tokenizer, *chat_template}, options.chat, prompt,
               options.generate);

@@ -117,9 +117,11 @@ absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& op
   SLUICE_ASSIGN_OR_RETURN(*loaded,
                           OpenSession(std::move(model), options.backend, options.cache, setup));
   Session& session = *loaded->session;
-  // All sizes of step, so that no client waits for the compiler.
+  // All sizes of step and forms of rows, so that no client waits for the compiler.
   for (const int64_t bucket : session.buckets()) {
-    SLUICE_RETURN_IF_ERROR(session.ExecutableFor(bucket).status());
+    for (const RowForm form : {RowForm::kWhole, RowForm::kLikeliest}) {
+      SLUICE_RETURN_IF_ERROR(session.ExecutableFor(bucket, form).status());
+    }
   }
   if (is_encoder) {
     SLUICE_ASSIGN_OR_RETURN(served->embedder, server::Embedder::Create(session));

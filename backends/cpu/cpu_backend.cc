@@ -315,6 +315,7 @@ std::vector<CpuKernel> AllKernels() {
   cpu::AddAttentionKernels(&kernels);
   cpu::AddElementwiseKernels(&kernels);
   cpu::AddLayoutKernels(&kernels);
+  cpu::AddSamplingKernels(&kernels);
   for (CpuKernel& kernel : kernels) {
     kernel.record.scratch = [lower = kernel.lower](
                                 const Node& node, const SymbolValues& bounds,

@@ -64,5 +64,6 @@ void AddNormRopeKernels(std::vector<CpuKernel>* kernels);
 void AddAttentionKernels(std::vector<CpuKernel>* kernels);
 void AddElementwiseKernels(std::vector<CpuKernel>* kernels);
 void AddLayoutKernels(std::vector<CpuKernel>* kernels);
+void AddSamplingKernels(std::vector<CpuKernel>* kernels);
 
 }  // namespace sluice::cpu

@@ -134,6 +134,7 @@ void AddAttentionKernels(std::vector<VulkanKernel>* kernels);
 void AddElementwiseKernels(std::vector<VulkanKernel>* kernels);
 void AddTransferKernels(std::vector<VulkanKernel>* kernels);
 void AddLayoutKernels(std::vector<VulkanKernel>* kernels);
+void AddSamplingKernels(std::vector<VulkanKernel>* kernels);
 
 absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);
 

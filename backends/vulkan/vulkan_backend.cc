@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/compiled_rules.h"
+#include "backends/device_features.h"
 #include "backends/vulkan/executable.h"
 #include "backends/vulkan/program.h"
 #include "graph/status_macros.h"
@@ -23,6 +24,7 @@ std::vector<vulkan::VulkanKernel> AllKernels() {
   vulkan::AddElementwiseKernels(&kernels);
   vulkan::AddTransferKernels(&kernels);
   vulkan::AddLayoutKernels(&kernels);
+  vulkan::AddSamplingKernels(&kernels);
   return kernels;
 }
 
@@ -31,7 +33,7 @@ proto::DeviceCaps CapsOf(const DeviceInfo& info) {
   caps.set_backend("vulkan");
   caps.set_name(info.name);
   caps.add_features(info.type);
-  caps.add_features("own_memory");  // whose speed only the device can measure
+  caps.add_features(std::string(kOwnMemory));
   for (const std::string& feature : info.features) caps.add_features(feature);
   caps.set_threads(1);
   caps.set_memory_bytes(info.memory_bytes);

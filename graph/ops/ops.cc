@@ -10,7 +10,8 @@ absl::Status RegisterStandardOps(OpRegistry& registry) {
   SLUICE_RETURN_IF_ERROR(RegisterNormRopeOps(registry));
   SLUICE_RETURN_IF_ERROR(RegisterAttentionOps(registry));
   SLUICE_RETURN_IF_ERROR(RegisterElementwiseOps(registry));
-  return RegisterLayoutOps(registry);
+  SLUICE_RETURN_IF_ERROR(RegisterLayoutOps(registry));
+  return RegisterSamplingOps(registry);
 }
 
 }  // namespace sluice

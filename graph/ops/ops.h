@@ -12,6 +12,7 @@ absl::Status RegisterNormRopeOps(OpRegistry& registry);
 absl::Status RegisterAttentionOps(OpRegistry& registry);
 absl::Status RegisterElementwiseOps(OpRegistry& registry);
 absl::Status RegisterLayoutOps(OpRegistry& registry);
+absl::Status RegisterSamplingOps(OpRegistry& registry);
 
 // All of the above, in that order.
 absl::Status RegisterStandardOps(OpRegistry& registry);

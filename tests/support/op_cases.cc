@@ -472,6 +472,37 @@ void AddLayout(std::vector<OpCase>* cases) {
   }
 }
 
+// Rows shorter than a workgroup and much longer ones, all of a row, ties, and rows that are mostly
+// -inf and inf.
+void AddSampling(std::vector<OpCase>* cases) {
+  const struct {
+    const char* name;
+    int tokens, n, k;
+    const char* x;  // from %r, of the type $0
+  } kRows[] = {
+      {"argmax", 7, 100, 1, "%x = scale(%r) {factor=2.0} : $0\n"},
+      {"whole", 2, 64, 64, "%x = scale(%r) {factor=2.0} : $0\n"},
+      {"vocabulary", 3, 151936, 64, "%x = scale(%r) {factor=2.0} : $0\n"},
+      {"ties", 3, 20000, 40,
+       "%a = scale(%r) {factor=3.0} : $0\n%i = cast(%a) {to=i32} : $1\n%x = cast(%i) {to=f32} : "
+       "$0\n"},
+      {"infinite", 3, 5000, 64,
+       "%a = scale(%r) {factor=1e+38} : $0\n%x = scale(%a) {factor=1e+3} : $0\n"},
+  };
+  for (const auto& row : kRows) {
+    const std::string shape = StrCat("[tokens,", row.n, "]");
+    cases->push_back(
+        {StrCat("top_k/", row.name),
+         GraphText(row.tokens, Substitute("input %r : f32$0\n", shape),
+                   StrCat(Substitute(row.x, StrCat("f32", shape), StrCat("i32", shape)),
+                          Substitute("%v, %id = top_k(%x) {k=$0} : f32[tokens,$0], "
+                                     "i32[tokens,$0]\n",
+                                     row.k)),
+                   "output %v\noutput %id\n"),
+         {}});
+  }
+}
+
 }  // namespace
 
 std::vector<OpCase> AllOpCases() {
@@ -483,6 +514,7 @@ std::vector<OpCase> AllOpCases() {
   AddElementwise(&cases);
   AddMeanPool(&cases);
   AddLayout(&cases);
+  AddSampling(&cases);
   return cases;
 }
 

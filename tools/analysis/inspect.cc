@@ -20,6 +20,16 @@ bool IsOfExperts(const Value& weight, int64_t experts) {
   return shape.size() == 3 && shape[0].is_constant() && shape[0].factor() == experts;
 }
 
+absl::StatusOr<int64_t> OutputBytes(const Graph& graph) {
+  const SymbolValues bounds = graph.Bounds();
+  int64_t sum = 0;
+  for (const Value* output : graph.outputs()) {
+    SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds.EvaluateBytes(output->type()));
+    sum += bytes;
+  }
+  return sum;
+}
+
 // The largest argument from 1 to `most` at which `needed` is at most `available`; 0 if there is
 // none. What is needed grows nearly in proportion to the context (the cache, block tables), so the
 // place is looked for where a straight line between the known ends meets `available`, and in the
@@ -126,6 +136,7 @@ absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backe
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StepWork> work,
                           backend.Schedule(result.plan.buckets.front().graph));
   result.schedule = ScheduleByLayer(work);
+  SLUICE_ASSIGN_OR_RETURN(result.output_bytes, OutputBytes(result.plan.buckets.front().graph));
   if (model.config().encoder.has_value()) return result;
   for (const int64_t length : {int64_t{1}, result.plan.context / 2, result.plan.context}) {
     DecodeCost decode{.length = std::max<int64_t>(length, 1)};

@@ -65,6 +65,7 @@ struct Inspection {
   Fit fit;
   // Of the smallest bucket; empty where the host calls kernels.
   StepSchedule schedule;
+  int64_t output_bytes = 0;        // that such a step gives, at most; they are copied to the host
   std::vector<DecodeCost> decode;  // of an empty, a half and a full context; none of an encoder
 };
 

@@ -82,6 +82,7 @@ Json WorkJson(const NodeWork& work) {
 Json ScheduleJson(const Inspection& inspection) {
   Json json = WorkJson(inspection.schedule.total);
   json["tokens"] = inspection.plan.buckets.front().tokens;
+  json["output_bytes"] = inspection.output_bytes;
   for (const LayerWork& kind : inspection.schedule.kinds) {
     Json entry = WorkJson(kind.Sum());
     entry["layers"] = kind.layers;

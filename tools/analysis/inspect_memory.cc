@@ -10,6 +10,7 @@
 #include "models/tokenizer_keys.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
+#include "runtime/likeliest.h"
 
 namespace sluice {
 namespace {
@@ -130,6 +131,9 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
   PassOptions shared = options.passes;
   shared.stop_before = std::string(kFirstBucketPass);
   SLUICE_RETURN_IF_ERROR(Optimize(backend, shared, &graph));
+  if (options.form == RowForm::kLikeliest && CopiesLogits(graph, backend)) {
+    SLUICE_ASSIGN_OR_RETURN(graph, WithLikeliest(std::move(graph)));
+  }
   PackPlan packs{.budget = options.prepack_bytes};
   std::vector<int64_t> buckets =
       options.buckets.empty() ? DefaultTokenBuckets(decoder.max_tokens) : options.buckets;

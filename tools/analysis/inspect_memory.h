@@ -13,6 +13,7 @@
 #include "models/model.h"
 #include "passes/memory_plan.h"
 #include "passes/pass_manager.h"
+#include "runtime/logit_rows.h"
 
 namespace sluice {
 
@@ -28,6 +29,7 @@ struct PlanOptions {
   std::vector<int64_t> buckets = {};
   int64_t prepack_bytes = 0;
   PassOptions passes = {};
+  RowForm form = RowForm::kWhole;  // for which steps are planned; as in Session::ExecutableFor
 };
 
 struct ModelPlan {

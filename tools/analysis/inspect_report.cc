@@ -154,7 +154,9 @@ void AppendSchedule(const Inspection& inspection, std::string* text) {
   const int64_t tokens = inspection.plan.buckets.front().tokens;
   absl::StrAppend(text, "\nThe device's work in a step of ",
                   tokens == 1 ? "one token" : absl::StrCat("up to ", tokens, " tokens"), "\n\n",
-                  MarkdownTable(rows));
+                  MarkdownTable(rows),
+                  "\nBytes of results that are copied to the host: ", inspection.output_bytes,
+                  "\n");
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr RowForm kForm = RowForm::kLikeliest;  // common samplers'
+
 // Notes only times while steps run; what they cost is worked out afterwards.
 class Profiler : public RunObserver {
  public:
@@ -114,11 +116,11 @@ class Driver {
       const uint64_t id = random_() % static_cast<uint64_t>(session_.vocabulary());
       batch.push_back({&sequence, static_cast<int32_t>(id), i + 1 == count});
     }
-    SLUICE_ASSIGN_OR_RETURN(Executable * executable, session_.ExecutableFor(count));
-    if (profiler == nullptr) return session_.Step(batch).status();
+    SLUICE_ASSIGN_OR_RETURN(Executable * executable, session_.ExecutableFor(count, kForm));
+    if (profiler == nullptr) return session_.StepRows(batch, kForm).status();
     profiler->BeginStep(phase, {.tokens = count, .length = sequence.length() + count});
     session_.set_observer(profiler);
-    const absl::Status status = session_.Step(batch).status();
+    const absl::Status status = session_.StepRows(batch, kForm).status();
     session_.set_observer(nullptr);
     profiler->EndStep();
     SLUICE_RETURN_IF_ERROR(status);

@@ -62,6 +62,7 @@ constexpr Rule kRules[] = {
     {Look::kOp, "attention", Part::kAttention},
     {Look::kOp, "norm", Part::kNorm},
     {Look::kOp, "topk", Part::kRouter},
+    {Look::kOp, "top_k", Part::kOutput},
     {Look::kOp, "moe_gather", Part::kRouter},
     {Look::kOp, "scaled_add", Part::kCombine},
     {Look::kResult, "s", Part::kGateUp},

@@ -4,7 +4,8 @@
 
 const MAP_HEIGHT = 520, AXIS = 64;
 // By family, in the order of the colours in the style sheet.
-const FAMILIES = ['linear', 'moe', 'attention', 'norm_rope', 'elementwise', 'layout'];
+const FAMILIES =
+  ['linear', 'moe', 'attention', 'norm_rope', 'elementwise', 'layout', 'sampling'];
 
 // [{region, offset, bytes, name, ref, first, last}]: what lies where, from the node that writes it
 // to the last one that reads it. Outputs stay to the end. A view lengthens the life of what it
