@@ -1,4 +1,5 @@
-// Whether this is a build with sanitizers, which is slower: tests that repeat themselves do so less.
+// Whether this is a build with sanitizers, which is slower: tests that repeat themselves do so
+// less.
 #pragma once
 
 namespace sluice {
