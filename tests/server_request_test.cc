@@ -69,6 +69,9 @@ TEST(ParseObject, BoundsTheDepth) {
   const std::string deep =
       absl::StrCat(R"({"a": )", Repeated("[", 100000), Repeated("]", 100000), "}");
   EXPECT_THAT(std::string(ParseObject(deep).status().message()), HasSubstr("100001 levels"));
+  const std::string wide = absl::StrCat(R"({"stop": ["x")", Repeated(R"(,"x")", 999999), "]}");
+  EXPECT_THAT(std::string(ParseObject(wide).status().message()),
+              HasSubstr("1000002 values, expected 262144"));
   EXPECT_TRUE(
       ParseObject(absl::StrCat(R"({"a": )", Repeated("[", 63), Repeated("]", 63), "}")).ok());
   // Brackets in strings do not count, and an escaped quote ends none.
@@ -204,8 +207,8 @@ TEST(AnswerFormat, IsRefusedWithTheField) {
 TEST(Completion, BoundsStopStrings) {
   EXPECT_THAT(With(R"("stop": "x")")->stops, ElementsAre("x"));
   EXPECT_TRUE(With(R"("stop": [])")->stops.empty());
-  ExpectError(With(absl::StrCat(R"("stop": ["a")", Repeated(R"(,"a")", 999999), "]")).status(),
-              "stop", "is an array of 1000000 values, expected a text or up to 16");
+  ExpectError(With(absl::StrCat(R"("stop": ["a")", Repeated(R"(,"a")", 99999), "]")).status(),
+              "stop", "is an array of 100000 values, expected a text or up to 16");
   ExpectError(With(absl::StrCat(R"("stop": ")", Repeated("a", 257), "\"")).status(), "stop",
               "1 to 256 bytes");
   ExpectError(With(R"("stop": "")").status(), "stop", "is \"\"");

@@ -13,9 +13,18 @@ namespace {
 // Requests need five levels; schemas of answers some more.
 constexpr int64_t kMostDepth = 64;
 
-// How deep brackets nest, as far as that can be told before anything is built.
-int64_t DepthOf(absl::string_view text) {
-  int64_t depth = 0, deepest = 0;
+// A value takes up to some 100 bytes once it is built, of as little as two in the body. As many are
+// enough for a prompt of 2^18 tokens given by number; text has no such limit.
+constexpr int64_t kMostValues = int64_t{1} << 18;
+
+// What can be told before anything is built: how deep brackets nest, and how many values there are.
+struct Shape {
+  int64_t depth = 0;
+  int64_t values = 1;
+};
+Shape ShapeOf(absl::string_view text) {
+  Shape shape;
+  int64_t depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -25,12 +34,15 @@ int64_t DepthOf(absl::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
+      shape.depth = std::max(shape.depth, ++depth);
+      ++shape.values;
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == ',') {
+      ++shape.values;
     }
   }
-  return deepest;
+  return shape;
 }
 
 // "[json.exception.parse_error.101] parse error at ..." without what is of no use to anyone.
@@ -42,9 +54,14 @@ absl::string_view WithoutNumber(absl::string_view what) {
 }  // namespace
 
 absl::StatusOr<Json> ParseObject(absl::string_view text) {
-  if (const int64_t depth = DepthOf(text); depth > kMostDepth) {
+  const Shape shape = ShapeOf(text);
+  if (shape.depth > kMostDepth) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the body nests ", shape.depth, " levels deep, expected ", kMostDepth, " at most"));
+  }
+  if (shape.values > kMostValues) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the body nests ", depth, " levels deep, expected ", kMostDepth, " at most"));
+        absl::StrCat("the body has ", shape.values, " values, expected ", kMostValues, " at most"));
   }
   try {
     Json json = Json::parse(text.begin(), text.end());

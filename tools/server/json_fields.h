@@ -14,8 +14,9 @@ namespace sluice::server {
 
 using Json = nlohmann::json;
 
-// An object of bounded depth. Errors: what is no JSON (lone surrogates and numbers beyond a double
-// among it), no object, or nested too deep.
+// An object of bounded depth with a bounded number of values. Errors: what is no JSON (lone
+// surrogates and numbers beyond a double among it), no object, nested too deep, or more values than
+// any request has.
 absl::StatusOr<Json> ParseObject(absl::string_view text);
 
 // "\"hot\"", "[1,2,3...": what a value is, short enough for an error message.
