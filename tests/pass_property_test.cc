@@ -33,7 +33,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kGraphs = kSanitized ? 80 : 2000;
+constexpr uint64_t kGraphs = kSanitized ? 150 : 2000;
 constexpr int kMaxFailures = 3;
 
 struct Arguments {

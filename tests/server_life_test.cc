@@ -107,7 +107,7 @@ TEST(ServerLife, AClientThatGoesAwayFreesItsPlace) {
 
 TEST(ServerLife, ManyDisconnectsLeaveNothingBehind) {
   Served served;
-  for (int i = 0; i < (kSanitized ? 100 : 1000); ++i) {
+  for (int i = 0; i < (kSanitized ? 200 : 1000); ++i) {
     Wire wire(served.server().port());
     wire.SayRequest(Long(true));
     if (i % 2 == 0) wire.Hear(1);

@@ -69,13 +69,24 @@ TEST(ParseObject, BoundsTheDepth) {
   const std::string deep =
       absl::StrCat(R"({"a": )", Repeated("[", 100000), Repeated("]", 100000), "}");
   EXPECT_THAT(std::string(ParseObject(deep).status().message()), HasSubstr("100001 levels"));
-  const std::string wide = absl::StrCat(R"({"stop": ["x")", Repeated(R"(,"x")", 999999), "]}");
-  EXPECT_THAT(std::string(ParseObject(wide).status().message()),
-              HasSubstr("1000002 values, expected 262144"));
   EXPECT_TRUE(
       ParseObject(absl::StrCat(R"({"a": )", Repeated("[", 63), Repeated("]", 63), "}")).ok());
   // Brackets in strings do not count, and an escaped quote ends none.
   EXPECT_TRUE(ParseObject(absl::StrCat(R"({"a": "\")", Repeated("[", 1000), "\"}")).ok());
+}
+
+// Objects and arrays are values, too: a list of n in the body makes n + 2.
+TEST(ParseObject, BoundsTheNumberOfValues) {
+  const auto parse_list = [](int n) {
+    return ParseObject(absl::StrCat(R"({"stop": ["x")", Repeated(R"(,"x")", n - 1), "]}")).status();
+  };
+  EXPECT_THAT(std::string(parse_list(1000000).message()),
+              HasSubstr("1000002 values, expected 262144"));
+  EXPECT_THAT(std::string(parse_list(262143).message()),
+              HasSubstr("262145 values, expected 262144"));
+  EXPECT_TRUE(parse_list(262142).ok());
+  // Commas in strings do not count.
+  EXPECT_TRUE(ParseObject(absl::StrCat(R"({"a": ")", Repeated(",", 300000), "\"}")).ok());
 }
 
 TEST(Completion, TakesAllFormsOfPrompts) {

@@ -7,7 +7,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
-#include "tests/support/sanitized.h"
 #include "tests/support/served.h"
 
 namespace sluice::server {
@@ -236,9 +235,8 @@ TEST(Server, ParallelAnswersAreThoseThatEachGivesAlone) {
       "Once upon a time", "The dog",        "In the garden there was", "A",
       "Lily and Tom",     "Once upon a day"};
   const auto ask = [&](const std::string& prompt) -> std::string {
-    return served.Ask(
-        "/v1/completions",
-        {{"prompt", prompt}, {"max_tokens", kSanitized ? 8 : 24}})["choices"][0]["text"];
+    return served.Ask("/v1/completions",
+                      {{"prompt", prompt}, {"max_tokens", 24}})["choices"][0]["text"];
   };
   std::vector<std::string> alone(prompts.size()), together(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) alone[i] = ask(prompts[i]);

@@ -8,7 +8,6 @@
 #include "graph/builder.h"
 #include "models/model.h"
 #include "runtime/generate.h"
-#include "tests/support/sanitized.h"
 
 namespace sluice {
 namespace {
@@ -202,7 +201,7 @@ TEST_F(EmbeddedSession, CpuAndReferenceGiveTheSameGreedyText) {
     auto session = Session::Create(*std::move(graph), model_->weights(), *backend, {});
     ASSERT_TRUE(session.ok()) << session.status();
     auto& text = texts.emplace_back();
-    GenerateOptions options{.max_tokens = kSanitized ? 25 : 100, .sampling = {.temperature = 0}};
+    GenerateOptions options{.max_tokens = 100, .sampling = {.temperature = 0}};
     options.on_token = [&](int32_t token) {
       text.push_back(token);
       return true;

@@ -13,8 +13,8 @@ namespace {
 // Requests need five levels; schemas of answers some more.
 constexpr int64_t kMostDepth = 64;
 
-// A value takes up to some 100 bytes once it is built, of as little as two in the body. As many are
-// enough for a prompt of 2^18 tokens given by number; text has no such limit.
+// A value takes up to some 100 bytes once it is built, of as little as two in the body. A prompt
+// given by the numbers of its tokens can have almost as many of them; text has no such limit.
 constexpr int64_t kMostValues = int64_t{1} << 18;
 
 // What can be told before anything is built: how deep brackets nest, and how many values there are.

@@ -15,8 +15,8 @@ namespace sluice::server {
 using Json = nlohmann::json;
 
 // An object of bounded depth with a bounded number of values. Errors: what is no JSON (lone
-// surrogates and numbers beyond a double among it), no object, nested too deep, or more values than
-// any request has.
+// surrogates and numbers beyond a double among it), no object, nested too deep, or of too many
+// values.
 absl::StatusOr<Json> ParseObject(absl::string_view text);
 
 // "\"hot\"", "[1,2,3...": what a value is, short enough for an error message.
