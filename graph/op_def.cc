@@ -1,12 +1,10 @@
 #include "graph/op_def.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "graph/ops/ops.h"
 #include "graph/pattern.h"
 
 namespace sluice {
@@ -142,13 +140,6 @@ absl::Status CheckRecord(const OpDef& def) {
   return absl::OkStatus();
 }
 
-OpRegistry MakeStandardOps() {
-  OpRegistry registry;
-  const absl::Status status = RegisterStandardOps(registry);
-  if (!status.ok()) std::abort();  // our own records; tests/op_registry_test.cc says which
-  return registry;
-}
-
 }  // namespace
 
 int64_t OpCall::Int(absl::string_view name) const { return AttrAs<int64_t>(*this, name); }
@@ -193,11 +184,6 @@ absl::Status OpRegistry::Register(OpDef def) {
 const OpDef* OpRegistry::Find(absl::string_view name) const {
   auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : it->second;
-}
-
-const OpRegistry& StandardOps() {
-  static const OpRegistry registry = MakeStandardOps();
-  return registry;
 }
 
 }  // namespace sluice

@@ -145,7 +145,7 @@ class OpRegistry {
   absl::flat_hash_map<std::string, const OpDef*> by_name_;
 };
 
-// All ops of the project. Built on first use and never changed after.
+// All ops of the project, which `ops/ops.cc` lists. Built on first use and never changed after.
 const OpRegistry& StandardOps();
 
 }  // namespace sluice

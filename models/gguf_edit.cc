@@ -12,9 +12,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
+#include "models/files/output_file.h"
 #include "models/model.h"
-#include "models/output_file.h"
 
 namespace sluice {
 namespace {

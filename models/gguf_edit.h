@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 

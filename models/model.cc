@@ -9,9 +9,9 @@
 #include "models/architectures/decoder.h"
 #include "models/architectures/encoder.h"
 #include "models/embedded/embedded_model.h"
-#include "models/gguf.h"
-#include "models/lora.h"
-#include "models/weight_directory.h"
+#include "models/files/gguf.h"
+#include "models/weights/lora.h"
+#include "models/weights/weight_directory.h"
 
 namespace sluice {
 namespace {

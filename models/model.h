@@ -9,10 +9,10 @@
 #include "graph/graph.h"
 #include "graph/low_rank_update.h"
 #include "graph/weights.h"
-#include "models/config.h"
-#include "models/decoder_options.h"
-#include "models/model_files.h"
-#include "models/tokenizer.h"
+#include "models/architectures/config.h"
+#include "models/architectures/decoder_options.h"
+#include "models/files/model_files.h"
+#include "models/text/tokenizer.h"
 
 namespace sluice {
 

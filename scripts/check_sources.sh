@@ -43,24 +43,91 @@ badly_formatted() {
     awk '{ print $2 ": " $1 " places" }' || true
 }
 
+# includes: "FILE HEADER" for each header of the project, by its path, that a source includes.
+includes() {
+  local ours
+  ours=$(IFS='|' && echo "${folders[*]}")
+  grep -roE --include='*.h' --include='*.cc' "^#include \"($ours)/[^\"]+" "${folders[@]}" |
+    sed 's/:#include "/ /'
+}
+
 # forbidden_includes FOLDER ALLOWED: lines of FOLDER that include a header of the project whose path
 # does not begin as the regular expression ALLOWED says.
 forbidden_includes() {
-  local ours
-  ours=$(IFS='|' && echo "${folders[*]}")
-  grep -rnE --include='*.h' --include='*.cc' "^#include \"($ours)/" "$1" |
-    grep -vE "#include \"($2)" || true
+  awk -v folder="$1/" -v allowed="^($2)" 'index($1, folder) == 1 && $2 !~ allowed {
+    print $1 " includes " $2 }' <<<"$all_includes"
 }
 
-# Which folder may include which; the README of each says why. passes and runtime know backends by
-# their interfaces only, the headers directly in backends/.
+# Which folder may include which; the README of each says why. What is directly in backends/ are
+# interfaces: passes and runtime know no others, and no backend knows another one.
 wrong_dependencies() {
+  local folder
   forbidden_includes graph 'graph/|proto/'
   forbidden_includes passes 'passes/|graph/|proto/|backends/[a-z_]+\.h'
   forbidden_includes backends 'backends/|graph/|proto/'
-  forbidden_includes models 'models/|graph/|proto/'
+  forbidden_includes models 'models/|graph/'
   forbidden_includes runtime 'runtime/|passes/|graph/|proto/|backends/[a-z_]+\.h'
   forbidden_includes tools '(tools|models|runtime|passes|backends|graph|proto)/'
+  forbidden_includes tools/server '(tools/(server|pages)|models|runtime|passes|graph)/|backends/[a-z_]+\.h'
+  forbidden_includes tools/engine '(tools/(engine|machine)|models|runtime|passes|backends|graph)/'
+  awk '$1 ~ /^backends\/[a-z_]+\.(h|cc)$/ && $2 ~ /^backends\/.*\// {
+    print $1 " includes " $2 }' <<<"$all_includes"
+  for folder in backends/*/; do
+    forbidden_includes "${folder%/}" "$folder|backends/[a-z_]+\.h|graph/|proto/"
+  done
+}
+
+# Folders that include each other, directly or by way of others, with the circle that they make. A
+# folder and one inside it are two.
+folder_circles() {
+  awk '{ for (i = 1; i <= 2; ++i) sub("/[^/]*$", "", $i); if ($1 != $2) print }' <<<"$all_includes" |
+    sort -u | tsort 2>&1 >/dev/null | sed 's/^tsort: //; s/^-: .*/a circle:/'
+}
+
+# foreign_includes HEADERS WHERE: sources outside of WHERE that include third-party HEADERS; both
+# are regular expressions.
+foreign_includes() {
+  grep -rnE --include='*.h' --include='*.cc' "^#include [<\"]($1)" "${folders[@]}" | grep -vE "^($2)" ||
+    true
+}
+
+# Libraries stay where the READMEs say, and only main() sees the environment.
+wrong_libraries() {
+  foreign_includes 'oneapi/|dnnl|omp\.h' 'backends/cpu/|bench/'
+  foreign_includes 'vulkan/vulkan' 'backends/vulkan/|tests/backends/vulkan/'
+  foreign_includes 'CLI/' 'tools/[a-z_]+\.(h|cc):|bench/'
+  foreign_includes 'httplib' 'tools/(server|load)/|tests/'
+  foreign_includes 'nlohmann/' 'tools/|runtime/constraint/|tests/|bench/'
+  foreign_includes 'pcre2|utf8proc' 'models/'
+  grep -rnE --include='*.h' --include='*.cc' '\b(secure_)?getenv *\(' "${folders[@]}" |
+    grep -vE '^(tools/main\.cc|tests/|bench/)' || true
+}
+
+# Each README names what its folder holds: folders and headers directly in it, and those of a folder
+# that is named nowhere. Nothing that it names as `FILE.h` or `FOLDER/` is missing.
+incomplete_readmes() {
+  local readme folder names entry name path
+  while IFS= read -r readme; do
+    folder=$(dirname "$readme")
+    # Words between backquotes; `a*` and `a.h` name what they match.
+    mapfile -t names < <(grep -oE '`[^` ]+`' "$readme" | tr -d '`' | sed 's,/$,,')
+    while IFS= read -r entry; do
+      for name in "${names[@]}"; do
+        # shellcheck disable=SC2053
+        [[ $entry == $name || $entry == $name/* ]] && continue 2
+      done
+      echo "$readme does not name $entry"
+    done < <(find "$folder" -mindepth 1 \( -name '*.h' -o -type d ! -name data ! -name testdata \) \
+      -not -path "$folder/*/data/*" -printf '%P\n' | grep -vE '(^|/)(data|recipe|img)(/|$)' | sort)
+    for name in "${names[@]}"; do
+      [[ $name =~ ^[a-z0-9_/]+\.h$ ]] || continue
+      for path in "$folder/$name" "$name" "$folder"/*/"${name##*/}"; do
+        [[ -e $path ]] && continue 2
+      done
+      echo "$readme names $name, which is not there"
+    done
+  done < <(find graph passes backends models runtime tools tests proto bench -maxdepth 2 -name README.md |
+    grep -vE '^tests/data|testdata' | sort)
 }
 
 without_pragma_once() {
@@ -80,9 +147,13 @@ check_generated() {
   fi
 }
 
+all_includes=$(includes)
 check "no file over $max_lines lines" "$(too_long)"
 check "no left-over markers" "$(left_over_markers)"
 check "dependencies point one way" "$(wrong_dependencies)"
+check "no circle of folders" "$(folder_circles)"
+check "libraries stay where they belong" "$(wrong_libraries)"
+check "READMEs name what their folders hold" "$(incomplete_readmes)"
 check "every header has #pragma once" "$(without_pragma_once)"
 if clang-format --version 2>/dev/null | grep -q "version $clang_format_major\."; then
   check "clang-format" "$(badly_formatted)"

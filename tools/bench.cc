@@ -16,10 +16,10 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
-#include "tools/analysis/inspect_machine.h"
 #include "tools/commands.h"
+#include "tools/machine/memory.h"
 #include "tools/options.h"
-#include "tools/progress.h"
+#include "tools/terminal/progress.h"
 
 namespace sluice::tools {
 namespace {
@@ -285,7 +285,8 @@ absl::Status Bench(const BenchOptions& options) {
                                        .max_tokens = options.batch,
                                        .max_outputs = most_sequences,
                                        .max_seqs = most_sequences,
-                                       .form = RowForm::kLikeliest}));
+                                       .form = RowForm::kLikeliest,
+                                       .events = OnTerminal()}));
   const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
   if (loaded.session->max_context() < options.depth + longest) {
     return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",
@@ -309,8 +310,8 @@ absl::Status Bench(const BenchOptions& options) {
 void AddBench(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of prompts and of generation");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   const auto sizes = CLI::Range(int64_t{0}, kMaxTokens);
   command->add_option("-p,--n-prompt", options->prompts, "prompt lengths: 512,128; 0: none")
       ->delimiter(',')
@@ -340,9 +341,9 @@ void AddBench(CLI::App& app, absl::Status* status) {
   command->add_option("-o,--output", options->output, "md, csv, json or jsonl")
       ->check(CLI::IsMember({"md", "csv", "json", "jsonl"}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   command->callback([options, status] { *status = Bench(*options); });
 }
 

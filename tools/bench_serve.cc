@@ -8,7 +8,7 @@
 #include "tools/commands.h"
 #include "tools/load/load_report.h"
 #include "tools/load/soak.h"
-#include "tools/progress.h"
+#include "tools/terminal/progress.h"
 
 namespace sluice::tools {
 namespace {

@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
-#include "tools/console.h"
 #include "tools/options.h"
+#include "tools/terminal/console.h"
 
 namespace sluice::tools {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "models/chat_template.h"
 #include "models/model.h"
+#include "models/text/chat_template.h"
 #include "runtime/generate.h"
 #include "runtime/session.h"
 

@@ -5,12 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "backends/vulkan/bandwidth.h"
 #include "backends/vulkan/device.h"
-#include "backends/vulkan/vulkan_backend.h"
 #include "graph/status_macros.h"
 #include "tools/commands.h"
-#include "tools/devices.h"
+#include "tools/engine/vulkan.h"
 
 namespace sluice::tools {
 namespace {
@@ -73,16 +71,6 @@ absl::Status Devices(const DevicesCommand& command) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int device, bool coopmat) {
-  return MakeVulkanBackend({.index = device, .cooperative_matrix = coopmat});
-}
-
-absl::StatusOr<double> MeasureVulkan(int device) {
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<vulkan::Device> opened,
-                          vulkan::Device::Create({.index = device}));
-  return vulkan::MeasureCopyBandwidth(*opened);
-}
 
 void AddDevices(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<DevicesCommand>();

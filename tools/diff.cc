@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "graph/status_macros.h"
-#include "tools/analysis/diff.h"
-#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
+#include "tools/debug/diff.h"
+#include "tools/debug/read_graph.h"
 #include "tools/options.h"
 
 namespace sluice::tools {

@@ -103,8 +103,8 @@ void AddDump(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<DumpOptions>();
   CLI::App* command =
       app.add_subcommand("dump", "Print a model's graph, as built or after any pass");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   auto* after = command->add_option("--after", options->after, "run the passes up to this one");
   auto* before = command->add_option("--before", options->before, "run the passes before this one");
   auto* final = command->add_flag("--final", options->final, "run all passes");
@@ -125,9 +125,9 @@ void AddDump(CLI::App& app, absl::Status* status) {
       ->add_option("--trace", options->trace,
                    "measured times for the html page, from sluice profile")
       ->option_text("FILE");
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   std::string passes = "Passes, in order:";
   for (const Pass& pass : Pipeline()) {
     absl::StrAppend(&passes, "\n  ", absl::StrFormat("%-18s", pass.name), pass.summary);

@@ -104,7 +104,8 @@ absl::StatusOr<LoadedSession> Open(const EmbedCommand& command, std::unique_ptr<
                       .max_outputs = tokens,
                       .max_seqs = kStepTexts,
                       .takes_encoders = true,
-                      .pooling = PoolingFromName(command.pooling)});
+                      .pooling = PoolingFromName(command.pooling),
+                      .events = OnTerminal()});
 }
 
 absl::Status Embed(const EmbedCommand& command) {
@@ -138,7 +139,7 @@ void AddEmbed(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<EmbedCommand>();
   CLI::App* command =
       app.add_subcommand("embed", "Turn texts into vectors, with an encoder such as BERT");
-  options->model.Declare(command);
+  Declare(command, &options->model);
   auto* input = command->add_option_group("input", "what to embed");
   input->add_option("-p,--prompt", options->prompt, "a text");
   input->add_option("-f,--file", options->file, "a text in each line; -: stdin");
@@ -162,8 +163,8 @@ void AddEmbed(CLI::App& app, absl::Status* status) {
                    "tokens of one step; never less than the model's context")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->compile);
   command->footer("A text does not depend on which others are embedded with it.");
   command->callback([options, status] { *status = Embed(*options); });
 }

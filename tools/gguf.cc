@@ -4,8 +4,8 @@
 
 #include "graph/status_macros.h"
 #include "models/gguf_edit.h"
-#include "tools/analysis/gguf_report.h"
 #include "tools/commands.h"
+#include "tools/inspect/gguf_report.h"
 
 namespace sluice::tools {
 namespace {

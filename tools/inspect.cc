@@ -1,5 +1,5 @@
 // sluice inspect: what a model holds, costs and needs, without running it or reading a weight.
-#include "tools/analysis/inspect.h"
+#include "tools/inspect/inspect.h"
 
 #include <algorithm>
 #include <iostream>
@@ -7,9 +7,9 @@
 #include <string>
 
 #include "graph/status_macros.h"
-#include "tools/analysis/ceilings.h"
-#include "tools/analysis/inspect_report.h"
 #include "tools/commands.h"
+#include "tools/inspect/report.h"
+#include "tools/machine/ceilings.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -50,8 +50,8 @@ void AddInspect(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<InspectCommand>();
   CLI::App* command = app.add_subcommand(
       "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   command
       ->add_option("-c,--ctx-size", options->setup.context,
                    "context in tokens, at most the model's own; 0: the model's own")
@@ -68,9 +68,9 @@ void AddInspect(CLI::App& app, absl::Status* status) {
   command->add_option("--format", options->format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->setup.compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->setup.compile);
   command->callback([options, status] { *status = Inspect(*options); });
 }
 

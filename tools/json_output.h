@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 #include "runtime/constraint/grammar.h"
 #include "runtime/constraint/token_trie.h"
 

@@ -49,7 +49,8 @@ absl::Status Logits(const LogitsOptions& options) {
                                       {.compile = options.compile,
                                        .context = count,
                                        .max_tokens = chunk,
-                                       .max_outputs = chunk}));
+                                       .max_outputs = chunk,
+                                       .events = OnTerminal()}));
   std::ofstream file(options.out, std::ios::binary);
   int64_t non_finite = 0;
   if (file) {
@@ -73,16 +74,16 @@ void AddLogits(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<LogitsOptions>();
   CLI::App* command = app.add_subcommand(
       "logits", "Write the logits of every position: little-endian float32 [ids, vocabulary]");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   command->add_option("--ids", options->ids, "token ids: 1,2,3")->required();
   command->add_option("--out", options->out, "file to write")->required();
   command->add_option("--chunk", options->chunk, "tokens of one step; 0: all in one piece")
       ->check(CLI::Range(int64_t{0}, int64_t{65536}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   command->callback([options, status] { *status = Logits(*options); });
 }
 

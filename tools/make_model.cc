@@ -7,7 +7,7 @@
 #include "graph/status_macros.h"
 #include "models/shapes/shaped_model.h"
 #include "tools/commands.h"
-#include "tools/progress.h"
+#include "tools/terminal/progress.h"
 
 namespace sluice::tools {
 namespace {

@@ -9,8 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
 #include "passes/pipeline.h"
-#include "tools/analysis/read_graph.h"
 #include "tools/commands.h"
+#include "tools/debug/read_graph.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"
 
@@ -103,7 +103,7 @@ void AddOpt(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   DeclareExplain(command, &options->explained);
   command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
-  options->backend.Declare(command);
+  Declare(command, &options->backend);
   command->callback([options, status] { *status = Opt(*options); });
 }
 

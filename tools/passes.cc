@@ -4,12 +4,12 @@
 
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
+#include "models/files/tokenizer_keys.h"
 #include "models/model.h"
-#include "models/tokenizer_keys.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
-#include "tools/analysis/pass_report.h"
 #include "tools/commands.h"
+#include "tools/debug/pass_report.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -65,8 +65,8 @@ void AddPasses(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<PassesOptions>();
   CLI::App* command =
       app.add_subcommand("passes", "Show what each pass does to a model: nodes, ops and time");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
@@ -74,7 +74,7 @@ void AddPasses(CLI::App& app, absl::Status* status) {
   command->add_option("--format", options->format, "text, or md: the page docs/passes.md")
       ->check(CLI::IsMember({"text", "md"}))
       ->capture_default_str();
-  options->backend.Declare(command);
+  Declare(command, &options->backend);
   command->callback([options, status] { *status = Passes(*options); });
 }
 

@@ -1,5 +1,5 @@
 // sluice perplexity: how well a model predicts a text, and how far from another run.
-#include "tools/analysis/perplexity.h"
+#include "tools/debug/perplexity.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,10 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
-#include "models/mapped_file.h"
+#include "models/files/mapped_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
-#include "tools/progress.h"
+#include "tools/terminal/progress.h"
 
 namespace sluice::tools {
 namespace {
@@ -176,7 +176,8 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
                                       {.compile = command.compile,
                                        .context = size,
                                        .max_tokens = chunk,
-                                       .max_outputs = chunk}));
+                                       .max_outputs = chunk,
+                                       .events = OnTerminal()}));
   SLUICE_RETURN_IF_ERROR(Evaluate(command, *loaded.session, chunk, &outcome));
   command.format == "json" ? PrintJson(command, outcome) : PrintText(command, outcome);
   return absl::OkStatus();
@@ -188,8 +189,8 @@ void AddPerplexity(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<PerplexityCommand>();
   CLI::App* command = app.add_subcommand(
       "perplexity", "Measure how well a model predicts a text, and how far it is from another run");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   command->add_option("-f,--file", options->text, "the text; -: stdin")->required();
   command->add_option("-c,--ctx-size", options->window, "tokens of a window")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
@@ -210,9 +211,9 @@ void AddPerplexity(CLI::App& app, absl::Status* status) {
   command->add_option("-o,--output", options->format, "md or json")
       ->check(CLI::IsMember({"md", "json"}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   command->footer(
       "Example: how far a quantised file is from the one that it was made of\n"
       "  sluice perplexity f16.gguf -f text.txt --logits-out f16.logits\n"

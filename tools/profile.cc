@@ -1,5 +1,5 @@
 // sluice profile: where the time of prompts and of generation goes.
-#include "tools/analysis/profile.h"
+#include "tools/profile/profile.h"
 
 #include <algorithm>
 #include <fstream>
@@ -11,16 +11,16 @@
 #include "absl/strings/str_cat.h"
 #include "backends/device_features.h"
 #include "graph/status_macros.h"
-#include "models/printable.h"
-#include "tools/analysis/ceilings.h"
-#include "tools/analysis/inspect_machine.h"
-#include "tools/analysis/inspect_memory.h"
-#include "tools/analysis/profile_report.h"
-#include "tools/analysis/trace.h"
+#include "models/unicode/printable.h"
 #include "tools/commands.h"
-#include "tools/devices.h"
+#include "tools/engine/vulkan.h"
+#include "tools/inspect/memory.h"
+#include "tools/machine/ceilings.h"
+#include "tools/machine/memory.h"
 #include "tools/options.h"
-#include "tools/progress.h"
+#include "tools/profile/report.h"
+#include "tools/profile/trace.h"
+#include "tools/terminal/progress.h"
 
 namespace sluice::tools {
 namespace {
@@ -97,6 +97,7 @@ absl::Status RunProfile(const ProfileCommand& command) {
   ProfileOptions options = command.profile;
   SessionSetup setup = command.setup;
   setup.takes_encoders = true;
+  setup.events = OnTerminal();
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, command.model.Load());
   if (model->config().encoder.has_value()) AdaptToEncoder(model->config(), &options, &setup);
   setup.context = options.depth + std::max(options.prompt, options.generate);
@@ -131,8 +132,8 @@ void AddProfile(CLI::App& app, absl::Status* status) {
       "profile", "Show where the time of prompts and of generation goes, node by node");
   command->footer(
       "Of an encoder: one text of --n-prompt tokens; --n-gen and --n-depth do not matter.");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
   command->add_option("-p,--n-prompt", options->profile.prompt, "prompt tokens; 0: none")
       ->check(sizes)
@@ -162,9 +163,9 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   command->add_option("--format", options->format, "md or json")
       ->check(CLI::IsMember({"md", "json"}))
       ->capture_default_str();
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->setup.compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->setup.compile);
   command->callback([options, status] { *status = RunProfile(*options); });
 }
 

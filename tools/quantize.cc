@@ -12,11 +12,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
-#include "models/quantize_model.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "models/weights/quantize_model.h"
 #include "tools/commands.h"
-#include "tools/progress.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/progress.h"
+#include "tools/terminal/units.h"
 
 namespace sluice::tools {
 namespace {

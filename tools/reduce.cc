@@ -8,10 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
-#include "tools/analysis/failure.h"
-#include "tools/analysis/read_graph.h"
-#include "tools/analysis/reduce.h"
 #include "tools/commands.h"
+#include "tools/debug/failure.h"
+#include "tools/debug/read_graph.h"
+#include "tools/debug/reduce.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -81,7 +81,7 @@ void AddReduce(CLI::App& app, absl::Status* status) {
   CLI::App* command = app.add_subcommand("reduce", "Make a graph that fails small");
   command->add_option("FILE", options->file, "graph in any form, at any stage; -: stdin")
       ->required();
-  options->backend.Declare(command);
+  Declare(command, &options->backend);
   command->add_option("--against", options->against, "backend that is right")
       ->check(CLI::IsMember({"ref", "cpu"}))
       ->capture_default_str();

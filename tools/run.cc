@@ -115,7 +115,8 @@ absl::Status Run(RunOptions options) {
                                        .context = std::min(options.context, longest),
                                        .max_tokens = std::max(options.batch, outputs),
                                        .max_outputs = outputs,
-                                       .form = options.generate.row_form()}));
+                                       .form = options.generate.row_form(),
+                                       .events = OnTerminal()}));
   if (options.context_asked_for && options.context > longest) {
     Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
                          options.context, longest));
@@ -131,8 +132,8 @@ absl::Status Run(RunOptions options) {
 void AddRun(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Continue a prompt, or chat");
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "the text to continue");
   command->add_option("-f,--file", options->prompt_file, "read the prompt from a file; -: stdin")
       ->excludes(prompt);
@@ -154,9 +155,9 @@ void AddRun(CLI::App& app, absl::Status* status) {
       ->add_flag("--special", options->special,
                  "read control tokens like <|im_start|> in the prompt")
       ->excludes("--chat");
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   DeclareSampling(command, options.get());
   DeclareDraft(command, &options->generate.draft);
   options->json.Declare(command);

@@ -18,10 +18,10 @@
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
 #include "tools/commands.h"
-#include "tools/end_signals.h"
 #include "tools/json_output.h"
 #include "tools/options.h"
 #include "tools/server/api_server.h"
+#include "tools/terminal/end_signals.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -79,7 +79,7 @@ absl::StatusOr<std::optional<ChatTemplate>> TemplateOf(const ServeOptions& optio
 }
 
 SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
-  SessionSetup setup = {.compile = options.compile, .takes_encoders = true};
+  SessionSetup setup = {.compile = options.compile, .takes_encoders = true, .events = OnTerminal()};
   if (config.encoder.has_value()) {
     setup.max_tokens = setup.max_outputs = std::max(options.batch, config.context_length);
     setup.max_seqs = kStepTexts;
@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& op
   if (is_encoder) {
     SLUICE_ASSIGN_OR_RETURN(served->embedder, server::Embedder::Create(session));
   } else {
-    served->engine = std::make_unique<server::Engine>(
+    served->thread = std::make_unique<server::ModelThread>(
         session,
         SchedulerOptions{.prefill_chunk = kPrefillChunk, .prefix_cache = options.prefix_cache});
     served->trie = MakeTokenTrie(*served->tokenizer);
@@ -182,8 +182,8 @@ absl::Status Serve(ServeOptions options) {
 }
 
 void DeclareModel(CLI::App* command, ServeOptions* options) {
-  options->model.Declare(command);
-  options->model.DeclareLora(command);
+  Declare(command, &options->model);
+  DeclareLora(command, &options->model);
   command->add_option("-a,--alias", options->alias,
                       "the model's name for clients; left out: that of its file");
   command
@@ -272,9 +272,9 @@ void AddServe(CLI::App& app, absl::Status* status) {
   DeclareHttp(command, options.get());
   DeclareLimits(command, options.get());
   DeclareDraft(command, &options->api.limits.draft);
-  options->backend.Declare(command);
-  options->cache.Declare(command);
-  options->compile.Declare(command);
+  Declare(command, &options->backend);
+  Declare(command, &options->cache);
+  Declare(command, &options->compile);
   command->footer(
       "Example:\n"
       "  sluice serve model.gguf -np 4 -c 8192 --metrics\n"

@@ -47,7 +47,7 @@ absl::Status Tokenize(const TokenizeCommand& command) {
 void AddTokenize(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<TokenizeCommand>();
   CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, or ids back to text");
-  options->model.Declare(command);
+  Declare(command, &options->model);
   auto* input = command->add_option_group("input", "what to convert");
   input->add_option("-p,--prompt", options->prompt, "text");
   input->add_option("-f,--file", options->file,

@@ -10,12 +10,12 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
-#include "models/file_format.h"
-#include "models/model_files.h"
+#include "models/files/file_format.h"
+#include "models/files/model_files.h"
 #include "passes/pipeline.h"
-#include "tools/analysis/read_graph.h"
-#include "tools/analysis/verify.h"
 #include "tools/commands.h"
+#include "tools/debug/read_graph.h"
+#include "tools/debug/verify.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -174,8 +174,8 @@ void AddVerify(CLI::App& app, absl::Status* status) {
   command->add_option("MODEL,-m,--model", options->model.path,
                       "GGUF file, or a graph in any form, which runs on random data; left out: the "
                       "small story model inside this program");
-  options->model.DeclareLora(command);
-  options->backend.Declare(command);
+  DeclareLora(command, &options->model);
+  Declare(command, &options->backend);
   command
       ->add_option("--against", options->against,
                    "ref, cpu, or none: look only for NaN and Inf from finite values")
@@ -199,7 +199,7 @@ void AddVerify(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   command->add_option("--save-graph", options->save_graph,
                       "on a difference, write the step's graph here, for sluice reduce");
-  options->cache.Declare(command);
+  Declare(command, &options->cache);
   command->footer(
       "All tokens but the last are one step, the last is another.\n"
       "Exit codes: 0 the sides agree, 1 they do not, or an error is on stderr.");

@@ -1,4 +1,4 @@
-#include "models/config.h"
+#include "models/architectures/config.h"
 
 #include <array>
 #include <cmath>

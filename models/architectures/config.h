@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "graph/encoder_interface.h"
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

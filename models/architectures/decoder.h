@@ -4,9 +4,9 @@
 
 #include "absl/status/statusor.h"
 #include "graph/graph.h"
-#include "models/config.h"
-#include "models/decoder_options.h"
-#include "models/weight_directory.h"
+#include "models/architectures/config.h"
+#include "models/architectures/decoder_options.h"
+#include "models/weights/weight_directory.h"
 
 namespace sluice {
 

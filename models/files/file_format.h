@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/mapped_file.h"
-#include "models/weight_source.h"
+#include "models/files/mapped_file.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -1,10 +1,10 @@
-#include "models/file_reader.h"
+#include "models/files/file_reader.h"
 
 #include <bit>
 #include <optional>
 
 #include "absl/strings/match.h"
-#include "models/printable.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 

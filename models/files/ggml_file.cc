@@ -1,4 +1,4 @@
-#include "models/ggml_file.h"
+#include "models/files/ggml_file.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,9 +10,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include "models/file_reader.h"
-#include "models/token.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/file_reader.h"
+#include "models/files/token.h"
+#include "models/files/tokenizer_keys.h"
 
 namespace sluice {
 namespace {

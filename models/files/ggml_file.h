@@ -25,9 +25,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/file_format.h"
-#include "models/mapped_file.h"
-#include "models/weight_source.h"
+#include "models/files/file_format.h"
+#include "models/files/mapped_file.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -9,9 +9,9 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/file_format.h"
-#include "models/file_reader.h"
-#include "models/gguf.h"
+#include "models/files/file_format.h"
+#include "models/files/file_reader.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 namespace {

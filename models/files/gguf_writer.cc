@@ -1,4 +1,4 @@
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 
 #include <fcntl.h>
 #include <unistd.h>

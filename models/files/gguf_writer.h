@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 

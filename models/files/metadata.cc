@@ -1,4 +1,4 @@
-#include "models/metadata.h"
+#include "models/files/metadata.h"
 
 #include <array>
 #include <charconv>

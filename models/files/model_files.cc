@@ -1,4 +1,4 @@
-#include "models/model_files.h"
+#include "models/files/model_files.h"
 
 #include <algorithm>
 #include <optional>

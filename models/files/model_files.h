@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "models/file_format.h"
-#include "models/weight_source.h"
+#include "models/files/file_format.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/output_file.h"
+#include "models/files/output_file.h"
 
 #include <filesystem>
 #include <system_error>

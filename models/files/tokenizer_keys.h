@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

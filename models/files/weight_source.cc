@@ -1,4 +1,4 @@
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 #include <functional>
 

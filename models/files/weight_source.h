@@ -17,9 +17,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
-#include "models/mapped_file.h"
-#include "models/metadata.h"
-#include "models/printable.h"
+#include "models/files/mapped_file.h"
+#include "models/files/metadata.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 

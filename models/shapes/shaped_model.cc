@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "graph/formats/quantize.h"
 #include "graph/status_macros.h"
-#include "models/gguf_writer.h"
-#include "models/output_file.h"
+#include "models/files/gguf_writer.h"
+#include "models/files/output_file.h"
 #include "models/shapes/synthetic_vocabulary.h"
 
 namespace sluice {

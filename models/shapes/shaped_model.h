@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "graph/dtype.h"
 #include "models/shapes/model_shape.h"
-#include "models/shapes/quantisation_mix.h"
+#include "models/weights/quantisation_mix.h"
 
 namespace sluice {
 

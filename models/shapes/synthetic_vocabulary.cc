@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "models/bpe.h"
-#include "models/token.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/token.h"
+#include "models/files/tokenizer_keys.h"
+#include "models/text/bpe.h"
 
 namespace sluice {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 #include "models/shapes/model_shape.h"
 
 namespace sluice {

@@ -1,11 +1,11 @@
-#include "models/bpe.h"
+#include "models/text/bpe.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/tokenizer_keys.h"
-#include "models/utf8.h"
+#include "models/files/tokenizer_keys.h"
+#include "models/unicode/utf8.h"
 
 namespace sluice {
 namespace {

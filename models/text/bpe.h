@@ -13,11 +13,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "models/pretokenizer.h"
-#include "models/symbol_merge.h"
-#include "models/text_codec.h"
-#include "models/vocabulary.h"
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
+#include "models/text/pretokenizer.h"
+#include "models/text/symbol_merge.h"
+#include "models/text/text_codec.h"
+#include "models/text/vocabulary.h"
 
 namespace sluice {
 

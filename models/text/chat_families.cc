@@ -1,4 +1,4 @@
-#include "models/chat_families.h"
+#include "models/text/chat_families.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "models/chat_template.h"
+#include "models/text/chat_template.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/tokenizer_keys.h"
 
 namespace sluice {
 namespace {

@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/chat_families.h"
-#include "models/tokenizer.h"
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
+#include "models/text/chat_families.h"
+#include "models/text/tokenizer.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/pretokenizer.h"
+#include "models/text/pretokenizer.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

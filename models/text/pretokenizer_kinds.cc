@@ -1,4 +1,4 @@
-#include "models/pretokenizer.h"
+#include "models/text/pretokenizer.h"
 
 namespace sluice {
 namespace {

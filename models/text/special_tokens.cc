@@ -1,4 +1,4 @@
-#include "models/special_tokens.h"
+#include "models/text/special_tokens.h"
 
 #include <algorithm>
 #include <cstdint>

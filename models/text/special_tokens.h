@@ -9,8 +9,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/token.h"
-#include "models/vocabulary.h"
+#include "models/files/token.h"
+#include "models/text/vocabulary.h"
 
 namespace sluice {
 

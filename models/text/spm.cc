@@ -1,4 +1,4 @@
-#include "models/spm.h"
+#include "models/text/spm.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "models/utf8.h"
+#include "models/unicode/utf8.h"
 
 namespace sluice {
 namespace {

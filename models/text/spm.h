@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "models/symbol_merge.h"
-#include "models/text_codec.h"
-#include "models/vocabulary.h"
+#include "models/text/symbol_merge.h"
+#include "models/text/text_codec.h"
+#include "models/text/vocabulary.h"
 
 namespace sluice {
 

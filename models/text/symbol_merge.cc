@@ -1,4 +1,4 @@
-#include "models/symbol_merge.h"
+#include "models/text/symbol_merge.h"
 
 #include <queue>
 #include <utility>

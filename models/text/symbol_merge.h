@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "models/token.h"
+#include "models/files/token.h"
 
 namespace sluice {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "models/token.h"
+#include "models/files/token.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/tidy_spaces.h"
+#include "models/text/tidy_spaces.h"
 
 #include <cstddef>
 #include <initializer_list>

@@ -1,4 +1,4 @@
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 
 #include <cstdint>
 #include <utility>
@@ -7,16 +7,16 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "graph/status_macros.h"
-#include "models/bpe.h"
-#include "models/pretokenizer.h"
-#include "models/special_tokens.h"
-#include "models/spm.h"
-#include "models/text_codec.h"
-#include "models/tidy_spaces.h"
-#include "models/tokenizer_keys.h"
-#include "models/utf8.h"
-#include "models/vocabulary.h"
-#include "models/wordpiece.h"
+#include "models/files/tokenizer_keys.h"
+#include "models/text/bpe.h"
+#include "models/text/pretokenizer.h"
+#include "models/text/special_tokens.h"
+#include "models/text/spm.h"
+#include "models/text/text_codec.h"
+#include "models/text/tidy_spaces.h"
+#include "models/text/vocabulary.h"
+#include "models/text/wordpiece.h"
+#include "models/unicode/utf8.h"
 
 namespace sluice {
 namespace {

@@ -13,8 +13,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/token.h"
-#include "models/weight_source.h"
+#include "models/files/token.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/vocabulary.h"
+#include "models/text/vocabulary.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "graph/status_macros.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/tokenizer_keys.h"
 
 namespace sluice {
 namespace {

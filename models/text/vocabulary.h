@@ -14,8 +14,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "models/token.h"
-#include "models/weight_source.h"
+#include "models/files/token.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/wordpiece.h"
+#include "models/text/wordpiece.h"
 
 #include <utf8proc.h>
 
@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "models/utf8.h"
+#include "models/unicode/utf8.h"
 
 namespace sluice {
 namespace {

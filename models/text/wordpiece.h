@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "models/text_codec.h"
-#include "models/vocabulary.h"
+#include "models/text/text_codec.h"
+#include "models/text/vocabulary.h"
 
 namespace sluice {
 

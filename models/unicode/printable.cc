@@ -1,8 +1,8 @@
-#include "models/printable.h"
+#include "models/unicode/printable.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "models/utf8.h"
+#include "models/unicode/utf8.h"
 
 namespace sluice {
 namespace {

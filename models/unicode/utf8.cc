@@ -1,4 +1,4 @@
-#include "models/utf8.h"
+#include "models/unicode/utf8.h"
 
 #include <algorithm>
 

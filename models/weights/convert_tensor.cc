@@ -1,4 +1,4 @@
-#include "models/convert_tensor.h"
+#include "models/weights/convert_tensor.h"
 
 #include <algorithm>
 #include <atomic>

@@ -1,4 +1,4 @@
-#include "models/lora.h"
+#include "models/weights/lora.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 #include "absl/strings/strip.h"
 #include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
-#include "models/printable.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 namespace {

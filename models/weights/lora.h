@@ -13,7 +13,7 @@
 #include "graph/graph.h"
 #include "graph/low_rank_update.h"
 #include "graph/weights.h"
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

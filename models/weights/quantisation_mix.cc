@@ -1,4 +1,4 @@
-#include "models/shapes/quantisation_mix.h"
+#include "models/weights/quantisation_mix.h"
 
 #include <algorithm>
 

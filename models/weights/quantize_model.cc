@@ -1,4 +1,4 @@
-#include "models/quantize_model.h"
+#include "models/weights/quantize_model.h"
 
 #include <algorithm>
 #include <functional>
@@ -8,9 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
-#include "models/convert_tensor.h"
-#include "models/gguf_writer.h"
-#include "models/output_file.h"
+#include "models/files/gguf_writer.h"
+#include "models/files/output_file.h"
+#include "models/weights/convert_tensor.h"
 
 namespace sluice {
 namespace {

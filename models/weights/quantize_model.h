@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "graph/dtype.h"
-#include "models/model_files.h"
-#include "models/shapes/quantisation_mix.h"
-#include "models/type_override.h"
+#include "models/files/model_files.h"
+#include "models/weights/quantisation_mix.h"
+#include "models/weights/type_override.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "models/type_override.h"
+#include "models/weights/type_override.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/formats/quantize.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 namespace {

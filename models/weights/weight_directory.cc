@@ -1,4 +1,4 @@
-#include "models/weight_directory.h"
+#include "models/weights/weight_directory.h"
 
 #include <algorithm>
 

@@ -18,7 +18,7 @@
 #include "absl/types/span.h"
 #include "graph/type.h"
 #include "graph/weights.h"
-#include "models/model_files.h"
+#include "models/files/model_files.h"
 
 namespace sluice {
 

@@ -22,7 +22,7 @@
 #include "graph/text.h"
 #include "passes/pipeline.h"
 #include "tests/support/isas.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {

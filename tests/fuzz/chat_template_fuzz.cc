@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "models/chat_template.h"
+#include "models/text/chat_template.h"
 #include "tests/support/fuzz_vocabulary.h"
 
 namespace sluice {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "models/ggml_file.h"
+#include "models/files/ggml_file.h"
 #include "tests/support/source_walk.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 #include "tests/support/source_walk.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

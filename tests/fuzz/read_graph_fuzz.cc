@@ -7,7 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "tests/support/fuzz_graph.h"
-#include "tools/analysis/read_graph.h"
+#include "tools/debug/read_graph.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string content(reinterpret_cast<const char*>(data), size);

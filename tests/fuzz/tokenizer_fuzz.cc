@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_replace.h"
-#include "models/pretokenizer.h"
-#include "models/tokenizer.h"
-#include "models/utf8.h"
+#include "models/text/pretokenizer.h"
+#include "models/text/tokenizer.h"
+#include "models/unicode/utf8.h"
 #include "tests/support/fuzz_vocabulary.h"
 
 namespace sluice {

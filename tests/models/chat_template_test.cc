@@ -1,6 +1,6 @@
 // Chat templates: which family a text belongs to, what a conversation becomes, and that nobody's
 // message can pose as mark-up.
-#include "models/chat_template.h"
+#include "models/text/chat_template.h"
 #include "absl/strings/str_cat.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "models/config.h"
+#include "models/architectures/config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -21,7 +21,8 @@
 #include "tests/support/golden_models.h"
 #include "tests/support/greedy.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -34,13 +35,11 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend
                                                      DType cache, int64_t tokens,
                                                      int64_t seqs = 1) {
   DecoderOptions options{.max_tokens = tokens, .max_seqs = seqs, .k_type = cache, .v_type = cache};
-  absl::StatusOr<Graph> graph = model.BuildGraph(options);
-  if (!graph.ok()) return graph.status();
   // With a cache of 16 bits everything is as `sluice run` does it, weights in their layouts
   // included.
   const int64_t prepack_bytes = cache == DType::kF16 ? int64_t{1} << 40 : 0;
-  return Session::Create(*std::move(graph), model.weights(), backend,
-                         {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
+  return tools::OpenSession(model, backend, options,
+                            {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
 }
 
 class GoldenLogits : public testing::TestWithParam<GoldenModel> {

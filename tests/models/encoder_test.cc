@@ -23,9 +23,10 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
 #include "models/model.h"
-#include "models/shapes/quantisation_mix.h"
+#include "models/weights/quantisation_mix.h"
 #include "tests/support/model_file.h"
-#include "tools/analysis/verify.h"
+#include "tools/debug/verify.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -185,11 +186,10 @@ struct Setup {
 
 absl::StatusOr<Vectors> TryEncode(const Model& model, Backend& backend, const std::vector<Ids>& ids,
                                   const Setup& setup = {}) {
-  absl::StatusOr<Graph> graph = model.BuildGraph(
-      {.max_tokens = setup.max_tokens, .max_seqs = setup.max_seqs, .pooling = setup.pooling});
-  EXPECT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), model.weights(), backend,
-                                 {.max_outputs = setup.max_tokens, .prepack_bytes = 1 << 20});
+  auto session = tools::OpenSession(
+      model, backend,
+      {.max_tokens = setup.max_tokens, .max_seqs = setup.max_seqs, .pooling = setup.pooling},
+      {.max_outputs = setup.max_tokens, .prepack_bytes = 1 << 20});
   EXPECT_TRUE(session.ok()) << session.status();
   absl::StatusOr<Encoder> encoder = Encoder::Create(**session);
   EXPECT_TRUE(encoder.ok()) << encoder.status();
@@ -388,8 +388,7 @@ TEST(EncoderErrors, TextsThatNoStepCanTake) {
 TEST(EncoderErrors, ADecoderIsNone) {
   const std::unique_ptr<Model> model = *Model::LoadEmbedded();
   const std::unique_ptr<Backend> ref = MakeRefBackend();
-  const auto session =
-      Session::Create(*model->BuildGraph({.max_tokens = 4}), model->weights(), *ref, {});
+  const auto session = tools::OpenSession(*model, *ref, {.max_tokens = 4});
   ASSERT_TRUE(session.ok()) << session.status();
   EXPECT_THAT(std::string(Encoder::Create(**session).status().message()),
               HasSubstr("the graph is no encoder"));

@@ -1,5 +1,5 @@
 // Files from before GGUF: what is read from them, and what is refused.
-#include "models/ggml_file.h"
+#include "models/files/ggml_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,9 +10,9 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "models/gguf_writer.h"
-#include "models/model_files.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/gguf_writer.h"
+#include "models/files/model_files.h"
+#include "models/files/tokenizer_keys.h"
 #include "tests/support/ggml_bytes.h"
 #include "tests/support/gguf_bytes.h"
 #include "tests/support/source_walk.h"

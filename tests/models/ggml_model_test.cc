@@ -13,13 +13,14 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/formats/quantize.h"
-#include "models/gguf.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf.h"
+#include "models/files/gguf_writer.h"
 #include "models/model.h"
 #include "runtime/session.h"
 #include "tests/support/ggml_bytes.h"
 #include "tests/support/greedy.h"
 #include "tests/support/paths.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -122,10 +123,8 @@ GgmlBytes GgmlOf(const std::string& gguf_path) {
 // Of all positions of the prompt, as `sluice run` computes them on the CPU.
 std::vector<float> LogitsOf(const Model& model, Backend& backend, int64_t prepack_bytes) {
   const auto tokens = static_cast<int64_t>(kPrompt.size());
-  auto graph = model.BuildGraph({.max_tokens = tokens, .context = 64});
-  EXPECT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), model.weights(), backend,
-                                 {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
+  auto session = tools::OpenSession(model, backend, {.max_tokens = tokens, .context = 64},
+                                    {.max_outputs = tokens, .prepack_bytes = prepack_bytes});
   EXPECT_TRUE(session.ok()) << session.status();
   const auto sequence = (*session)->NewSequence();
   std::vector<StepToken> step;
@@ -239,9 +238,7 @@ TEST_F(GgmlModelTest, StoriesGiveTheGoldenText) {
     const std::vector<int32_t> ids = (*tokenizer)->Encode(test["prompt"].get<std::string>());
     EXPECT_EQ(ids, test["prompt_ids"].get<std::vector<int32_t>>());
     const std::vector<int32_t> golden = test["greedy"];
-    auto graph = (*model)->BuildGraph({.max_tokens = 64, .context = 128});
-    ASSERT_TRUE(graph.ok()) << graph.status();
-    const auto session = Session::Create(*std::move(graph), (*model)->weights(), *cpu, {});
+    const auto session = tools::OpenSession(**model, *cpu, {.max_tokens = 64, .context = 128});
     ASSERT_TRUE(session.ok()) << session.status();
     const auto text = GreedyText(**session, ids, golden.size());
     ASSERT_TRUE(text.ok()) << text.status();

@@ -10,10 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 #include "models/model.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/gguf_report.h"
+#include "tools/inspect/gguf_report.h"
 
 namespace sluice {
 namespace {

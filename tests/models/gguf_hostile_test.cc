@@ -10,7 +10,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 #include "tests/support/gguf_bytes.h"
 #include "tests/support/paths.h"
 #include "tests/support/source_walk.h"

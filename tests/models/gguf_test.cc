@@ -1,5 +1,5 @@
 // GGUF values, the writer, and files as they come through the file system.
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 #include "tests/support/gguf_bytes.h"
 #include "tests/support/source_walk.h"
 

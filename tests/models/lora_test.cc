@@ -1,6 +1,6 @@
 // LoRA adapters: what a model computes with one is what a model computes whose weights have the
 // change in them, on every backend; and files that are none are refused.
-#include "models/lora.h"
+#include "models/weights/lora.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,13 +23,14 @@
 #include "backends/ref/ref_backend.h"
 #include "graph/formats/dequantize.h"
 #include "graph/formats/quantize.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 #include "models/model.h"
 #include "runtime/session.h"
 #include "tests/support/gguf_bytes.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/inspect_memory.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
+#include "tools/inspect/memory.h"
 
 namespace sluice {
 namespace {
@@ -210,12 +211,10 @@ class LoraTest : public ::testing::Test {
   // Of twelve tokens, with a cache of 32 bits.
   static std::vector<float> Logits(const Model& model, Backend& backend) {
     constexpr int64_t kTokens = 12;
-    auto graph = model.BuildGraph(
-        {.max_tokens = kTokens, .context = 32, .k_type = DType::kF32, .v_type = DType::kF32});
-    EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session =
-        Session::Create(*std::move(graph), model.weights(), backend,
-                        {.max_outputs = kTokens, .passes = {.updates = model.updates()}});
+    auto session = tools::OpenSession(
+        model, backend,
+        {.max_tokens = kTokens, .context = 32, .k_type = DType::kF32, .v_type = DType::kF32},
+        {.max_outputs = kTokens, .passes = {.updates = model.updates()}});
     EXPECT_TRUE(session.ok()) << session.status();
     if (!session.ok()) return {};
     const auto sequence = (*session)->NewSequence();

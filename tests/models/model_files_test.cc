@@ -1,5 +1,5 @@
 // Models that are split into several files.
-#include "models/model_files.h"
+#include "models/files/model_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "models/gguf.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf.h"
+#include "models/files/gguf_writer.h"
 #include "models/model.h"
 #include "tests/support/paths.h"
 

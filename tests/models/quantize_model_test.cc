@@ -13,13 +13,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "backends/ref/ref_backend.h"
-#include "models/convert_tensor.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf_writer.h"
 #include "models/model.h"
-#include "models/quantize_model.h"
+#include "models/weights/convert_tensor.h"
+#include "models/weights/quantize_model.h"
 #include "runtime/session.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -69,8 +70,7 @@ std::vector<float> LogitsOf(const std::string& path) {
   const DecoderOptions options = {
       .max_tokens = kTokens, .max_seqs = 1, .k_type = DType::kF32, .v_type = DType::kF32};
   const auto backend = MakeRefBackend();
-  auto session = Session::Create((*model)->BuildGraph(options).value(), (*model)->weights(),
-                                 *backend, {.max_outputs = kTokens});
+  auto session = tools::OpenSession(**model, *backend, options, {.max_outputs = kTokens});
   EXPECT_TRUE(session.ok()) << session.status();
   const auto sequence = (*session)->NewSequence();
   std::vector<StepToken> step;

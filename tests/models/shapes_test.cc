@@ -16,6 +16,7 @@
 #include "models/shapes/shaped_model.h"
 #include "passes/pipeline.h"
 #include "runtime/session.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -189,9 +190,7 @@ TEST_F(Shapes, WeightsFollowFromTheSeedAndRun) {
   ASSERT_NE(model, nullptr);
   const std::string first = Bytes();
   const std::unique_ptr<Backend> backend = MakeCpuBackend({.threads = 1});
-  auto graph = model->BuildGraph({.max_tokens = 8, .context = 64});
-  ASSERT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), model->weights(), *backend, {});
+  auto session = tools::OpenSession(*model, *backend, {.max_tokens = 8, .context = 64});
   ASSERT_TRUE(session.ok()) << session.status();
   const auto sequence = (*session)->NewSequence();
   const auto logits = (*session)->Prefill(*sequence, std::vector<int32_t>{1, 2, 3});

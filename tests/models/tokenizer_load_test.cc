@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 #include "tests/support/model_file.h"
 #include "tests/support/paths.h"
 

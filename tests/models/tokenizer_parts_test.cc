@@ -6,11 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "models/pretokenizer.h"
-#include "models/special_tokens.h"
-#include "models/symbol_merge.h"
-#include "models/tidy_spaces.h"
-#include "models/utf8.h"
+#include "models/text/pretokenizer.h"
+#include "models/text/special_tokens.h"
+#include "models/text/symbol_merge.h"
+#include "models/text/tidy_spaces.h"
+#include "models/unicode/utf8.h"
 #include "tests/support/model_file.h"
 
 namespace sluice {

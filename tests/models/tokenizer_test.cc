@@ -1,4 +1,4 @@
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "models/embedded/embedded_model.h"
-#include "models/gguf.h"
-#include "models/utf8.h"
+#include "models/files/gguf.h"
+#include "models/unicode/utf8.h"
 #include "tests/support/paths.h"
 
 namespace sluice {

@@ -1,11 +1,11 @@
 // WordPiece: words, longest tokens first, and what models of this kind add. The ids of the texts
 // below are those that llama.cpp gives for the same vocabulary.
-#include "models/wordpiece.h"
+#include "models/text/wordpiece.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 #include "tests/support/model_file.h"
 
 namespace sluice {

@@ -1,11 +1,11 @@
 // Whole models as they will run, so that a change in fusion, kernel choice or memory shows up as a
-// difference: tests/golden/MODEL.STEP.ir, and docs/passes.md. Weights are never read: the files of
-// the big models have none.
+// difference: tests/passes/golden/MODEL.STEP.ir, and docs/passes.md. Weights are never read: the
+// files of the big models have none.
 //
-//   golden_test --update    writes what it found instead of comparing
+//   passes_tests --only=passes/golden_test.cc --update    writes what it found instead of comparing
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -19,13 +19,11 @@
 #include "passes/memory_plan.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
+#include "tests/support/arguments.h"
 #include "tests/support/model_file.h"
-#include "tools/analysis/pass_report.h"
+#include "tools/debug/pass_report.h"
 
 namespace sluice {
-
-bool g_update = false;  // set by main() below
-
 namespace {
 
 namespace fs = std::filesystem;
@@ -76,7 +74,8 @@ std::unique_ptr<Model> Open(const std::string& name) {
 }
 
 void Compare(const fs::path& path, const std::string& got) {
-  if (g_update) {
+  const std::vector<std::string>& arguments = TestArguments();
+  if (std::find(arguments.begin(), arguments.end(), "--update") != arguments.end()) {
     std::ofstream(path) << got;
     return;
   }
@@ -91,7 +90,7 @@ void Compare(const fs::path& path, const std::string& got) {
                 << "; the first difference is in line " << at + 1 << "\n  expected  "
                 << (at < expected.size() ? expected[at] : "the end") << "\n  got       "
                 << (at < lines.size() ? lines[at] : "the end")
-                << "\nIf the change is meant, run golden_test --update and look at the diff.";
+                << "\nIf the change is meant, run it with --update and look at the diff.";
 }
 
 class GoldenModel : public testing::TestWithParam<Golden> {};
@@ -111,7 +110,7 @@ TEST_P(GoldenModel, CompilesAsBefore) {
                 {.bucket = BucketBounds(GetParam().tokens, 1), .packs = &packs}, &*graph);
   ASSERT_TRUE(status.ok()) << status;
   Compare(
-      fs::path(SLUICE_SOURCE_DIR) / "tests/golden" /
+      fs::path(SLUICE_SOURCE_DIR) / "tests/passes/golden" /
           absl::StrCat(GetParam().model, GetParam().tokens == 1 ? ".decode" : ".prefill", ".ir"),
       Print(*graph));
 
@@ -150,9 +149,3 @@ TEST(PassesPage, IsUpToDate) {
 
 }  // namespace
 }  // namespace sluice
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  sluice::g_update = argc > 1 && std::strcmp(argv[1], "--update") == 0;
-  return RUN_ALL_TESTS();
-}

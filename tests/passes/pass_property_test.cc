@@ -6,8 +6,8 @@
 //   - the CPU backend computes the reference's numbers on what the pipeline made for it;
 //   - the pipeline without one of its passes is right, too.
 //
-//   pass_property_test --seed=123      one graph, printed before and after
-//   pass_property_test --graphs=50000  more of them
+//   passes_tests --only=passes/pass_property_test.cc --seed=123      one graph, before and after
+//   passes_tests --only=passes/pass_property_test.cc --graphs=50000  more of them
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -25,10 +25,11 @@
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
+#include "tests/support/arguments.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/sanitized.h"
-#include "tools/analysis/compare.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/compare.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {
@@ -40,8 +41,16 @@ struct Arguments {
   uint64_t first = 1, count = kGraphs;
   bool verbose = false;
 };
-Arguments& TheArguments() {
-  static Arguments arguments;
+Arguments ReadArguments() {
+  Arguments arguments;
+  for (absl::string_view argument : TestArguments()) {
+    uint64_t number = 0;
+    if (absl::ConsumePrefix(&argument, "--seed=") && absl::SimpleAtoi(argument, &number)) {
+      arguments = {.first = number, .count = 1, .verbose = true};
+    } else if (absl::ConsumePrefix(&argument, "--graphs=") && absl::SimpleAtoi(argument, &number)) {
+      arguments.count = number;
+    }
+  }
   return arguments;
 }
 
@@ -236,7 +245,7 @@ class GraphCheck {
 };
 
 void Report(const Totals& totals, uint64_t end, double seconds) {
-  const uint64_t first = TheArguments().first;
+  const uint64_t first = ReadArguments().first;
   std::cout << absl::StrFormat("seeds %d to %d: %.1f s, %.0f graphs per second\n", first, end - 1,
                                seconds, static_cast<double>(end - first) / seconds);
   for (const Pass& pass : Pipeline()) {
@@ -248,7 +257,7 @@ void Report(const Totals& totals, uint64_t end, double seconds) {
 }
 
 TEST(PassProperties, HoldForRandomGraphs) {
-  const Arguments& arguments = TheArguments();
+  const Arguments arguments = ReadArguments();
   Totals totals;
   int failures = 0;
   const auto start = std::chrono::steady_clock::now();
@@ -293,23 +302,4 @@ TEST(RandomGraphs, HaveEveryOp) {
 
 }  // namespace
 
-// Takes --seed=N and --graphs=N out of the command line.
-void ReadArguments(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    absl::string_view argument = argv[i];
-    uint64_t number = 0;
-    if (absl::ConsumePrefix(&argument, "--seed=") && absl::SimpleAtoi(argument, &number)) {
-      TheArguments() = {.first = number, .count = 1, .verbose = true};
-    } else if (absl::ConsumePrefix(&argument, "--graphs=") && absl::SimpleAtoi(argument, &number)) {
-      TheArguments().count = number;
-    }
-  }
-}
-
 }  // namespace sluice
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  sluice::ReadArguments(argc, argv);
-  return RUN_ALL_TESTS();
-}

@@ -1,4 +1,4 @@
-// Golden tests of passes: every tests/passes/*.ir file is
+// Golden tests of passes: every tests/passes/cases/*.ir file is
 //
 //   // passes: canonicalise,fuse_gate_up        what to run
 //   // backend: cpu                             kernels to choose from; left out: none
@@ -32,7 +32,7 @@
 #include "passes/pipeline.h"
 #include "tests/support/eval.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {
@@ -162,7 +162,8 @@ TEST_P(PassGolden, TextAndNumbersAgree) {
 
 std::vector<std::string> CaseFiles() {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/tests/passes")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/tests/passes/cases")) {
     if (entry.path().extension() == ".ir") files.push_back(entry.path().string());
   }
   std::sort(files.begin(), files.end());

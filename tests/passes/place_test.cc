@@ -25,8 +25,9 @@
 #include "tests/support/golden_logits.h"
 #include "tests/support/other_device.h"
 #include "tests/support/random_graph.h"
-#include "tools/analysis/inspect_placement.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
+#include "tools/inspect/placement.h"
 
 namespace sluice {
 namespace {
@@ -342,10 +343,8 @@ class PlacedModel : public testing::Test {
     model_ = *std::move(model);
   }
   absl::StatusOr<std::unique_ptr<Session>> Open(Backend& backend, const PassOptions& passes = {}) {
-    auto graph = model_->BuildGraph({.max_tokens = 16, .context = 64});
-    if (!graph.ok()) return graph.status();
-    return Session::Create(*std::move(graph), model_->weights(), backend,
-                           {.max_outputs = 16, .passes = passes});
+    return tools::OpenSession(*model_, backend, {.max_tokens = 16, .context = 64},
+                              {.max_outputs = 16, .passes = passes});
   }
   std::vector<float> Logits(Backend& backend, size_t chunk, const PassOptions& passes = {}) {
     auto session = Open(backend, passes);

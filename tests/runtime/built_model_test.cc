@@ -9,7 +9,7 @@
 #include "graph/builder.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {

@@ -13,6 +13,7 @@
 #include "runtime/generate.h"
 #include "runtime/scheduler.h"
 #include "tests/support/model_file.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -31,10 +32,9 @@ class Likeliest : public testing::Test {
   }
 
   std::unique_ptr<Session> Open(bool chooses) {
-    auto graph = model_->BuildGraph({.max_tokens = 8, .max_seqs = 2, .context = 64});
-    EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session = Session::Create(*std::move(graph), model_->weights(), *backend_,
-                                   {.max_outputs = 8, .chooses_likeliest = chooses});
+    auto session =
+        tools::OpenSession(*model_, *backend_, {.max_tokens = 8, .max_seqs = 2, .context = 64},
+                           {.max_outputs = 8, .chooses_likeliest = chooses});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }

@@ -10,6 +10,7 @@
 #include "tests/support/model_test_name.h"
 #include "tests/support/paths.h"
 #include "tests/support/sanitized.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -397,15 +398,14 @@ class RealScheduler : public testing::TestWithParam<const char*> {
   }
 
   std::unique_ptr<Session> Open(int64_t blocks) {
-    auto graph = model_->BuildGraph({.max_tokens = 32,
-                                     .max_seqs = 4,
-                                     .context = kContext,
-                                     .blocks = blocks,
-                                     .k_type = DType::kF32,
-                                     .v_type = DType::kF32});
-    EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session =
-        Session::Create(*std::move(graph), model_->weights(), *backend_, {.max_outputs = 4});
+    auto session = tools::OpenSession(*model_, *backend_,
+                                      {.max_tokens = 32,
+                                       .max_seqs = 4,
+                                       .context = kContext,
+                                       .blocks = blocks,
+                                       .k_type = DType::kF32,
+                                       .v_type = DType::kF32},
+                                      {.max_outputs = 4});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }

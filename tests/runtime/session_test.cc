@@ -8,6 +8,7 @@
 #include "graph/builder.h"
 #include "models/model.h"
 #include "runtime/generate.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -25,10 +26,7 @@ class EmbeddedSession : public testing::Test {
   }
 
   std::unique_ptr<Session> Open(DecoderOptions options, int64_t outputs = 1) {
-    auto graph = model_->BuildGraph(options);
-    EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session =
-        Session::Create(*std::move(graph), model_->weights(), *backend_, {.max_outputs = outputs});
+    auto session = tools::OpenSession(*model_, *backend_, options, {.max_outputs = outputs});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }
@@ -197,8 +195,8 @@ TEST_F(EmbeddedSession, CpuAndReferenceGiveTheSameGreedyText) {
   const auto ref = MakeRefBackend();
   std::vector<std::vector<int32_t>> texts;
   for (Backend* backend : {ref.get(), backend_.get()}) {
-    auto graph = model_->BuildGraph({.k_type = DType::kF32, .v_type = DType::kF32});
-    auto session = Session::Create(*std::move(graph), model_->weights(), *backend, {});
+    auto session =
+        tools::OpenSession(*model_, *backend, {.k_type = DType::kF32, .v_type = DType::kF32});
     ASSERT_TRUE(session.ok()) << session.status();
     auto& text = texts.emplace_back();
     GenerateOptions options{.max_tokens = 100, .sampling = {.temperature = 0}};

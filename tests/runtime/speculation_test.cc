@@ -10,6 +10,7 @@
 #include "models/model.h"
 #include "runtime/generate.h"
 #include "tests/support/sanitized.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -155,10 +156,9 @@ class Generating : public testing::Test {
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     backend_ = MakeCpuBackend({.threads = 2});
-    auto graph = model_->BuildGraph({.max_tokens = 32, .max_seqs = 2, .context = kContext});
-    ASSERT_TRUE(graph.ok()) << graph.status();
-    auto session =
-        Session::Create(*std::move(graph), model_->weights(), *backend_, {.max_outputs = 9});
+    auto session = tools::OpenSession(*model_, *backend_,
+                                      {.max_tokens = 32, .max_seqs = 2, .context = kContext},
+                                      {.max_outputs = 9});
     ASSERT_TRUE(session.ok()) << session.status();
     session_ = *std::move(session);
   }
@@ -233,8 +233,8 @@ TEST_F(Generating, ATextIsGoneOnWithAfterDrafts) {
 }
 
 TEST_F(Generating, WithoutSpareRowsThereAreNoDrafts) {
-  auto graph = model_->BuildGraph({.max_tokens = 32, .max_seqs = 2, .context = kContext});
-  auto session = Session::Create(*std::move(graph), model_->weights(), *backend_, {});
+  auto session = tools::OpenSession(*model_, *backend_,
+                                    {.max_tokens = 32, .max_seqs = 2, .context = kContext});
   ASSERT_TRUE(session.ok()) << session.status();
   GenerateOptions options{.max_tokens = 20, .sampling = {.temperature = 0}};
   options.draft = {.ngram = 3, .max = 8};

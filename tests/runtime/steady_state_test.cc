@@ -22,6 +22,7 @@
 #include "runtime/scheduler.h"
 #include "tests/support/model_test_name.h"
 #include "tests/support/paths.h"
+#include "tools/engine/session.h"
 
 namespace {
 
@@ -93,10 +94,8 @@ TEST(SteadyState, CountsWhatItClaimsTo) {
 Counts CountGeneration(const Model& model, const SamplerOptions& sampling) {
   constexpr int64_t kTokens = 56, kWarmUp = 8;
   const auto backend = MakeCpuBackend({.threads = 2});
-  absl::StatusOr<Graph> graph = model.BuildGraph({.max_tokens = 16, .context = 96});
-  EXPECT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), model.weights(), *backend,
-                                 {.prepack_bytes = int64_t{1} << 40});
+  auto session = tools::OpenSession(model, *backend, {.max_tokens = 16, .context = 96},
+                                    {.prepack_bytes = int64_t{1} << 40});
   EXPECT_TRUE(session.ok()) << session.status();
   int64_t tokens = 0;
   Counts first = {}, last = {};
@@ -117,10 +116,9 @@ Counts CountGeneration(const Model& model, const SamplerOptions& sampling) {
 Counts CountScheduling(const Model& model, bool prefix_cache) {
   constexpr int64_t kTokens = 56, kWarmUp = 8;
   const auto backend = MakeCpuBackend({.threads = 2});
-  absl::StatusOr<Graph> graph = model.BuildGraph({.max_tokens = 16, .max_seqs = 2, .context = 96});
-  EXPECT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), model.weights(), *backend,
-                                 {.max_outputs = 2, .prepack_bytes = int64_t{1} << 40});
+  auto session =
+      tools::OpenSession(model, *backend, {.max_tokens = 16, .max_seqs = 2, .context = 96},
+                         {.max_outputs = 2, .prepack_bytes = int64_t{1} << 40});
   EXPECT_TRUE(session.ok()) << session.status();
   Scheduler scheduler(**session, {.prefix_cache = prefix_cache});
   int64_t tokens = 0;

@@ -66,7 +66,7 @@ TEST(Server, FindsWhatItHasRunBefore) {
             0);
   EXPECT_GT(served.Ask("/v1/completions", body)["usage"]["prompt_tokens_details"]["cached_tokens"],
             15);
-  // The engine tells of a step once it is over, answers go out before.
+  // The thread tells of a step once it is over, answers go out before.
   served.Await(
       [](const Json& state) { return state["engine"]["prefix_cache"]["saved_tokens"] > 15; });
 }

@@ -5,8 +5,8 @@
 #include <random>
 #include <thread>
 
-#include "models/gguf.h"
-#include "models/utf8.h"
+#include "models/files/gguf.h"
+#include "models/unicode/utf8.h"
 #include "runtime/logprobs.h"
 #include "tests/support/paths.h"
 #include "tools/server/admission.h"

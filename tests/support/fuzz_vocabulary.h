@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "models/gguf.h"
-#include "models/tokenizer.h"
+#include "models/files/gguf.h"
+#include "models/text/tokenizer.h"
 
 namespace sluice {
 

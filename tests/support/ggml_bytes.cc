@@ -3,8 +3,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "models/token.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/token.h"
+#include "models/files/tokenizer_keys.h"
 #include "tests/support/gguf_bytes.h"
 
 namespace sluice {

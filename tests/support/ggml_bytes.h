@@ -1,11 +1,12 @@
-// Files from before GGUF (see models/ggml_file.h), spelled out or made of a GGUF file's tensors.
+// Files from before GGUF (see models/files/ggml_file.h), spelled out or made of a GGUF file's
+// tensors.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 

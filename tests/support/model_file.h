@@ -11,8 +11,8 @@
 
 #include "absl/strings/string_view.h"
 #include "graph/dtype.h"
-#include "models/gguf.h"
-#include "models/gguf_writer.h"
+#include "models/files/gguf.h"
+#include "models/files/gguf_writer.h"
 
 namespace sluice {
 

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "backends/backend.h"
 #include "graph/graph.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 

@@ -22,6 +22,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "tests/support/model_file.h"
+#include "tools/engine/session.h"
 #include "tools/server/api_server.h"
 #include "tools/server/json_fields.h"
 
@@ -44,10 +45,8 @@ inline LoadedModel Load(std::unique_ptr<Model> model, int64_t parallel) {
   const bool is_encoder = loaded.model->config().encoder.has_value();
   DecoderOptions options = {.max_tokens = 64, .max_seqs = parallel, .context = kContext};
   if (is_encoder) options.context = 0;
-  absl::StatusOr<Graph> graph = loaded.model->BuildGraph(options);
-  EXPECT_TRUE(graph.ok()) << graph.status();
-  auto session = Session::Create(*std::move(graph), loaded.model->weights(), *loaded.backend,
-                                 {.max_outputs = is_encoder ? 64 : parallel});
+  auto session = tools::OpenSession(*loaded.model, *loaded.backend, options,
+                                    {.max_outputs = is_encoder ? 64 : parallel});
   EXPECT_TRUE(session.ok()) << session.status();
   loaded.session = *std::move(session);
   return loaded;
@@ -76,7 +75,7 @@ class Served {
     model->id = "stories";
     model->tokenizer = *loaded_.model->tokenizer();
     model->chat_template = *ChatTemplate::Load(loaded_.model->file());
-    model->engine = std::make_unique<Engine>(*loaded_.session, SchedulerOptions{});
+    model->thread = std::make_unique<ModelThread>(*loaded_.session, SchedulerOptions{});
     server_->SetModel(std::move(model));
   }
   void SetEncoder() {

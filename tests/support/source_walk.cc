@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/dtype.h"
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "models/weight_source.h"
+#include "models/files/weight_source.h"
 
 namespace sluice {
 

@@ -1,5 +1,5 @@
-// The search for the first node where two runs part: tools/analysis/compare.h and verify.h.
-#include "tools/analysis/compare.h"
+// The search for the first node where two runs part: tools/debug/compare.h and verify.h.
+#include "tools/debug/compare.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 #include "models/model.h"
 #include "tests/support/faulty_backend.h"
 #include "tests/support/paths.h"
-#include "tools/analysis/random_data.h"
-#include "tools/analysis/verify.h"
+#include "tools/debug/random_data.h"
+#include "tools/debug/verify.h"
 
 namespace sluice {
 namespace {

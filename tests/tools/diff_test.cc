@@ -1,4 +1,4 @@
-#include "tools/analysis/diff.h"
+#include "tools/debug/diff.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

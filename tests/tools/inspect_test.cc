@@ -1,6 +1,6 @@
 // inspect: memory plans, costs and predictions of small models against numbers by hand, what a
 // machine has, and that nothing of a model's weights is read.
-#include "tools/analysis/inspect.h"
+#include "tools/inspect/inspect.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,10 +18,10 @@
 #include "models/shapes/shaped_model.h"
 #include "passes/specialise.h"
 #include "tests/support/model_file.h"
-#include "tools/analysis/inspect_metadata.h"
-#include "tools/analysis/inspect_report.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "tools/inspect/metadata.h"
+#include "tools/inspect/report.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

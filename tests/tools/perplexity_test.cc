@@ -1,5 +1,5 @@
 // perplexity: the formulas on rows whose answers are known, and windows over a real model.
-#include "tools/analysis/perplexity.h"
+#include "tools/debug/perplexity.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,6 +11,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "backends/ref/ref_backend.h"
 #include "models/model.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -89,11 +90,9 @@ class EmbeddedWindows : public testing::Test {
 
   // The logits of all positions, in the order in which they come.
   std::vector<std::vector<float>> Rows(Backend& backend, int64_t chunk, DType cache = DType::kF32) {
-    auto graph =
-        model_->BuildGraph({.max_tokens = 16, .context = 16, .k_type = cache, .v_type = cache});
-    EXPECT_TRUE(graph.ok()) << graph.status();
-    auto session =
-        Session::Create(*std::move(graph), model_->weights(), backend, {.max_outputs = 16});
+    auto session = tools::OpenSession(
+        *model_, backend, {.max_tokens = 16, .context = 16, .k_type = cache, .v_type = cache},
+        {.max_outputs = 16});
     EXPECT_TRUE(session.ok()) << session.status();
     std::vector<std::vector<float>> rows;
     const absl::Status status = EvaluateWindows(

@@ -1,6 +1,7 @@
 // profile: which nodes are seen, what they are said to cost, and the trace. No test looks at a time
 // but for its sign and order.
-#include "tools/analysis/profile.h"
+#include "tools/profile/profile.h"
+#include "tools/engine/session.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,8 +18,8 @@
 #include "models/model.h"
 #include "models/shapes/shaped_model.h"
 #include "passes/pipeline.h"
-#include "tools/analysis/profile_report.h"
-#include "tools/analysis/trace.h"
+#include "tools/profile/report.h"
+#include "tools/profile/trace.h"
 
 namespace sluice {
 namespace {
@@ -33,9 +34,7 @@ class EmbeddedProfile : public testing::Test {
     auto model = Model::LoadEmbedded();
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    auto graph = model_->BuildGraph({.max_tokens = 8, .context = 64});
-    ASSERT_TRUE(graph.ok()) << graph.status();
-    auto session = Session::Create(*std::move(graph), model_->weights(), *backend_, {});
+    auto session = tools::OpenSession(*model_, *backend_, {.max_tokens = 8, .context = 64});
     ASSERT_TRUE(session.ok()) << session.status();
     session_ = *std::move(session);
     auto profile = ProfileSteps(*session_, options_);

@@ -1,5 +1,5 @@
 // Graph files in every form, and the places that errors name.
-#include "tools/analysis/read_graph.h"
+#include "tools/debug/read_graph.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Reduction of failing graphs: tools/analysis/reduce.h and failure.h.
-#include "tools/analysis/reduce.h"
+// Reduction of failing graphs: tools/debug/reduce.h and failure.h.
+#include "tools/debug/reduce.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 #include "tests/support/faulty_backend.h"
 #include "tests/support/paths.h"
 #include "tests/support/random_graph.h"
-#include "tools/analysis/failure.h"
+#include "tools/debug/failure.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/analysis/compare.h"
+#include "tools/debug/compare.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {

@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "backends/backend.h"
 #include "graph/graph.h"
-#include "tools/analysis/statistics.h"
+#include "tools/debug/statistics.h"
 
 namespace sluice {
 

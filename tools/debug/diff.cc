@@ -1,4 +1,4 @@
-#include "tools/analysis/diff.h"
+#include "tools/debug/diff.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "tools/analysis/failure.h"
+#include "tools/debug/failure.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

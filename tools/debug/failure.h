@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "backends/backend.h"
 #include "graph/graph.h"
-#include "tools/analysis/verify.h"
+#include "tools/debug/verify.h"
 
 namespace sluice {
 

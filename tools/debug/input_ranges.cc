@@ -1,4 +1,4 @@
-#include "tools/analysis/input_ranges.h"
+#include "tools/debug/input_ranges.h"
 
 #include <algorithm>
 #include <utility>

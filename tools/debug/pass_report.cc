@@ -1,4 +1,4 @@
-#include "tools/analysis/pass_report.h"
+#include "tools/debug/pass_report.h"
 
 #include <map>
 
@@ -33,7 +33,7 @@ std::string Difference(const OpCounts& before, const OpCounts& after) {
 constexpr absl::string_view kHead =
     R"(# The passes, and what they do to a model
 
-<!-- Written by `sluice passes MODEL --tokens 1 --format md`; tests/golden_test.cc keeps it true. -->
+<!-- Written by `sluice passes MODEL --tokens 1 --format md`; tests/passes/golden_test.cc keeps it true. -->
 
 The pipeline stands in `passes/pipeline.cc`, with the reason for each place in it. Each pass is one file; its head
 shows the graph before and after, the precondition, and when it does not run. To watch them:

@@ -1,4 +1,4 @@
-#include "tools/analysis/perplexity.h"
+#include "tools/debug/perplexity.h"
 
 #include <algorithm>
 #include <cmath>

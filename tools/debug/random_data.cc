@@ -1,4 +1,4 @@
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
 
 #include <algorithm>
 #include <cmath>

@@ -12,7 +12,7 @@
 #include "backends/backend.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
-#include "tools/analysis/input_ranges.h"
+#include "tools/debug/input_ranges.h"
 
 namespace sluice {
 

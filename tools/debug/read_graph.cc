@@ -1,4 +1,4 @@
-#include "tools/analysis/read_graph.h"
+#include "tools/debug/read_graph.h"
 
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/stubs/logging.h>

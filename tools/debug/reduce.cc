@@ -1,4 +1,4 @@
-#include "tools/analysis/reduce.h"
+#include "tools/debug/reduce.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "tools/analysis/statistics.h"
+#include "tools/debug/statistics.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "tools/analysis/verify.h"
+#include "tools/debug/verify.h"
 
 #include <memory>
 #include <optional>
@@ -12,8 +12,8 @@
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
 #include "runtime/session.h"
-#include "tools/analysis/diff.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/diff.h"
+#include "tools/debug/random_data.h"
 
 namespace sluice {
 namespace {

@@ -9,7 +9,7 @@
 #include "backends/backend.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
-#include "tools/analysis/compare.h"
+#include "tools/debug/compare.h"
 
 namespace sluice {
 

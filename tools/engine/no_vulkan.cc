@@ -1,6 +1,5 @@
-// What stands for devices.cc in a build without Vulkan.
-#include "tools/commands.h"
-#include "tools/devices.h"
+// What stands for vulkan.cc in a build without Vulkan.
+#include "tools/engine/vulkan.h"
 
 namespace sluice::tools {
 namespace {
@@ -18,11 +17,5 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeVulkan(int /*device*/, bool /*coopm
 }
 
 absl::StatusOr<double> MeasureVulkan(int /*device*/) { return NoVulkan(); }
-
-void AddDevices(CLI::App& app, absl::Status* status) {
-  CLI::App* command = app.add_subcommand(
-      "devices", "List the devices that Vulkan can use (this build is without Vulkan)");
-  command->callback([status] { *status = NoVulkan(); });
-}
 
 }  // namespace sluice::tools

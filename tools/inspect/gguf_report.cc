@@ -1,4 +1,4 @@
-#include "tools/analysis/gguf_report.h"
+#include "tools/inspect/gguf_report.h"
 
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "tools/analysis/inspect_metadata.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "tools/inspect/metadata.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "models/gguf.h"
+#include "models/files/gguf.h"
 
 namespace sluice {
 

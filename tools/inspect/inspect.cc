@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect.h"
+#include "tools/inspect/inspect.h"
 
 #include <algorithm>
 #include <functional>

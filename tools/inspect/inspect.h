@@ -8,12 +8,12 @@
 #include "absl/status/statusor.h"
 #include "graph/dtype.h"
 #include "models/model.h"
-#include "tools/analysis/ceilings.h"
-#include "tools/analysis/inspect_cost.h"
-#include "tools/analysis/inspect_machine.h"
-#include "tools/analysis/inspect_memory.h"
-#include "tools/analysis/inspect_placement.h"
-#include "tools/analysis/inspect_schedule.h"
+#include "tools/inspect/memory.h"
+#include "tools/inspect/placement.h"
+#include "tools/inspect/schedule.h"
+#include "tools/machine/ceilings.h"
+#include "tools/machine/memory.h"
+#include "tools/profile/cost.h"
 
 namespace sluice {
 

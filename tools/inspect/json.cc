@@ -1,9 +1,9 @@
-// The JSON form of inspect_report.h.
+// The JSON form of report.h.
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "tools/analysis/inspect_metadata.h"
-#include "tools/analysis/inspect_report.h"
+#include "tools/inspect/metadata.h"
+#include "tools/inspect/report.h"
 
 namespace sluice {
 namespace {

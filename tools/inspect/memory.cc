@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_memory.h"
+#include "tools/inspect/memory.h"
 
 #include <algorithm>
 #include <bit>
@@ -7,7 +7,7 @@
 
 #include "graph/decoder_interface.h"
 #include "graph/status_macros.h"
-#include "models/tokenizer_keys.h"
+#include "models/files/tokenizer_keys.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
 #include "runtime/likeliest.h"

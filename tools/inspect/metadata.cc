@@ -1,12 +1,12 @@
-#include "tools/analysis/inspect_metadata.h"
+#include "tools/inspect/metadata.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "models/tokenizer_keys.h"
-#include "tools/analysis/inspect_units.h"
+#include "models/files/tokenizer_keys.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

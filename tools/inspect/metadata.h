@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "models/files/weight_source.h"
 #include "models/model.h"
-#include "models/weight_source.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_placement.h"
+#include "tools/inspect/placement.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "graph/device_split.h"
 #include "graph/status_macros.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_report.h"
+#include "tools/inspect/report.h"
 
 #include <array>
 #include <utility>
@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "tools/analysis/inspect_metadata.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "tools/inspect/metadata.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "tools/analysis/inspect.h"
+#include "tools/inspect/inspect.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_schedule.h"
+#include "tools/inspect/schedule.h"
 
 #include <algorithm>
 #include <limits>

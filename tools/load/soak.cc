@@ -11,8 +11,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
-#include "tools/analysis/inspect_machine.h"
 #include "tools/load/bad_requests.h"
+#include "tools/machine/memory.h"
 
 namespace sluice::load {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_cost.h"
+#include "tools/profile/cost.h"
 
 #include <algorithm>
 

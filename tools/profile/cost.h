@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "graph/graph.h"
 #include "graph/op_def.h"
-#include "tools/analysis/profile_parts.h"
+#include "tools/profile/parts.h"
 
 namespace sluice {
 

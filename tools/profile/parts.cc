@@ -1,4 +1,4 @@
-#include "tools/analysis/profile_parts.h"
+#include "tools/profile/parts.h"
 
 #include <array>
 

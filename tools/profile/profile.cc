@@ -1,4 +1,4 @@
-#include "tools/analysis/profile.h"
+#include "tools/profile/profile.h"
 
 #include <algorithm>
 #include <chrono>

@@ -11,8 +11,8 @@
 #include "absl/types/span.h"
 #include "backends/backend.h"
 #include "runtime/session.h"
-#include "tools/analysis/inspect_cost.h"
-#include "tools/analysis/profile_parts.h"
+#include "tools/profile/cost.h"
+#include "tools/profile/parts.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "tools/analysis/profile_report.h"
+#include "tools/profile/report.h"
 
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "tools/analysis/inspect_units.h"
-#include "tools/analysis/profile_table.h"
+#include "tools/terminal/markdown_table.h"
+#include "tools/terminal/units.h"
 
 namespace sluice {
 namespace {

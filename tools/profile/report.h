@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "tools/analysis/ceilings.h"
-#include "tools/analysis/profile.h"
+#include "tools/machine/ceilings.h"
+#include "tools/profile/profile.h"
 
 namespace sluice {
 
@@ -14,7 +14,7 @@ struct ProfileReport {
   Ceiling ceiling;
   size_t most_rows = 0;        // of a table, the rest in one line; 0: all
   int64_t peak_growth = 0;     // bytes by which the process grew at most, from before the model
-  int64_t peak_predicted = 0;  // the same as inspect_memory.h predicts it
+  int64_t peak_predicted = 0;  // the same as tools/inspect/memory.h predicts it
 };
 
 absl::string_view Name(ProfileKey key);  // "op", "part", "node", "kernel", "origin"

@@ -1,4 +1,4 @@
-#include "tools/analysis/trace.h"
+#include "tools/profile/trace.h"
 
 #include <nlohmann/json.hpp>
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "tools/analysis/profile.h"
+#include "tools/profile/profile.h"
 
 namespace sluice {
 

@@ -21,7 +21,7 @@ HttpReply Models(HttpCall&, const ServedModel& model) {
   return {.body = ModelsBody(model.id, model.created)};
 }
 
-OrderedJson EngineJson(const EngineState& s) {
+OrderedJson ThreadJson(const ModelThreadState& s) {
   return {{"running", s.running},
           {"waiting", s.waiting},
           {"max_running", s.max_running},
@@ -47,10 +47,10 @@ OrderedJson EngineJson(const EngineState& s) {
 HttpReply Profile(HttpCall& call, const ServedModel& model) {
   constexpr int64_t kSteps = 32;
   constexpr std::chrono::seconds kPatience(3);
-  if (model.engine == nullptr) {
+  if (model.thread == nullptr) {
     return ErrorReply(call, absl::InvalidArgumentError("an encoder's steps are not profiled"));
   }
-  const StepProfile profile = model.engine->Profile(kSteps, kPatience);
+  const StepProfile profile = model.thread->Profile(kSteps, kPatience);
   OrderedJson ops = OrderedJson::array();
   for (const OpTime& op : profile.ops) {
     ops.push_back(
@@ -106,7 +106,7 @@ void ApiServer::Shutdown(milliseconds timeout) {
   http_->Stop();
   if (!http_->AwaitNoCalls(timeout)) {
     const ServedModel* const model = ready_;
-    if (model != nullptr && model->engine != nullptr) model->engine->Close();
+    if (model != nullptr && model->thread != nullptr) model->thread->Close();
     http_->AwaitNoCalls(kLastWords);
   }
   http_->Abort();
@@ -150,11 +150,11 @@ std::vector<Route> ApiServer::Routes() {
   if (options_.metrics) {
     routes.push_back({"GET", "/metrics", [this](HttpCall&) {
                         const ServedModel* const model = ready_;
-                        const bool has_engine = model != nullptr && model->engine != nullptr;
-                        const EngineState state =
-                            has_engine ? model->engine->state() : EngineState();
+                        const bool has_thread = model != nullptr && model->thread != nullptr;
+                        const ModelThreadState state =
+                            has_thread ? model->thread->state() : ModelThreadState();
                         return HttpReply{.content_type = "text/plain; version=0.0.4",
-                                         .body = metrics_.Text(has_engine ? &state : nullptr,
+                                         .body = metrics_.Text(has_thread ? &state : nullptr,
                                                                admission_.taken())};
                       }});
   }
@@ -187,7 +187,7 @@ HttpReply ApiServer::State() const {
   if (const ServedModel* const model = ready_; model != nullptr) {
     state["model"] = model->id;
     state["chat"] = model->chat_template.has_value();
-    if (model->engine != nullptr) state["engine"] = EngineJson(model->engine->state());
+    if (model->thread != nullptr) state["engine"] = ThreadJson(model->thread->state());
   }
   return {.body = state.dump(-1, ' ', false, OrderedJson::error_handler_t::replace)};
 }

@@ -16,7 +16,7 @@ namespace {
 // How long a client that is gone may go unnoticed while nothing is generated for it.
 constexpr auto kPatience = std::chrono::milliseconds(200);
 
-// What belongs to one choice on the engine's thread.
+// What belongs to one choice on the model's thread.
 struct Choice {
   size_t index;
   const Tokenizer& tokenizer;
@@ -87,14 +87,14 @@ Generation::Generation(const ServedModel& model, const GenerationRequest& reques
 
 Generation::~Generation() {
   if (done()) return;
-  for (const int64_t id : ids_) model_.engine->Cancel(id);
+  for (const int64_t id : ids_) model_.thread->Cancel(id);
 }
 
 absl::StatusOr<std::unique_ptr<Generation>> Generation::Start(const ServedModel& model,
                                                               const GenerationRequest& request,
                                                               const GenerationLimits& limits,
                                                               Admission& admission) {
-  if (model.engine == nullptr) {
+  if (model.thread == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", model.id, "' is an encoder, which writes no text: use /v1/embeddings"));
   }
@@ -122,7 +122,7 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> Generation::Tokenize() const {
     Request request;
     request.prompt = prompt;
     request.options.sampling = request_.sampling;
-    const absl::Status status = model_.engine->Check(request);
+    const absl::Status status = model_.thread->Check(request);
     if (!status.ok()) return FieldError(request_.is_chat ? "messages" : "prompt", status.message());
   }
   return prompts;
@@ -173,7 +173,7 @@ absl::Status Generation::Submit(Admission& admission) {
     echoes_.push_back(request_.echo ? TextOf(*model_.tokenizer, request_.prompts[i]) : "");
   }
   for (size_t choice = 0; choice < choices_; ++choice) {
-    SLUICE_ASSIGN_OR_RETURN(const int64_t id, model_.engine->Submit(MakeRequest(
+    SLUICE_ASSIGN_OR_RETURN(const int64_t id, model_.thread->Submit(MakeRequest(
                                                   prompts[choice / per_prompt_], choice, ticket)));
     ids_.push_back(id);
   }

@@ -1,4 +1,5 @@
-// One request at work: its prompts become tokens and go to the engine, its answers come back.
+// One request at work: its prompts become tokens and go to the model's thread, its answers come
+// back.
 #pragma once
 
 #include <chrono>
@@ -29,7 +30,7 @@ class Generation {
   using Clock = AnswerChannel::Clock;
 
   // Errors: InvalidArgument for what can never be run, ResourceExhausted if the queue is full,
-  // Unavailable if the engine is closed. The model outlives the generation.
+  // Unavailable if that thread is closed. The model outlives the generation.
   static absl::StatusOr<std::unique_ptr<Generation>> Start(const ServedModel& model,
                                                            const GenerationRequest& request,
                                                            const GenerationLimits& limits,
@@ -40,7 +41,7 @@ class Generation {
   Generation& operator=(const Generation&) = delete;
 
   // The next parts of answers, at least one. Errors end the whole request: DeadlineExceeded,
-  // Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable when the engine
+  // Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable when the thread
   // was closed, ResourceExhausted when answers were not taken in time, and what made one fail.
   struct Part {
     size_t choice = 0;
@@ -71,7 +72,7 @@ class Generation {
   const size_t per_prompt_;  // choices
   std::vector<std::string> echoes_;
   size_t choices_ = 0, finished_ = 0;
-  std::vector<int64_t> ids_;  // of the engine's requests
+  std::vector<int64_t> ids_;  // of the thread's requests
   std::shared_ptr<AnswerChannel> channel_;
   Usage usage_;
 };

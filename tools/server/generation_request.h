@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "models/chat_template.h"
+#include "models/text/chat_template.h"
 #include "runtime/constraint/grammar.h"
 #include "runtime/sampler.h"
 #include "tools/server/json_fields.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "models/utf8.h"
+#include "models/unicode/utf8.h"
 #include "tools/server/api_error.h"
 
 namespace sluice::server {

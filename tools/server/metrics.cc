@@ -23,7 +23,7 @@ void Print(const Value& value, std::string* out) {
   absl::StrAppendFormat(out, "%s %.15g\n", value.name, value.value);
 }
 
-void PrintEngine(const EngineState& s, std::string* out) {
+void PrintThread(const ModelThreadState& s, std::string* out) {
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   for (const Value& value : std::initializer_list<Value>{
            {"sluice_requests_running", "gauge", "Answers that are generated now.",
@@ -108,7 +108,7 @@ RequestTotals Metrics::totals() const {
   return totals_;
 }
 
-std::string Metrics::Text(const EngineState* engine, int64_t in_flight) const {
+std::string Metrics::Text(const ModelThreadState* thread, int64_t in_flight) const {
   std::string out;
   const std::lock_guard<std::mutex> lock(mutex_);
   PrintHead("sluice_requests_total", "counter", "Requests answered.", &out);
@@ -132,7 +132,7 @@ std::string Metrics::Text(const EngineState* engine, int64_t in_flight) const {
   first_token_.Print("sluice_first_token_seconds", "Time to the first token.", &out);
   per_token_.Print("sluice_token_seconds", "Time for each further token of a request.", &out);
   total_.Print("sluice_answer_seconds", "Time of a whole request that generated.", &out);
-  if (engine != nullptr) PrintEngine(*engine, &out);
+  if (thread != nullptr) PrintThread(*thread, &out);
   return out;
 }
 

@@ -10,7 +10,7 @@
 
 #include "absl/types/span.h"
 #include "tools/server/call_record.h"
-#include "tools/server/engine.h"
+#include "tools/server/model_thread.h"
 
 namespace sluice::server {
 
@@ -38,8 +38,8 @@ class Metrics {
  public:
   void Count(const CallRecord& record);
   RequestTotals totals() const;
-  // `engine` may be null: an encoder, or no model yet.
-  std::string Text(const EngineState* engine, int64_t in_flight) const;
+  // `thread` may be null: an encoder, or no model yet.
+  std::string Text(const ModelThreadState* thread, int64_t in_flight) const;
 
  private:
   mutable std::mutex mutex_;                                 // guards all

@@ -1,10 +1,10 @@
-#include "tools/server/engine.h"
+#include "tools/server/model_thread.h"
 
 #include <algorithm>
 
 namespace sluice::server {
 
-Engine::Engine(Session& session, const SchedulerOptions& options)
+ModelThread::ModelThread(Session& session, const SchedulerOptions& options)
     : session_(session), scheduler_(session, options) {
   state_.max_context = session.max_context();
   state_.max_running = std::min(session.limits().max_seqs, session.limits().max_outputs);
@@ -17,12 +17,12 @@ Engine::Engine(Session& session, const SchedulerOptions& options)
   });
 }
 
-Engine::~Engine() {
+ModelThread::~ModelThread() {
   queue_.Close();
   runner_.join();
 }
 
-void Engine::Publish(const Scheduler& scheduler) {
+void ModelThread::Publish(const Scheduler& scheduler) {
   const BlockPool& pool = session_.pool();
   const std::lock_guard<std::mutex> lock(mutex_);
   state_.running = scheduler.running();
@@ -41,9 +41,9 @@ void Engine::Publish(const Scheduler& scheduler) {
   next_sample_ = (next_sample_ + 1) % kRateSeconds;
 }
 
-EngineState Engine::state() const {
+ModelThreadState ModelThread::state() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  EngineState state = state_;
+  ModelThreadState state = state_;
   // From the oldest sample that is not too old, so that the rate falls to 0 when nothing happens.
   const auto now = Clock::now();
   for (size_t i = 0; i < kRateSeconds; ++i) {
@@ -58,7 +58,7 @@ EngineState Engine::state() const {
 }
 
 // Between two steps, on the thread that runs the session: nobody else touches the recorder.
-void Engine::ContinueProfile(const Scheduler& scheduler) {
+void ModelThread::ContinueProfile(const Scheduler& scheduler) {
   const std::lock_guard<std::mutex> lock(profile_mutex_);
   const int64_t tokens = scheduler.counters().tokens;
   if (recorder_.has_value() && recorded_ == profiles_ && profile_wanted_ > 0) {
@@ -75,7 +75,7 @@ void Engine::ContinueProfile(const Scheduler& scheduler) {
   session_.set_observer(&recorder_.emplace(tokens));
 }
 
-StepProfile Engine::Profile(int64_t steps, std::chrono::milliseconds patience) {
+StepProfile ModelThread::Profile(int64_t steps, std::chrono::milliseconds patience) {
   const std::lock_guard<std::mutex> turn(profile_turn_);
   std::unique_lock<std::mutex> lock(profile_mutex_);
   ++profiles_;

@@ -18,7 +18,7 @@
 
 namespace sluice::server {
 
-struct EngineState {
+struct ModelThreadState {
   int64_t running = 0, waiting = 0;
   Scheduler::Counters counters;
   PrefixCache::Counters prefix_cache;
@@ -28,23 +28,23 @@ struct EngineState {
   double tokens_per_second = 0;  // generated, in the last seconds
 };
 
-class Engine {
+class ModelThread {
  public:
-  // The session outlives the engine and is used by nobody else.
-  Engine(Session& session, const SchedulerOptions& options);
+  // The session outlives the thread and is used by nobody else.
+  ModelThread(Session& session, const SchedulerOptions& options);
   // Cancels what is not finished.
-  ~Engine();
-  Engine(const Engine&) = delete;
-  Engine& operator=(const Engine&) = delete;
+  ~ModelThread();
+  ModelThread(const ModelThread&) = delete;
+  ModelThread& operator=(const ModelThread&) = delete;
 
   // All from any thread. InvalidArgument: the request can never be run. Callbacks are the
-  // scheduler's and are called on the engine's thread.
+  // scheduler's and are called on the model's thread.
   absl::Status Check(const Request& request) const { return scheduler_.Check(request); }
   absl::StatusOr<int64_t> Submit(Request request) { return queue_.Submit(std::move(request)); }
   void Cancel(int64_t id) { queue_.Cancel(id); }
   // Cancels all requests and takes no more.
   void Close() { queue_.Close(); }
-  EngineState state() const;
+  ModelThreadState state() const;
   // Of up to so many of the next steps, fewer if they take longer than `patience`. One at a time:
   // others wait for their turn.
   StepProfile Profile(int64_t steps, std::chrono::milliseconds patience);
@@ -66,7 +66,7 @@ class Engine {
   Scheduler scheduler_;
   RequestQueue queue_;
   mutable std::mutex mutex_;
-  EngineState state_;  // guarded by mutex_, as the samples are
+  ModelThreadState state_;  // guarded by mutex_, as the samples are
   std::array<RateSample, kRateSeconds> samples_;
   size_t next_sample_ = 0;
   std::mutex profile_turn_;  // of those who want a profile

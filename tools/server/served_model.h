@@ -6,11 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "models/chat_template.h"
-#include "models/tokenizer.h"
+#include "models/text/chat_template.h"
+#include "models/text/tokenizer.h"
 #include "runtime/constraint/token_trie.h"
 #include "tools/server/embedder.h"
-#include "tools/server/engine.h"
+#include "tools/server/model_thread.h"
 
 namespace sluice::server {
 
@@ -21,7 +21,7 @@ struct ServedModel {
   std::optional<ChatTemplate> chat_template;
   std::shared_ptr<const TokenTrie> trie;  // of a decoder: its vocabulary, for constrained answers
   // One of them: a decoder or an encoder.
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<ModelThread> thread;
   std::unique_ptr<Embedder> embedder;
 };
 

@@ -1,4 +1,4 @@
-// Where the time of an engine's steps goes, op by op.
+// Where the time of a model's steps goes, op by op.
 #pragma once
 
 #include <cstdint>

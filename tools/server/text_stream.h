@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 #include "tools/server/stop_matcher.h"
 
 namespace sluice::server {

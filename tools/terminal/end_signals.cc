@@ -1,4 +1,4 @@
-#include "tools/end_signals.h"
+#include "tools/terminal/end_signals.h"
 
 #include <poll.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "tools/analysis/profile_table.h"
+#include "tools/terminal/markdown_table.h"
 
 #include <algorithm>
 

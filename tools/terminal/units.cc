@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_units.h"
+#include "tools/terminal/units.h"
 
 #include <array>
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "graph/layer.h"
-#include "models/printable.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 namespace {

@@ -13,7 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
-#include "models/printable.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 namespace {

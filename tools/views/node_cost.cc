@@ -1,6 +1,6 @@
 #include "tools/views/node_cost.h"
 
-#include "tools/analysis/inspect_cost.h"
+#include "tools/profile/cost.h"
 
 namespace sluice {
 

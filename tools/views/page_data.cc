@@ -5,7 +5,7 @@
 #include "graph/layer.h"
 #include "passes/kernel_choice.h"
 #include "passes/pipeline.h"
-#include "tools/analysis/diff.h"
+#include "tools/debug/diff.h"
 #include "tools/views/node_cost.h"
 
 namespace sluice {

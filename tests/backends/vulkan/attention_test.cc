@@ -10,8 +10,8 @@
 #include "absl/strings/substitute.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/text.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/op_cases.h"
-#include "tests/vulkan_support.h"
 
 namespace sluice {
 namespace {

@@ -8,7 +8,7 @@
 #include "backends/vulkan/memory.h"
 #include "backends/vulkan/pipeline.h"
 #include "backends/vulkan/record.h"
-#include "tests/vulkan_support.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 
 namespace sluice::vulkan {
 namespace {

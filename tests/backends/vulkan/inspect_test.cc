@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "models/model.h"
 #include "models/shapes/shaped_model.h"
-#include "tests/vulkan_support.h"
-#include "tools/analysis/inspect.h"
+#include "tests/backends/vulkan/vulkan_support.h"
+#include "tools/inspect/inspect.h"
 
 namespace sluice {
 namespace {

@@ -11,11 +11,12 @@
 #include "models/model.h"
 #include "runtime/encoder.h"
 #include "runtime/generate.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/golden_logits.h"
 #include "tests/support/golden_models.h"
 #include "tests/support/model_file.h"
-#include "tests/vulkan_support.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
 
 namespace {
 
@@ -38,9 +39,7 @@ namespace {
 
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
                                                      DecoderOptions options, int64_t outputs) {
-  absl::StatusOr<Graph> graph = model.BuildGraph(options);
-  if (!graph.ok()) return graph.status();
-  return Session::Create(*std::move(graph), model.weights(), backend, {.max_outputs = outputs});
+  return tools::OpenSession(model, backend, options, {.max_outputs = outputs});
 }
 
 // The conformance pack's limit for a cache in f16, for every format of weights: activations are not

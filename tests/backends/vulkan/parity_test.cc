@@ -13,8 +13,8 @@
 #include "backends/vulkan/formats.h"
 #include "graph/text.h"
 #include "passes/pipeline.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/op_cases.h"
-#include "tests/vulkan_support.h"
 
 namespace sluice {
 namespace {

@@ -11,10 +11,11 @@
 #include "graph/text.h"
 #include "models/model.h"
 #include "passes/pipeline.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/golden_logits.h"
 #include "tests/support/random_graph.h"
-#include "tests/vulkan_support.h"
-#include "tools/analysis/random_data.h"
+#include "tools/debug/random_data.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -47,9 +48,8 @@ class VulkanPlace : public testing::Test {
   }
 
   absl::StatusOr<std::unique_ptr<Session>> Open(Backend& backend) {
-    auto graph = model_->BuildGraph({.max_tokens = 16, .context = 64});
-    if (!graph.ok()) return graph.status();
-    return Session::Create(*std::move(graph), model_->weights(), backend, {.max_outputs = 16});
+    return tools::OpenSession(*model_, backend, {.max_tokens = 16, .context = 64},
+                              {.max_outputs = 16});
   }
 
   // Steps of several sizes, each with the cache that those before have left.

@@ -6,8 +6,9 @@
 #include "models/model.h"
 #include "runtime/generate.h"
 #include "runtime/likeliest.h"
+#include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/top_k.h"
-#include "tests/vulkan_support.h"
+#include "tools/engine/session.h"
 
 namespace sluice {
 namespace {
@@ -45,10 +46,8 @@ TEST_F(VulkanTopK, StepsBringTheLikeliestAndTextsStayTheSame) {
   ASSERT_TRUE(model.ok()) << model.status();
   std::vector<std::unique_ptr<Session>> sessions;  // as it comes, and with whole rows
   for (const std::optional<bool> chooses : {std::optional<bool>(), std::optional<bool>(false)}) {
-    auto graph = (*model)->BuildGraph({.max_tokens = 4, .context = 64});
-    ASSERT_TRUE(graph.ok()) << graph.status();
-    auto session = Session::Create(*std::move(graph), (*model)->weights(), backend(),
-                                   {.chooses_likeliest = chooses});
+    auto session = tools::OpenSession(**model, backend(), {.max_tokens = 4, .context = 64},
+                                      {.chooses_likeliest = chooses});
     ASSERT_TRUE(session.ok()) << session.status();
     sessions.push_back(*std::move(session));
   }

@@ -1,4 +1,4 @@
-#include "tools/analysis/inspect_machine.h"
+#include "tools/machine/memory.h"
 
 #include <algorithm>
 #include <fstream>

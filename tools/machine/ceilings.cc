@@ -1,4 +1,4 @@
-#include "tools/analysis/ceilings.h"
+#include "tools/machine/ceilings.h"
 
 #include <unistd.h>
 
