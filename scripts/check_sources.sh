@@ -28,8 +28,10 @@ check() {
   fi
 }
 
+# Of scripts and pages, too, and of the recipe.
 too_long() {
-  sources | xargs -r wc -l | awk -v max="$max_lines" '$2 != "total" && $1 > max { print $2 ": " $1 " lines" }'
+  { sources && find "${folders[@]}" -name '*.py' -o -name '*.js' -o -name '*.mjs' -o -name '*.css' -o -name '*.html'; } |
+    grep -v node_modules | xargs -r wc -l | awk -v max="$max_lines" '$2 != "total" && $1 > max { print $2 ": " $1 " lines" }'
 }
 
 # The brackets keep this file out of its own findings.
