@@ -20,7 +20,7 @@ inline AttrKind KindOf(const AttrValue& value) { return static_cast<AttrKind>(va
 absl::string_view Name(AttrKind kind);  // "int", "float", "bool", "string", "shape"
 
 // As in graph text. Floats are the shortest decimals that read back to the same double and always
-// have a '.', an 'e', "inf" or "nan"; strings that are identifiers stand bare, others in quotes.
+// have a '.', an 'e', "inf" or "nan"; strings that read back as words stand bare, others in quotes.
 std::string ToString(const AttrValue& value);
 // `text` in double quotes, escaped as in C. Bytes from 0x80 on stay as they are.
 std::string Quote(absl::string_view text);

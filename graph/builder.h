@@ -31,8 +31,8 @@ class GraphBuilder {
   Value* Weight(absl::string_view name, TensorType type);
   Value* State(absl::string_view name, TensorType type);
 
-  // An op with one result called `name`. A nullptr operand before Build() fails either stems from
-  // an earlier error or stands for an optional operand.
+  // An op with one result called `name`. A nullptr operand stands for an optional one that is left
+  // out, or stems from an earlier error.
   Value* Op(absl::string_view name, absl::string_view op, std::vector<Value*> operands,
             Attributes attrs = {});
   // An op with several results, one name each. As many nullptrs after an error.

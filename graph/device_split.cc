@@ -113,7 +113,7 @@ class Splitter {
     return input;
   }
 
-  // Its number among the outputs of its device's graph, of which it becomes one.
+  // The index of `value` among the outputs of its device's graph; it becomes one if it is none yet.
   absl::StatusOr<size_t> OutputOf(const Value& value) {
     const size_t device = DeviceOf(*value.producer());
     Graph& graph = split_.graphs[device].graph;
@@ -125,7 +125,7 @@ class Splitter {
     return index;
   }
 
-  // The device's last node, which has just been added.
+  // Adds the device's last node, which is new, to the last part, or begins a part with it.
   void AddToPart(size_t device, const std::vector<DeviceTransfer>& received) {
     const size_t end = split_.graphs[device].graph.nodes().size();
     if (split_.parts.empty() || split_.parts.back().device != device) {
@@ -141,7 +141,7 @@ class Splitter {
   absl::flat_hash_map<absl::string_view, size_t> devices_;  // in split_.graphs
   // Of every value, by device: the one that stands for it there.
   std::vector<absl::flat_hash_map<const Value*, Value*>> twins_;
-  std::vector<size_t> ends_;  // by device: of the nodes that have a part
+  std::vector<size_t> ends_;  // by device: how many nodes have a part
 };
 
 }  // namespace

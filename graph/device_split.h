@@ -11,14 +11,14 @@
 
 namespace sluice {
 
-// The nodes of one device, with all that they say, in their order. What comes from another device
+// The nodes of one device, with their annotations, in their order. What comes from another device
 // is an input of that name, which only transfers read (OpDef::is_transfer); what another device
 // reads is an output.
 struct DeviceGraph {
   std::string device;
   Graph graph;
-  std::vector<size_t> inputs;  // the whole graph's, which come first in graph.inputs()
-  std::vector<size_t> states;  // the whole graph's
+  std::vector<size_t> inputs;  // indices in the whole graph's; these come first in graph.inputs()
+  std::vector<size_t> states;  // indices in the whole graph's
 };
 
 // An output of one device's graph that is an input of another's.
@@ -35,9 +35,9 @@ struct DevicePart {
 };
 
 struct DeviceSplit {
-  std::vector<DeviceGraph> graphs;                 // by first node
+  std::vector<DeviceGraph> graphs;                 // in the order of their first nodes
   std::vector<DevicePart> parts;                   // a step, in order
-  std::vector<std::pair<size_t, size_t>> outputs;  // of the whole graph: whose, which
+  std::vector<std::pair<size_t, size_t>> outputs;  // the whole graph's: graph, output there
 };
 
 // `graph` obeys the verifier's rules. Memory that is planned for outputs may be taken again after

@@ -47,7 +47,7 @@ inline constexpr absl::string_view kPooling = "pooling";        // a name of Poo
 inline constexpr absl::string_view kContext = "context";        // tokens of a text at most
 inline constexpr absl::string_view kVocabulary = "vocabulary";  // tokens that there are
 
-// The value of one of the numbers among them.
+// The value of the attribute kContext or kVocabulary.
 inline absl::StatusOr<int64_t> NumberOf(const Graph& graph, absl::string_view name) {
   const AttrValue* value = graph.attrs().Find(name);
   const auto* number = value != nullptr ? std::get_if<int64_t>(value) : nullptr;

@@ -13,8 +13,8 @@ namespace sluice {
 struct LowRankUpdate {
   std::string weight;  // W, [out,in] or, with one matrix per expert, [E,out,in]
   std::string a, b;
-  // A is [rank,in] and B [out,rank], or [E,rank,in] and [E,out,rank]. Of a table [ids,width] that
-  // rows are looked up in, A is looked up likewise: [ids,rank]; B is [width,rank].
+  // A is [rank,in] and B [out,rank], or [E,rank,in] and [E,out,rank]. Where W is a table
+  // [ids,width] that rows are looked up in, so is A: [ids,rank]; B is [width,rank].
   TensorType a_type, b_type;
   double factor = 1;
 };

@@ -24,7 +24,7 @@ struct OpDef;
 
 struct OperandDef {
   std::string name;
-  std::string doc;  // shape and dtype in words: "f32[tokens,in]"
+  std::string doc;  // a type pattern (ops/shape_check.h), then words: "f32[t,in]"
   bool optional = false;
   bool variadic = false;  // last operand only; stands for one or more
 };
@@ -33,9 +33,9 @@ struct ResultDef {
   std::string name;
   std::string doc;
   int aliases = -1;  // operand whose storage this result shares, e.g. an updated KV cache
-  // Operand whose place the result may take where nobody needs that operand afterwards: of the
-  // result's type, and every kernel has read an element, and what it needs of its row, before it
-  // writes there. -1: none.
+  // Operand whose place the result may take where nobody needs that operand afterwards and both
+  // have one type: every kernel reads an element, and what it needs of its row, before it writes
+  // there. -1: none.
   int in_place = -1;
 };
 

@@ -30,7 +30,7 @@ struct PatternOperand {
 struct PatternNode {
   std::string op;  // "matmul", or "$act"
   std::vector<PatternOperand> operands;
-  std::vector<std::pair<std::string, std::string>> attrs;  // name, value as text or "$capture"
+  std::vector<std::pair<std::string, std::string>> attrs;  // name, capture without '$'
   std::vector<std::string> results;
   std::string condition;  // the free value of `if`; "" for a line that is always there
 

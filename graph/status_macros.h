@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-// The variable's name must be one that no `expr` mentions.
+// `sluice_early_return` must be a name that no `expr` mentions.
 #define SLUICE_RETURN_IF_ERROR(expr)                                            \
   do {                                                                          \
     if (absl::Status sluice_early_return = (expr); !sluice_early_return.ok()) { \

@@ -25,7 +25,7 @@
 //   graph     "graph" label [attrs]
 //   symbol    "symbol" identifier "<=" integer
 //   source    ("input" | "state") %name ":" type [mem]
-//             "weight" @name ":" type [mem]
+//             "weight" @name ":" type [layout] [mem]
 //   node      %name {"," %name} "=" op "(" [operand {"," operand}] ")" [attrs]
 //             ":" type {"," type} {annotation}              each of them at most once
 //   annotation  device | kernel | mem | scratch | "once" | by
@@ -36,7 +36,8 @@
 //   type      dtype shape | "state" "<" dtype shape ">"
 //   shape     "[" [dim {"," dim}] "]"
 //   dim       integer | symbol ["*" integer]                tokens*8
-//   device    "device" "(" label ")"                        that runs the node
+//   layout    "layout" "(" label ")"                        how kernels want the weight packed
+//   device    "device" "(" label ")"                        the one that runs the node
 //   kernel    "kernel" "(" label ")"
 //   mem       "mem" "(" span {"," span} ")"                 one per result
 //   scratch   "scratch" "(" span ")"                        the kernel's working memory

@@ -78,7 +78,7 @@ class Parser {
   absl::Status Expected(absl::string_view what) const {
     return ErrorAt(token_, absl::StrCat("expected ", what, ", got ", Describe(token_)));
   }
-  // `status` with a place; fine if it is.
+  // `status` with the place of `token`; OK stays OK.
   absl::Status At(const Token& token, const absl::Status& status) const {
     return status.ok() ? status : ErrorAt(token, status.message());
   }
@@ -87,7 +87,7 @@ class Parser {
   std::string source_;
   Graph graph_;
   Token token_;                                       // the next one
-  absl::flat_hash_map<const Value*, Token> defined_;  // where values were
+  absl::flat_hash_map<const Value*, Token> defined_;  // where each value is
 };
 
 absl::Status Parser::ErrorAt(const Token& token, absl::string_view what) const {
@@ -318,7 +318,7 @@ absl::Status Parser::ParseScratch(Node* node) {
   return Expect(")");
 }
 
-// After a keyword: "(name)".
+// Takes a keyword and "(name)".
 absl::StatusOr<std::string> Parser::ParseLabelInParentheses() {
   Take();
   SLUICE_RETURN_IF_ERROR(Expect("("));

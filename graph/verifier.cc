@@ -16,8 +16,8 @@
 //        afterwards. A result of state type is an updated state.
 //   V10  Outputs are distinct tensor results of this graph.
 //   V11  Places in memory: offsets are not negative, sizes are enough at the bounds, a value that
-//        shares the storage of another has its place, and no two others that live at the same time
-//        overlap. Regions are those of the node's device.
+//        shares the storage of another is in its place, and no two others that live at the same
+//        time overlap. Regions are those of the node's device.
 //        A result may take the place of an operand that its op names (ResultDef::in_place) and that
 //        has no other use from then on. Scratch memory lives while its node runs.
 //   V12  The graph can be written and read back: texts are UTF-8, attributes have identifiers as
@@ -25,7 +25,7 @@
 //   V13  Nodes that run once depend on weights and on each other only, and update nothing in place.
 //        Only weights have a layout.
 //   V14  Either every node names a device or none does. Results are read on the device that they
-//        are on, except in every step by an op that moves them (OpDef::is_transfer), and all that
+//        are on, except by ops that move them (OpDef::is_transfer) and do not run once. All that
 //        reads or updates a state is on one device.
 #include "graph/verifier.h"
 
@@ -368,7 +368,7 @@ Found CheckConstants(const Graph& graph) {
 
 // --- V14 ------------------------------------------------------------------------------------
 
-// The first node that uses the state, or what it has become.
+// Knows the first node that uses a state, or what it has become; all others must be on its device.
 class StateDevices {
  public:
   Found Visit(const Node& node) {

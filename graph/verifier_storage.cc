@@ -70,7 +70,7 @@ class InPlaceUpdates {
     return std::nullopt;
   }
 
-  absl::flat_hash_map<const Value*, const Value*> viewed_;  // views, by what they show
+  absl::flat_hash_map<const Value*, const Value*> viewed_;  // what each view shows
   absl::flat_hash_map<const Value*, const Node*> writers_;  // by what they have overwritten
 };
 
@@ -154,7 +154,7 @@ class Placement {
   Found CheckSpan(const Value& value) const {
     const MemSpan& span = *value.mem();
     if (Found found = CheckRange(value, span)) return found;
-    const int64_t bytes = *bounds_.EvaluateBytes(value.type());  // V7
+    const int64_t bytes = *bounds_.EvaluateBytes(value.type());  // fits: V7
     if (span.bytes < bytes) {
       return BrokenValue(value, "has a place of ", span.bytes, " bytes, but ",
                          value.type().ToString(), " takes ", bytes, " at the symbols' bounds");

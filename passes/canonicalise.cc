@@ -19,7 +19,7 @@ namespace {
 
 constexpr absl::string_view kName = "canonicalise";
 
-// Where a value stands, for a stable order of operands.
+// Whether `a` stands before `b` among operands: what is defined first does, weights stand last.
 bool ComesFirst(const Graph& graph, const Value* a, const Value* b) {
   const bool weight_a = a->kind() == Value::Kind::kWeight;
   const bool weight_b = b->kind() == Value::Kind::kWeight;

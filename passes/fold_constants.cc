@@ -61,7 +61,7 @@ absl::StatusOr<bool> MarkOnce(const Graph& graph, Node* node, const CompileConte
   return true;
 }
 
-// scale(scale(x)) is scale(x). The product is rounded once more than the two separate ones.
+// Two scales become one: the product of the factors is rounded instead of the value between.
 bool MergeScales(Graph& graph, Node* node) {
   if (node->op().name != "scale") return false;
   Value* between = node->operand(0);

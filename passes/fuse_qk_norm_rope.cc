@@ -3,14 +3,12 @@
 // both. Where nothing else reads the rotated keys, appending keys and values to the cache joins in:
 // the keys then go from registers to the cache and never to memory of their own.
 //
-//   before   %qn = rms_norm(%q, @wq) {eps=1e-06}          and likewise for k; the norms may be
-//   absent
-//            %qr = rope(%qn, %positions) {...}
+//   before   %qn = rms_norm(%q, @wq) {eps=1e-06}          if the model has it; likewise for k
+//            %qr = rope(%qn, %positions) {...}            likewise for k
 //            %kc, %vc = kv_append(%k_cache, %v_cache, %kr, %v, %slots)
 //            %a = attention(%qr, %kc, %vc, ...)
 //   after    %qr, %kc, %vc = qk_norm_rope_append(%k_cache, %v_cache, %q, %k, %v, %positions,
-//   %slots,
-//                                                @wq, @wk) {...}
+//                                                %slots, @wq, @wk) {...}
 //            %a = attention(%qr, %kc, %vc, ...)
 //
 // Precondition: q and k meet in one attention, by way of one append. Not where the two differ in

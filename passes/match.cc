@@ -191,7 +191,7 @@ bool Matcher::MatchRemainingLines(Match* match) {
                                    pattern_.nodes[line].results[0], " of the pattern"));
 }
 
-// Users of the line's operands as far as those are known, in execution order.
+// Nodes that may be the line: users of the first known operand that has any, in execution order.
 std::vector<Node*> Matcher::Candidates(size_t line, const Match& match) const {
   std::vector<Node*> candidates;
   const PatternNode& wanted = pattern_.nodes[line];

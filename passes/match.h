@@ -13,8 +13,8 @@ namespace sluice {
 
 // A place where a pattern stands.
 struct Match {
-  std::vector<Node*>
-      nodes;  // one per line of the pattern; nullptr: a line with `if` that is absent
+  // One per line of the pattern; nullptr: a line with `if` that is absent.
+  std::vector<Node*> nodes;
   absl::flat_hash_map<std::string, Value*> values;  // by name in the pattern; nullptr: left out
   Attributes captures;
 

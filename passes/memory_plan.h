@@ -22,8 +22,8 @@ struct MemoryPlan {
   int64_t lower_bound = 0;  // of the arena: the most that lives at one time
 };
 
-// Of a graph that has been through plan_memory. Before that, everything but the arena. `kernels`
-// know the sizes of layouts; they may be nullptr where no weight has one.
+// Of a graph that has been through plan_memory: before that, constants, arena and scratch are 0.
+// `kernels` know the sizes of layouts; they may be nullptr where no weight has one.
 absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph, const KernelSet* kernels = nullptr);
 
 }  // namespace sluice

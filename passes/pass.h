@@ -28,8 +28,8 @@ struct CompileContext {
   const proto::DeviceCaps* caps = nullptr;  // the target; nullptr: passes for every target only
   const KernelSet* kernels = nullptr;       // nullptr: the target runs ops as they are
 
-  // What place does. Nodes with a device are for that one's backend (TargetOf in kernel_choice.h),
-  // and the two above stand for all of them. nullptr: there is but one target.
+  // What the pass `place` goes by. A node with a device is for that device's backend (TargetOf in
+  // kernel_choice.h); caps and kernels stand for all devices. nullptr: there is but one target.
   const Placement* placement = nullptr;
 
   // Upper bounds of symbols that the executable is for; specialise applies them. Empty: those that
@@ -42,7 +42,7 @@ struct CompileContext {
   // What add_lora adds. Updates of the same weight add up.
   absl::Span<const LowRankUpdate> updates = {};
 
-  // Receives "<node>: <why a match was refused>" from fusions; empty: nobody asks.
+  // Receives "<node or weight>: <why it was left as it is>"; empty: nobody asks.
   std::function<void(const std::string&)> explain = {};
 };
 

@@ -45,7 +45,7 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
                        const PassOptions& options, Graph* graph,
                        std::vector<PassReport>* report = nullptr);
 
-// A hash of everything that Print shows of nodes and outputs, much cheaper than printing.
+// A hash of what passes change: nodes, outputs, bounds, layouts. Much cheaper than printing.
 uint64_t Fingerprint(const Graph& graph);
 
 }  // namespace sluice

@@ -33,8 +33,8 @@ constexpr std::array kPipeline = {
     // it costs no pass over memory at all.
     Pass{"fuse_scaled_add", "the residual joins the weighted sum of the experts", FuseScaledAdd},
     Pass{"fuse_add_rms_norm", "a residual addition and the norm of its sum join", FuseAddRmsNorm},
-    // After the fusions, which are the same for all devices, and before specialise: what is in one
-    // place is there for steps of every size, and so are its weights and states.
+    // After the fusions, which are the same for all devices, and before specialise: weights
+    // and states must be in one place for steps of every size.
     Pass{"place", "every node gets a device, and copies bring values from one to another", Place},
     // Between what is the same for every size of step and what is not: the passes above run once,
     // those below once per bucket.

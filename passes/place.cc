@@ -64,7 +64,8 @@ class Placer {
     return std::string(placement_.devices[device]->name());
   }
 
-  // Layers count from the end: the output is the first, what is before the layers never counts.
+  // The last placement_.layers layers go to the first device. The output counts as one of them,
+  // what is before the layers never does.
   void ChooseByLayer() {
     int layers = 0;
     for (const Node* node : nodes_) layers = std::max(layers, LayerOf(node->name()) + 1);
@@ -177,7 +178,7 @@ class Placer {
   }
 
   // Each move makes the sum of all copies smaller, or brings a node to the last device for as much
-  // (two experts' rows against residual and sum): so this ends.
+  // (of two experts a token, the rows are as large as residual and sum): so this ends.
   absl::Status ReduceCopies() {
     for (bool moved = true; moved;) {
       moved = false;

@@ -137,7 +137,7 @@ class Prepacker {
     return proposal;
   }
 
-  // With the kernel that it has.
+  // What the node takes with the kernel that it has.
   double Seconds(const Node& node) const {
     const Target target = TargetOf(node.device(), context_);
     const Kernel* kernel =

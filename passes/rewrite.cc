@@ -19,7 +19,7 @@ struct Refusal {
   std::string what;
 };
 
-// Of the rewrites of one pass.
+// What the rewrites of one pass have done.
 struct Outcome {
   bool changed = false;
   std::vector<Refusal> refusals;  // of nodes that are still there

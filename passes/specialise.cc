@@ -26,7 +26,7 @@ absl::StatusOr<bool> Specialise(Graph& graph, const CompileContext& context) {
   return changed;
 }
 
-// 1: one sequence that writes. 4: few enough that experts are reached token by token. 16: some
+// 1: one sequence that generates. 4: few enough that experts are reached token by token. 16: some
 // sequences together, or the end of a prompt. The largest: prompts.
 std::vector<int64_t> DefaultTokenBuckets(int64_t max_tokens) {
   std::vector<int64_t> buckets;

@@ -16,7 +16,7 @@ namespace sluice {
 struct Storage {
   std::vector<Value*> values;  // empty: scratch
   Node* scratch_of = nullptr;
-  absl::string_view device;     // whose memory it is; of its nodes
+  absl::string_view device;     // of the nodes that write it
   int64_t bytes = 0;            // at the symbols' bounds
   int64_t first = 0, last = 0;  // lifetime: positions of nodes, both included
   bool is_constant = false;     // of a node that runs once: kept from run to run
@@ -34,7 +34,7 @@ inline constexpr int64_t kStorageAlignment = 64;
 int64_t AlignStorage(int64_t bytes);
 
 // What no plan can do without: the largest sum of what lives at one time, constants excluded. Of
-// several devices, all their sums.
+// several devices, the sum of theirs.
 int64_t LowerBound(const std::vector<Storage>& storage);
 
 }  // namespace sluice

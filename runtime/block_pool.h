@@ -51,8 +51,8 @@ class BlockPool {
   std::vector<int32_t> holders_;  // of each block
   std::vector<bool> kept_;
   std::vector<int32_t> empty_;  // a stack: the last one released is the next one handed out
-  // The idle blocks as a ring in the order in which they became idle. Its head is one past the last
-  // block.
+  // The idle blocks as a ring in the order in which they became idle. Its head, the last entry, is
+  // no block.
   std::vector<int32_t> previous_, next_;
   int64_t idle_count_ = 0;
   std::function<void(int32_t)> on_evict_;

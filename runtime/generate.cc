@@ -52,7 +52,7 @@ void Transcript::KeepCommon(absl::Span<const int32_t> text) {
   held_.reserve(static_cast<size_t>(session_.max_context()));  // steps allocate nothing
 }
 
-// Runs what is held and not in the sequence. The row of the last token; none if it was stopped.
+// Runs what is held and not in the sequence. Gives the last token's row; none if it was stopped.
 absl::StatusOr<LogitRows> Transcript::RunPrompt(const Answer& answer, GenerateResult* result) {
   LogitRows rows;
   const auto size = static_cast<int64_t>(held_.size());

@@ -29,7 +29,7 @@ absl::StatusOr<Graph> WithLikeliest(Graph graph) {
                  .attrs = {{"k", k}},
                  .names = {graph.UniqueName("likeliest"), graph.UniqueName("likeliest_ids")}}));
   node->set_device(logits->producer()->device());
-  // Outputs of a graph are there for good; those of its proto form are a list.
+  // A graph's outputs cannot be taken away; in its proto form they are a list like any other.
   proto::Graph message = ToProto(graph);
   message.clear_outputs();
   for (const auto& result : node->results()) message.add_outputs(result->ref());

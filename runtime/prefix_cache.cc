@@ -6,7 +6,7 @@
 namespace sluice {
 
 uint64_t HashTokens(uint64_t before, absl::Span<const int32_t> tokens) {
-  // Each step is invertible, so that no two values of one token meet.
+  // Each step is invertible, so that texts that differ in one token alone never meet.
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
   uint64_t hash = before;
   for (const int32_t token : tokens) {

@@ -120,7 +120,7 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits,
 }
 
 absl::StatusOr<int32_t> Sampler::SampleLikeliest(const LogitRows& likeliest) {
-  // What must not be there would come first, NaN and inf alike.
+  // NaN and +inf would come first, so that the first value tells whether there are any.
   const float largest = likeliest.values[0];
   if (!IsBelowInfinity(largest)) return NotFinite(likeliest.tokens[0], largest);
   if (!std::isfinite(largest)) return NothingFinite();

@@ -49,7 +49,7 @@ class Sampler {
                                  absl::Span<const uint64_t> allowed = {});
 
   // Draws the token, or gives the error, that Sample does for the whole row that `likeliest` is of.
-  // It has all tokens or k of which the options say that they choose among them.
+  // `likeliest` has all tokens of that row, or the k likeliest where ChoosesAmong(k) is true.
   absl::StatusOr<int32_t> SampleLikeliest(const LogitRows& likeliest);
 
   // Tells the sampler of a token in the text, drawn or given, for the penalties.

@@ -153,8 +153,8 @@ void Scheduler::EndStopped() {
   RemoveFinished();
 }
 
-// A block for each that has no room for its next token, the oldest first, as long as there is any
-// that a younger one could give up.
+// Gives a block to each request that has no room for its next token, the oldest first. Where none
+// is free, the youngest gives up its own.
 void Scheduler::GrowRunning() {
   for (size_t i = 0; i < running_; ++i) {
     Sequence& sequence = *requests_[i]->sequence;
@@ -223,7 +223,7 @@ void Scheduler::PlanDrafts(int64_t tokens) {
   if (running() > options_.max_drafting) rows = 0;
   for (auto it = requests_.begin(); it != end; ++it) {
     Active& request = **it;
-    // A token that is run again is alone in its sequence.
+    // A token that is run again is the only one of its sequence in a step.
     const bool takes_draft = request.gets_logits() && !request.needs_replay();
     const int64_t room = takes_draft ? RoomForDraft(request) : 0;
     request.speculation.Draft(request.tokens, std::min({tokens, rows, room}));

@@ -31,9 +31,8 @@ struct SchedulerOptions {
   int64_t prefill_chunk = 0;  // tokens of one prompt in one step
   int64_t max_running = 0;    // requests in one step
   int64_t max_waiting = 0;    // requests beyond these that may be in the queue; 0: no limit
-  // Requests that run at once up to which there are drafts, 0: there are none. With more, a step is
-  // better spent on tokens that are known. A draft needs rows of logits beside one for each
-  // request.
+  // There are drafts while no more requests than this run; 0: never. With more, a step is better
+  // spent on tokens that are known. A draft needs rows of logits beside one for each request.
   int64_t max_drafting = 4;
   bool prefix_cache = true;
 };
@@ -83,8 +82,8 @@ class Scheduler {
   // Cancels all requests and empties the prefix cache.
   void Reset();
 
-  // Runs one step. Its failure ends the requests that took part; one whose logits are not finite
-  // ends that request alone.
+  // Runs one step. Its failure ends the requests that took part; logits that are not finite
+  // end their own request alone.
   void Step();
 
   bool idle() const { return requests_.empty(); }
@@ -128,7 +127,7 @@ class Scheduler {
   size_t running_ = 0;
   Counters counters_;
   std::vector<StepToken> step_;
-  size_t rows_ = 0;  // of logits that it gives
+  size_t rows_ = 0;  // of logits that the step gives
   std::vector<int32_t> found_;
 };
 

@@ -36,7 +36,7 @@ class Session final : public StepRunner {
  public:
   // `graph` is a decoder or an encoder as built: its bounds say how many tokens, sequences and
   // cache blocks there may be. `weights` and `backend` outlive the session. Errors: the graph is no
-  // decoder (the missing input is named), or what passes and backend report.
+  // decoder (what is missing or unknown is named), or what passes and backend report.
   static absl::StatusOr<std::unique_ptr<Session>> Create(Graph graph, const WeightTable& weights,
                                                          Backend& backend,
                                                          const SessionOptions& options);

@@ -15,7 +15,7 @@
 
 namespace sluice::tools {
 
-// Their flags.
+// The flags of what tools/engine/options.h has.
 void Declare(CLI::App* command, ModelOptions* options);
 void Declare(CLI::App* command, BackendOptions* options);
 void Declare(CLI::App* command, CacheOptions* options);

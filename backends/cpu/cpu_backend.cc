@@ -337,7 +337,7 @@ bool HasF16c() {
 }
 #endif
 
-// Those that kernels ask for, by the names of Linux's /proc/cpuinfo except for its underscore.
+// The features that kernels ask for, named as in Linux's /proc/cpuinfo, but without underscores.
 void AddFeatures(const std::vector<std::string>& without, proto::DeviceCaps* caps) {
   const auto add = [&](const char* name, bool is_there) {
     const bool is_wanted = std::find(without.begin(), without.end(), name) == without.end();

@@ -19,8 +19,8 @@ using Clock = std::chrono::steady_clock;
 // the core for milliseconds to whatever waits in the background, however low its priority.
 constexpr auto kPausing = std::chrono::microseconds(100);
 // Then it yields: the same where the core is free, and who needs the core gets it. Outside of a
-// region it goes to sleep after this time in all. Between two steps lies the choice of a token, 5
-// us with a small vocabulary, 100 us with a large one. To fall asleep and to be woken takes up to
+// region it goes to sleep after this time in all. Between two steps lies the choice of a token:
+// 5 us with a small vocabulary, 100 us with a large one. To fall asleep and to be woken takes up to
 // 50 us: being awake a few times that for nothing is not much worse than having known better.
 constexpr auto kAwake = std::chrono::microseconds(200);
 

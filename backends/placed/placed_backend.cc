@@ -176,7 +176,7 @@ class PlacedExecutable : public Executable {
     return kept.part == kNoPart ? devices_[device].executable->output(output) : kept.view;
   }
 
-  // Of the part that has just run.
+  // Copies the outputs to be kept of the part that has just run.
   void Keep(size_t part) {
     Device& device = devices_[parts_[part].device];
     for (size_t i = 0; i < device.kept.size(); ++i) {
@@ -229,7 +229,7 @@ class PlacedBackend : public Backend {
   }
   absl::string_view name() const override { return name_; }
   const proto::DeviceCaps& caps() const override { return caps_; }
-  // Of all devices; which of them a node can have, its device's backend says.
+  // Those of all devices; which of them a node can have, its device's backend says.
   const KernelSet* kernels() const override { return &kernels_; }
   const Placement* placement() const override { return &placement_; }
 

@@ -11,7 +11,7 @@
 namespace sluice::vulkan {
 
 inline constexpr char kCooperativeMatrixExtension[] = "VK_KHR_cooperative_matrix";
-// Layers of validation from before it take its use for an error.
+// Validation layers from before this version take the extension's use for an error.
 inline constexpr uint32_t kCooperativeMatrixVersion = VK_MAKE_API_VERSION(0, 1, 3, 255);
 
 // m by k times k by n; all 0: none.

@@ -41,7 +41,7 @@ uint32_t ValidationVersion() {
   return 0;
 }
 
-// How much a type of device is worth: others come after the faster ones.
+// The place of a device's type among all: lower is faster.
 int Rank(const DeviceInfo& info) {
   constexpr absl::string_view kOrder[] = {"discrete", "integrated", "virtual", "other", "cpu"};
   return static_cast<int>(std::find(std::begin(kOrder), std::end(kOrder), info.type) - kOrder);
@@ -172,7 +172,7 @@ absl::Status Device::CreateDevice() {
       .shaderFloat16 = has_matrices,
       .timelineSemaphore = VK_TRUE,
       .vulkanMemoryModel = has_matrices,
-      // For the atomics of all shaders, once the memory model is there.
+      // Where the memory model is on, the atomics of all shaders need this, too.
       .vulkanMemoryModelDeviceScope = has_matrices};
   VkPhysicalDeviceVulkan11Features v11 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,

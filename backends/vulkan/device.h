@@ -60,8 +60,8 @@ class Device {
   const DeviceInfo& info() const { return info_; }
   VkDevice get() const { return device_; }
 
-  // Of a type in `allowed` with all of `wanted`; of those the first that has `preferred`, too.
-  // NotFound if there is none.
+  // The first type of memory in `allowed` with all of `wanted`, one that has `preferred`, too, if
+  // there is one. NotFound if there is none.
   absl::StatusOr<uint32_t> MemoryType(uint32_t allowed, VkMemoryPropertyFlags wanted,
                                       VkMemoryPropertyFlags preferred) const;
   VkMemoryPropertyFlags MemoryFlags(uint32_t type) const;

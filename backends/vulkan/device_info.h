@@ -10,7 +10,7 @@
 
 namespace sluice::vulkan {
 
-// Of DeviceInfo::features, and so of the capabilities that kernels are chosen by.
+// One of DeviceInfo::features, and so of the capabilities that kernels are chosen by.
 inline constexpr char kCooperativeMatrixFeature[] = "cooperative_matrix";
 
 absl::StatusOr<VkInstance> NewInstance(const std::vector<const char*>& layers,

@@ -17,7 +17,7 @@
 namespace sluice::vulkan {
 namespace {
 
-// What a shader may write into its error slot (shaders/common.glsl).
+// What a shader may write into its error slot (shaders/errors.glsl).
 struct ErrorSlot {
   uint32_t code;  // 0: none
   int32_t value;
@@ -375,7 +375,7 @@ class VulkanExecutable : public Executable {
     return absl::OkStatus();
   }
 
-  // Of a value's place.
+  // The buffer that a value's place is in.
   const DeviceBuffer& BufferOf(const Span& place) const {
     switch (place.region) {
       case Region::kConstants:

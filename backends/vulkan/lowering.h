@@ -62,7 +62,7 @@ class Lowering {
   const DeviceInfo& device() const { return device_; }
   bool Has(size_t operand) const { return call_.Has(operand); }
 
-  // The place of an operand, or of something that may be bound in its stead if it is left out.
+  // The place of an operand; if it is left out, that of the sizes, as a binding must be something.
   Span Operand(size_t i) const;
   Span Result(size_t i) const { return program_->places.at(node_.result(i)); }
   // The node's working memory.
@@ -76,7 +76,7 @@ class Lowering {
   // Where the shader says what only data can show. One dispatch, one slot.
   Span ErrorSlot();
 
-  // Elements of a type, of a dimension; at the bound for sizes of grids.
+  // Elements of a shape, and how many a size is at its symbol's bound, for grids.
   Size Elements(const Shape& shape) const;
   int64_t Bound(const Size& size) const;
 

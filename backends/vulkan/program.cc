@@ -53,7 +53,8 @@ class Compiler {
     return PlaceInputs(Region::kUpload, &end);
   }
 
-  // Those of the step, or those that come later and that transfers read where the host writes them.
+  // The step's own inputs, or those from other devices: they come later, and transfers read them
+  // where the host writes them.
   absl::Status PlaceInputs(Region region, int64_t* end) {
     for (size_t i = 0; i < result_.inputs.size(); ++i) {
       const Value* input = graph_.inputs()[i].get();

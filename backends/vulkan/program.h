@@ -10,12 +10,12 @@ namespace sluice::vulkan {
 struct CompiledProgram {
   Program program;            // of which `commands` are those of a step
   std::vector<Command> once;  // for nodes that run when the graph is loaded
-  // Within Region::kStep, or, of other devices, behind it in Region::kUpload; and within
-  // Region::kOutput. Those from and for other devices follow each other as the nodes do that take
-  // and make them, so that those of a part are side by side (Staging).
+  // The step's own inputs are in Region::kStep; those from other devices are in Region::kUpload,
+  // behind the step's; outputs are in Region::kOutput. Values from and for other devices are in the
+  // order of the nodes that take and make them: those of a part are side by side (Staging).
   std::vector<Span> inputs, outputs;
   int64_t arena_bytes = 0, constant_bytes = 0, step_bytes = 0;
-  int64_t once_bytes = 0;  // of outputs that nodes make which run once; they come first
+  int64_t once_bytes = 0;  // of outputs of nodes that run once; they come first
 
   int64_t table_bytes() const { return static_cast<int64_t>(program.tables.size() * 4); }
   int64_t error_bytes() const {

@@ -23,7 +23,8 @@ class Staging {
   // buffers than before, and what was recorded with those is void.
   absl::StatusOr<bool> Reserve(const NodeRange& nodes);
 
-  // Of spans in Region::kUpload and Region::kOutput, those of the nodes that room was made for.
+  // Where a span of Region::kUpload or Region::kOutput is now. It must belong to the nodes that
+  // room was made for.
   Location Locate(const Span& span) const;
   std::byte* HostOf(const Span& span) const;
 

@@ -21,7 +21,7 @@ struct Parts {
   int8_t minus[256];  // all bits set where an element (IQ1: a shift) is negative, or none
 };
 
-// A byte for each bit.
+// By eight sign bits: a byte for each, with all bits set for a minus.
 constexpr auto kMasks = [] {
   std::array<std::array<int8_t, 8>, 256> masks{};
   for (unsigned bits = 0; bits < masks.size(); ++bits) {
@@ -46,11 +46,11 @@ void Put(const std::array<int8_t, kWidth>& bytes, int n, int8_t* elements) {
 
 // A quantised scale stands for an odd number.
 float OddScale(float unit, uint32_t scale) { return unit * static_cast<float>(2 * scale + 1); }
-// Group g, with its scale in nibble g % 2 of scales[g / 2].
+// The scale of group g, which is in nibble g % 2 of scales[g / 2].
 float NibbleScale(float unit, const uint8_t* scales, int g) {
   return OddScale(unit, scales[g / 2] >> (4 * (g % 2)) & 15);
 }
-// The scale of a group of 32, g of 8.
+// Sets the scale of group g where groups have 32 elements: two of those in Parts.
 void PutScale32(float scale, int g, Parts* parts) {
   parts->scales[2 * g] = parts->scales[2 * g + 1] = scale;
 }

@@ -91,8 +91,8 @@ void EncodeQ5_1(const float* values, BlockQ5_1& block) {
   EncodeAffine(values, 31, block.d, block.m, block.qs, block.qh);
 }
 
-// As floats without their sign, bits are ordered like numbers: unlike a maximum of floats, that of
-// integers vectorises.
+// The bits of floats without their sign are ordered like the numbers, and a maximum of integers
+// vectorises, unlike one of floats.
 float LargestMagnitude(const float* values) {
   uint32_t largest = 0;
   for (int i = 0; i < 32; ++i) {

@@ -12,7 +12,7 @@ struct Quantizer {
   QuantizeFn encode;
 };
 
-// The same formats and the same bytes.
+// Q2_K to Q6_K; both give the same bytes.
 absl::Span<const Quantizer> PortableKQuantizers();
 absl::Span<const Quantizer> Avx2KQuantizers();  // empty where the machine has no AVX2
 

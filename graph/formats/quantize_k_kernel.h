@@ -87,7 +87,8 @@ float EncodePositive(const std::array<float, kCount>& values, int top,
   return largest / highest;
 }
 
-// Where the step is zero, quants mean nothing.
+// Rounds (value + offset) / step to low .. high, and stores it counted from `low`. Where the step
+// is zero, quants mean nothing.
 void RoundGroup(const float* values, size_t size, float step, float offset, int low, int high,
                 uint8_t* quants) {
   const float bottom = static_cast<float>(low), top = static_cast<float>(high);

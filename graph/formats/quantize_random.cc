@@ -37,7 +37,7 @@ constexpr double MeanSquare(int low, int high) {
   const double width = high - low + 1;
   return (width * width - 1) / 12 + Mean(low, high) * Mean(low, high);
 }
-// That of 1, 3, 5 ... with 2^bits numbers.
+// Mean square of the first 2^bits odd numbers.
 constexpr double MeanSquareOfOdd(int bits) {
   const double count = 1 << bits;
   return (4 * count * count - 1) / 3;

@@ -243,7 +243,8 @@ OpCost AttentionCost(const CostContext& context) {
   const int64_t window = context.call.Int("window");
   const int64_t seen = window > 0 ? std::min(window, context.context) : context.context;
   OpCost cost;
-  // Per query head and cached index: two multiply-adds per element, and scale, subtract, exp, add.
+  // Per query head and cached index: a multiply-add for each element of its key and of its value,
+  // and scale, subtract, exp, add.
   const int64_t widths = q.cols() + context.operands[kVCache].cols();
   cost.flops = static_cast<double>(q.rows()) * static_cast<double>(seen * (2 * widths + 4));
   for (size_t i : {kQ, kPositions, kSeqIds, kBlockTables, kContextLens}) {

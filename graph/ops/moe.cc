@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<TensorType>> InferTopk(const OpCall& call) {
   return ResultTypes(call, dims);
 }
 
-// A logit without a score: NaN, +inf, or under softmax a row without any logit above -inf.
+// Refuses logits without a score: NaN, +inf, or under softmax a row without any logit above -inf.
 absl::Status CheckLogits(const EvalContext& context, int64_t token) {
   const TensorView& logits = context.operands[0];
   const float* row = logits.f32() + token * logits.cols();
@@ -258,8 +258,8 @@ double ExpertFlops(int64_t rows, const TensorView& weight) {
          static_cast<double>(weight.dim(2));
 }
 
-// StreamingCost, except that operands [E,...] count with the experts that `slots` (token, slot) can
-// use.
+// StreamingCost, except that operands [E,...] count only with as many experts as `slots`, the pairs
+// of a token and one of its choices, can use.
 OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
                   int64_t slots, double flops) {
   OpCost cost = StreamingCost(context, flops);
@@ -377,7 +377,7 @@ OpDef ExpertGlu() {
 
 // --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
 
-// x of all: a row for each token or for each (token, slot).
+// Doc of the operand x of every indexed op.
 constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
 
 absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) {

@@ -37,7 +37,7 @@ absl::Status CheckEps(const OpCall& call) {
   return AttrError(call, "eps", "a finite number above 0");
 }
 
-// Of every norm.
+// Inference for rms_norm, layer_norm and add_rms_norm.
 absl::StatusOr<std::vector<TensorType>> InferNorm(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
   SLUICE_RETURN_IF_ERROR(CheckEps(call));
@@ -195,7 +195,7 @@ absl::StatusOr<std::vector<TensorType>> InferRope(const OpCall& call) {
   return ResultTypes(call, bindings);
 }
 
-// One pair's place in a head: element `first` and element `first + distance`.
+// Pair i of a head is its elements i * step and i * step + distance.
 struct PairLayout {
   int64_t step;
   int64_t distance;
@@ -282,7 +282,7 @@ std::string Captures(const std::vector<AttrDef>& attrs) {
   });
 }
 
-// The epsilon of both head norms, which there may be none of, and the attributes of rope.
+// The epsilon of both head norms, unused where there are none, and the attributes of rope.
 std::vector<AttrDef> NormRopeAttrs() {
   std::vector<AttrDef> attrs = {EpsAttr(1e-6)};
   for (AttrDef& attr : RopeAttrs()) attrs.push_back(std::move(attr));

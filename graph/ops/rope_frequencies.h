@@ -46,7 +46,7 @@ struct RopeFrequencies {
 //   linear  inverse_i = theta_i / factor                           (Chen et al. 2023)
 //   yarn    inverse_i = (1 - m_i) theta_i / factor + m_i theta_i   (Peng et al. 2023, section 3.2)
 //           m_i = ext_factor * (1 - clamp((i - low) / (high - low), 0, 1)),
-//           low = floor(pair(beta_fast)), high = ceil(pair(beta_slow)), both within 0..dims-1,
+//           low = max(0, floor(pair(beta_fast))), high = min(dims - 1, ceil(pair(beta_slow))),
 //           pair(r) = dims * ln(original_context / (2 pi r)) / (2 ln base): the pair that turns r
 //           times in the original context
 // The magnitude is attn_factor, and for yarn attn_factor * (1 + 0.1 ln factor) (section 3.3: the

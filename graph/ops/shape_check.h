@@ -69,7 +69,7 @@ absl::StatusOr<std::vector<TensorType>> ResultTypes(const OpCall& call, const Di
 absl::StatusOr<std::vector<TensorType>> InferFromDocs(const OpCall& call);
 
 // Errors for what patterns cannot say.
-// "'add': b is f32[3], expected f32 with the trailing dimensions of a f32[2,4]"
+// "'add': b is f32[3], expected the shape of a, f32[2,4], or its last dimensions"
 absl::Status OperandError(const OpCall& call, size_t operand, absl::string_view expected);
 // "'topk_softmax': attribute k is 9, expected 1..8"
 absl::Status AttrError(const OpCall& call, absl::string_view attr, absl::string_view expected);

@@ -1,5 +1,5 @@
 // BERT (Devlin et al. 2018, arXiv:1810.04805) and sentence embedders of its shape (MiniLM, BGE, E5,
-// GTE): norms come after what they norm, with the residual in it.
+// GTE): norms come after attention and feed-forward, on the sum with the residual.
 #include "models/architectures/architecture.h"
 #include "models/architectures/decoder_blocks.h"
 

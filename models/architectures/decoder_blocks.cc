@@ -24,8 +24,8 @@ absl::Status CheckOption(absl::string_view name, int64_t value, int64_t max) {
       absl::StrCat("option ", name, ": expected 1 to ", max, ", got ", value));
 }
 
-// What `blocks` is if nobody says. The texts of an encoder are gone after their step: there are its
-// tokens, and a block that is not full for each sequence.
+// What `blocks` is if nobody says. An encoder keeps no text after its step: the tokens of one
+// step are all, and each sequence may have a block that is not full.
 int64_t DefaultBlocks(const DecoderOptions& options, const ModelConfig& config) {
   if (config.encoder.has_value()) {
     return options.max_tokens / options.block_size + options.max_seqs;

@@ -96,7 +96,7 @@ class DecoderLayer {
   // x: f32[tokens,hidden].
   Value* Norm(absl::string_view name, Value* x, absl::string_view weight);
   AttentionHeads ProjectHeads(Value* x);
-  // The same with the layer norm of an encoder.
+  // Norm as encoders have it: a layer norm, with a bias.
   Value* LayerNorm(absl::string_view name, Value* x, absl::string_view weight);
   // RMSNorm over each head.
   Value* HeadNorm(absl::string_view name, Value* heads, absl::string_view weight);

@@ -8,7 +8,7 @@
 namespace sluice {
 namespace {
 
-// What a token is in the first segment of a text, the only one that there is: f32[hidden].
+// The row of token_types for the first segment of a text, which all tokens are in: f32[hidden].
 Value* FirstTokenType(DecoderBuilder& m) {
   GraphBuilder& g = m.graph();
   const int64_t hidden = m.config().hidden;

@@ -26,7 +26,7 @@ struct Container {
   bool aligns_data;
 };
 constexpr Container kContainers[] = {
-    // as kMagics
+    // in the order of kMagics
     {.name = "ggml", .versions = 0, .has_scores = false, .aligns_data = false},
     {.name = "ggmf", .versions = 1, .has_scores = true, .aligns_data = false},
     {.name = "ggjt", .versions = 3, .has_scores = true, .aligns_data = true},
@@ -89,7 +89,8 @@ struct Token {
   TokenType type;
 };
 
-// As SentencePiece has it: the file has bytes as they are, and spaces.
+// As GGUF files have SentencePiece's tokens: byte tokens as <0x41>, spaces as U+2581. These files
+// have both as they are.
 Token TranslateToken(uint32_t id, absl::string_view text) {
   constexpr uint32_t kFirstByte = 3, kLastByte = 258;
   if (id == 0) return {"<unk>", TokenType::kUnknown};
@@ -163,7 +164,7 @@ absl::Status GgmlReader::ReadVersion() {
 }
 
 absl::Status GgmlReader::ReadHyperparameters() {
-  uint32_t multiple = 0;  // of feed_forward_length, which w1's shape says
+  uint32_t multiple = 0;  // not needed: w1's shape says feed_forward_length
   for (const auto& [name, number] : {std::pair("n_vocab", &vocabulary_),
                                      {"n_embd", &hidden_},
                                      {"n_mult", &multiple},
@@ -281,7 +282,8 @@ absl::StatusOr<uint32_t> GgmlReader::KvHeads() const {
     if (gqa_ > 0 && heads_ % gqa_ == 0) return static_cast<uint32_t>(heads_ / gqa_);
     return FileError("gqa ", gqa_, " is not a divisor of the model's ", heads_, " heads");
   }
-  // Rows of a key projection are as long as its heads; other shapes are refused with the weights.
+  // A key projection has a row for each element of its heads; other shapes are refused with the
+  // weights.
   const StoredTensor* keys = file_.FindTensor("blk.0.attn_k.weight");
   if (keys == nullptr || heads_ == 0 || hidden_ < heads_) return heads_;
   return static_cast<uint32_t>(keys->shape[0] / (hidden_ / heads_));

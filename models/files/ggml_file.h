@@ -1,10 +1,11 @@
 // Files from before GGUF: LLaMA models with the magics ggml, ggmf (version 1) and ggjt (1 to 3).
 //
-//   magic, and but for ggml a version                        numbers are u32
+// In this order, where numbers are u32:
+//   magic, and but for ggml a version
 //   n_vocab, n_embd, n_mult, n_head, n_layer, n_rot, ftype
 //   n_vocab tokens: length, bytes, and but for ggml a score (f32)
-//   tensors up to the end of the file: number of dimensions, name length, type; dimensions
-//   (innermost first); name; in ggjt padding up to a multiple of 32; data
+//   tensors up to the end of the file: number of dimensions, name length, type,
+//     dimensions (innermost first), name, in ggjt padding up to a multiple of 32, data
 //
 // What such files leave out is filled in: contexts of 2048 tokens, epsilon 1e-5, rotation base
 // 10000, and how many heads share a key-value head from FileOptions or the weights' shapes.

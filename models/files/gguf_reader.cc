@@ -44,7 +44,8 @@ class GgufReader : private FileReader {
   absl::Status PlaceTensors();
   absl::Status CheckOverlaps();
 
-  // As Take().
+  // As Take(). A count is refused if the rest of the file has no room for so many records of
+  // `min_record` bytes.
   absl::StatusOr<size_t> TakeCount(absl::string_view what, size_t min_record);
   absl::StatusOr<absl::string_view> TakeString(absl::string_view what, uint64_t limit);
   absl::StatusOr<absl::string_view> TakeEntryName(uint64_t limit);

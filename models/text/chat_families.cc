@@ -196,7 +196,8 @@ constexpr ChatFamily kFamilies[] = {
      .invitation = "<seed:bos>assistant\n"},
 };
 
-// Marks are what only templates of the family have: tokens, or a piece of Jinja.
+// Marks are what tells a family's templates from those of the rules that follow: tokens, or a piece
+// of Jinja.
 constexpr ChatRule kRules[] = {
     {"phi4", {"<|im_start|>", "<|im_sep|>"}},
     {"smolvlm", {"<|im_start|>", "<end_of_utterance>"}},

@@ -57,7 +57,8 @@ absl::StatusOr<WordPieceOptions> ReadWordPieceOptions(const WeightSource& file) 
   return options;
 }
 
-// The phi-3 vocabularies expect it; no key says so, only the model's name.
+// Whether special tokens take the white space after them along, as the phi-3 vocabularies expect.
+// No key says so, only the model's name.
 absl::StatusOr<bool> ReadSwallowsSpace(const WeightSource& file) {
   SLUICE_ASSIGN_OR_RETURN(
       const absl::string_view name,
@@ -66,7 +67,7 @@ absl::StatusOr<bool> ReadSwallowsSpace(const WeightSource& file) {
   return absl::StrContains(lower, "phi-3") || absl::StrContains(lower, "phi3");
 }
 
-// <0x41> is the byte 41; anything else stands for itself.
+// <0x41> is the byte 0x41; anything else stands for itself.
 std::string BytePiece(absl::string_view text) {
   const bool formed = text.size() == 6 && absl::StartsWith(text, "<0x") && text[5] == '>' &&
                       absl::ascii_isxdigit(static_cast<unsigned char>(text[3])) &&

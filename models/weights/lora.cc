@@ -133,7 +133,7 @@ class LoraReader {
     return pairs_.empty() ? Error("the adapter changes no weight") : absl::OkStatus();
   }
 
-  // The weights that the rows of a tensor are, in their order.
+  // The model's weights that the rows of a tensor belong to, in their order; none if it lacks one.
   std::vector<const Value*> PartsOf(absl::string_view name) const {
     if (const Value* whole = model_.Find(absl::StrCat("@", name))) return {whole};
     std::vector<const Value*> parts;
@@ -195,7 +195,7 @@ class LoraReader {
     const size_t row = whole.size() - 2, column = whole.size() - 1;
     for (size_t i = 1; i < parts.size(); ++i) whole[row] += DimsOf(*parts[i])[row];
 
-    // What a looked-up row of A has as columns, a factor A has as rows.
+    // The rank is the number of A's rows; where A is looked up by row (a table), of its columns.
     Dims a = WithRank(pair.a->shape, whole.size());
     const size_t rank_at = is_table ? column : row;
     const int64_t rank = a.size() == whole.size() ? a[rank_at] : 0;

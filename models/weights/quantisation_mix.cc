@@ -110,8 +110,8 @@ TensorRole RoleOf(absl::string_view name) {
   return has("ffn_down") ? TensorRole::kFeedForwardDown : TensorRole::kOther;
 }
 
-// The two families that have a model of 70 or 72 billion parameters: of its values, which eight
-// query heads share, more bits cost next to nothing.
+// The two families that have a model of 70 or 72 billion parameters. Eight query heads share a
+// value head there, so that more bits for values cost next to nothing.
 bool IsSeventyBillion(const MixModel& model) {
   return model.layers == 80 && model.heads != model.kv_heads &&
          (model.architecture == "llama" || model.architecture == "qwen2");

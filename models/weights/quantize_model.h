@@ -23,7 +23,7 @@ struct QuantizeOptions {
   std::vector<TypeOverride> overrides;   // before the mix's rules; the first that matches wins
   bool allow_requantize = false;         // otherwise block formats are only copied
   int threads = 1;
-  std::optional<int64_t> disk_bytes;  // what the disk has left, where it is not to be asked
+  std::optional<int64_t> disk_bytes;  // what the disk has left; nullopt: the disk is asked
   // Called on the caller's thread as data is made; false stops with a Cancelled error.
   std::function<bool(int64_t bytes)> on_written = {};
 };
@@ -31,7 +31,7 @@ struct QuantizeOptions {
 struct TensorPlan {
   const WeightSource* file;
   const StoredTensor* tensor;
-  DType dtype;  // to be
+  DType dtype;  // that it gets
   int64_t elements() const;
   int64_t bytes() const;
 };

@@ -149,7 +149,7 @@ absl::StatusOr<TensorType> WeightDirectory::Bind(const WeightSpec& spec) {
     return absl::UnimplementedError(
         absl::StrCat("tensor '", tensor, "': the format ", Name(*dtype), " is not supported"));
   }
-  // Ignored, it would give other logits without a word.
+  // A factor that was ignored would give other logits without a word.
   if (const std::string factor = absl::StrCat(spec.name, ".scale"); index_.contains(factor)) {
     return absl::UnimplementedError(absl::StrCat("tensor '", factor, "': a factor beside '", tensor,
                                                  "', as NVFP4 has, is not supported"));

@@ -7,7 +7,8 @@ namespace {
 
 using Kind = GrammarNode::Kind;
 
-// A count that a body of at least a byte cannot take to another limit within `bytes` either.
+// The count that stands for `count` where that is near no limit: each time through the body takes
+// a byte at least, so that within `bytes` neither count gets to min or max.
 uint32_t AlikeCount(const GrammarNode& repeat, uint32_t count, size_t bytes) {
   if (repeat.max != Grammar::kUnlimited && repeat.max - count <= bytes) return count;
   if (count >= repeat.min) return repeat.min;

@@ -47,7 +47,7 @@ class Automaton {
   // differ only in counts that are farther than that from where they matter.
   State Alike(State state, size_t bytes);
 
-  // If there are many states, forgets all but `state`, which gets another number, and is true.
+  // If there are many states, forgets all but `state`, renumbers it and returns true.
   bool Trim(State* state);
 
  private:

@@ -35,7 +35,8 @@ int32_t Grammar::NeedOf(const GrammarNode& node) const {
   return kEndless;
 }
 
-// The least solution: whatever is known to be less makes its users less.
+// A node's need follows from those of the nodes that it uses: so this begins at the ends of bodies,
+// and what is found to be less may make its users less.
 void Grammar::FindNeeds() {
   needs_.assign(nodes_.size(), kEndless);
   std::vector<std::vector<GrammarNodeId>> users(nodes_.size());

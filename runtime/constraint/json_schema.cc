@@ -78,7 +78,7 @@ bool IsOfType(const Json& value, absl::string_view type) {
   return type == "object" && value.is_object();
 }
 
-// What follows works through a schema, and through the values that it lists, by recursion.
+// Asked first: what follows goes through a schema, and the values that it lists, by recursion.
 bool IsDeeperThan(int levels, const Json& json) {
   return levels == 0 || std::any_of(json.begin(), json.end(), [levels](const Json& part) {
            return part.is_structured() && IsDeeperThan(levels - 1, part);
@@ -94,8 +94,8 @@ class SchemaCompiler {
       return Wrong("#", "nested too deeply, expected at most ", kMaxNesting, " levels");
     }
     SLUICE_ASSIGN_OR_RETURN(const GrammarNodeId start, Target("#", "#"));
-    // Those that were named join the queue while it is worked off, so that no chain of names takes
-    // this program's stack.
+    // Schemas that a $ref names join the queue while it is worked off, so that no chain of them
+    // takes this program's stack.
     while (!queue_.empty()) {
       const Named named = std::move(queue_.back());
       queue_.pop_back();

@@ -33,7 +33,7 @@ JsonText::JsonText(GrammarBuilder* builder) : builder_(*builder), value_(builder
   plain_ = PlainCharacter({}, end);
   character_ = builder_.Either(plain_, Escape());
   string_ = String(0, kUnlimited);
-  const GrammarNodeId whole =  // of up to 18 digits, as every int64 has
+  const GrammarNodeId whole =  // of up to 18 digits, which an int64 always holds
       builder_.Either(builder_.Literal("0", end), builder_.Bytes('1', '9', Digits(17, end)));
   integer_ = builder_.Either(whole, builder_.Literal("-", whole));
   number_ = NumberBody();
@@ -172,7 +172,7 @@ GrammarNodeId JsonText::OtherName(const std::vector<std::string>& names) {
   return builder_.Literal("\"", OtherEnd(names, 0, /*within_character=*/false));
 }
 
-// What makes a name that has begun like `names`, up to `begin`, none of them.
+// What may follow where a name is like `names` up to `begin`, so that it is none of them.
 GrammarNodeId JsonText::OtherEnd(absl::Span<const std::string> names, size_t begin,
                                  bool within_character) {
   const bool is_name = !names.empty() && names.front().size() == begin;

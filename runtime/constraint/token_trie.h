@@ -15,7 +15,7 @@ namespace sluice {
 class TokenTrie {
  public:
   // Longer tokens are left out: rules of blanks or dashes, most of them, which shorter ones can
-  // spell. Counts matter less far ahead so, see Automaton::Alike.
+  // spell. With this bound more states share a mask, see Automaton::Alike.
   static constexpr size_t kMaxBytes = 48;
 
   // In the order of a walk: a node's first child comes next, and `end` is the node after its last

@@ -2,7 +2,7 @@
 // must give what one device alone gives. The devices are the CPU twice, so that results have to be
 // equal to the last bit, or the reference and the CPU.
 //
-//   place_test --gtest_filter='*Random*'   random graphs with random placements
+//   passes_tests --gtest_filter='RandomGraphs.GiveTheSame*'   random graphs, random placements
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// Steps that bring the likeliest tokens instead of whole rows: the same texts, on a CPU that is
-// told to choose.
+// Steps that bring the likeliest tokens instead of whole rows give the same texts: on the CPU,
+// which brings whole rows unless it is told otherwise.
 #include "runtime/likeliest.h"
 
 #include <gmock/gmock.h>

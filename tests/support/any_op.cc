@@ -76,7 +76,7 @@ class NodeMaker {
       }
       switch (attr.kind) {
         case AttrKind::kInt:
-          // Of this order, so that the names of sizes meet often.
+          // As small as sizes are: operands' docs may name the attribute as a size of theirs.
           attrs_.Set(attr.name, c_.Pick<int64_t>({0, 1, 2, 2, 4, 4, 8}));
           BindDim(attr.name, *attrs_.Find(attr.name));
           break;

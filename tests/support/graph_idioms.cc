@@ -113,7 +113,7 @@ Value* AttentionBlock(Composer& c, Value* x) {
     Value* other = c.Rarely() ? c.Input("other_positions", {DType::kI32, {c.tokens()}}) : positions;
     q = c.Inner(c.Op("qr", "rope", {q, positions, factors}, attrs));
     Attributes k_attrs = c.Rarely() ? RopeAttributes(c, shape.width) : attrs;
-    k_attrs.Set("dims", *attrs.Find("dims"));  // as the factors have it
+    k_attrs.Set("dims", *attrs.Find("dims"));  // q and k have the same factors
     k = c.Inner(c.Op("kr", "rope", {k, other, factors}, std::move(k_attrs)));
   }
   Value* a = c.Inner(Attend(c, q, k, v, shape));

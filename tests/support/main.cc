@@ -1,8 +1,8 @@
 // The main() of all tests.
 //
-//   graph_tests --only=graph/text_test.cc    the tests of one source, of those in the binary
+//   graph_tests --only=graph/text_test.cc    of a binary's tests those of one source
 //
-// A crash tells where it happened. Under sanitizers, they do.
+// A crash tells where it happened. In builds with sanitizers these tell it.
 #include <gmock/gmock.h>
 
 #include <cstdio>

@@ -88,7 +88,7 @@ void AddLinear(std::vector<OpCase>* cases) {
   }
 }
 
-// The same without grouping. With one expert for all slots, ids repeat within a token, too.
+// The experts of AddMoe without grouping. With one for all slots, ids repeat within a token, too.
 void AddIndexedExperts(std::vector<OpCase>* cases) {
   const struct {
     const char* format;
@@ -143,7 +143,7 @@ void AddRouters(std::vector<OpCase>* cases) {
   }
 }
 
-// Of slots' rows with a residual and biases, and of tokens' rows without either.
+// Sums over slots' rows with a residual and biases, and over tokens' rows without either.
 void AddExpertSums(std::vector<OpCase>* cases) {
   for (const char* format : {"f32", "q4_k", "q8_0", "mxfp4"}) {
     for (int tokens : kTokenCounts) {

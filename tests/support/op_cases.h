@@ -22,7 +22,7 @@ struct OpCase {
 
 // Every op of the registry is in at least one case of the two lists (a test checks it).
 std::vector<OpCase> AllOpCases();
-// Of fused ops that no backend must have: their passes run where it has.
+// Cases of fused ops that a backend may lack: their passes run only for one that has kernels.
 std::vector<OpCase> OptionalOpCases();
 
 // An input of a case, and the first number that is too large an index for it; -1 is too small.

@@ -28,7 +28,7 @@
 
 namespace sluice::server {
 
-// Of an answer by Served's decoder.
+// Tokens in the context of Served's decoder.
 inline constexpr int64_t kContext = 128;
 
 // A model and what runs it.
@@ -88,7 +88,7 @@ class Served {
     model->embedder = *Embedder::Create(*loaded_.session);
     server_->SetModel(std::move(model));
   }
-  // The log is complete then.
+  // Ends the server: only then is its log complete.
   std::string End() {
     server_ = nullptr;
     return log_.str();

@@ -13,7 +13,7 @@
 namespace sluice {
 
 struct Failure {
-  // Of what compiling or running returned; OK if numbers differ.
+  // What compiling or running returned; OK if numbers differ.
   absl::Status status;
   std::string op;     // that the status names, or whose result is wrong; "" if unknown
   std::string value;  // the first wrong one, "%l0.q"; "" for an error

@@ -18,7 +18,7 @@ OpCounts CountOps(const Graph& graph) {
   return counts;
 }
 
-// What goes first, then what comes.
+// Ops that are gone, then ops that have come.
 std::string Difference(const OpCounts& before, const OpCounts& after) {
   OpCounts change = after;
   for (const auto& [op, count] : before) change[op] -= count;

@@ -168,7 +168,7 @@ class Builder {
       if (!drop) spec.operands.push_back(operand != nullptr ? new_.at(operand) : nullptr);
     }
     for (const auto& result : node.results()) {
-      // A name that a source has taken over.
+      // The name of a result that was cut is its source's now.
       spec.names.push_back(IsCut(result.get()) ? to_.UniqueName(result->name() + ".old")
                                                : result->name());
     }

@@ -23,7 +23,7 @@ using Steps = std::vector<StepComparison>;
 // No pass at all: for a graph that runs as it is.
 PassOptions NoPasses() { return {.limit = 0}; }
 
-// The oracle of passes runs what was built.
+// A backend without kernels, the reference, runs what was built.
 PassOptions PassesFor(const Backend& backend) {
   return backend.kernels() == nullptr ? NoPasses() : PassOptions();
 }
@@ -39,7 +39,7 @@ struct Stage {
   Graph graph;
 };
 
-// Whether the graphs differ in what they compute, and not in how alone.
+// Whether the graphs differ in what they compute; how they do it does not count.
 bool ComputesOther(const Graph& before, const Graph& after) {
   static const std::vector<std::string> kHow = {"bound",   "layout", "kernel", "memory",
                                                 "scratch", "once",   "origin"};

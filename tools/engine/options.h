@@ -20,7 +20,7 @@ namespace sluice::tools {
 
 struct ModelOptions {
   std::string path;               // "": the embedded model
-  int64_t gqa = 0;                // FileOptions'
+  int64_t gqa = 0;                // as in FileOptions
   std::vector<std::string> lora;  // adapters, FILE or FILE:SCALE
   // The file with the metadata, of a split model the first part.
   absl::StatusOr<std::unique_ptr<WeightSource>> OpenFile() const;
@@ -33,11 +33,11 @@ struct BackendOptions {
   int device = -1;  // of Vulkan; -1: the best
   bool no_coopmat = false;
   int threads = 0;
-  int64_t gpu_layers = -1;          // Placement's, and the following
+  int64_t gpu_layers = -1;          // as in Placement, and the following
   std::vector<std::string> places;  // REGEX=DEVICE
   bool fallback = false;
-  // Where something is asked of placement, the device together with the CPU. `on_packed` is
-  // CpuOptions' and may be null.
+  // The device, together with the CPU if any of these three is set. `on_packed` is as in CpuOptions
+  // and may be null.
   absl::StatusOr<std::unique_ptr<Backend>> Make(
       std::function<void(const PackEvent&)> on_packed = nullptr) const;
 };

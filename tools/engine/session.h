@@ -31,7 +31,7 @@ struct SessionSetup {
   int64_t max_seqs = 1;  // of a step, each with a context of its own
   // Commands without it refuse encoders, which write no text.
   bool takes_encoders = false;
-  std::optional<Pooling> pooling = {};  // DecoderOptions'
+  std::optional<Pooling> pooling = {};  // as in DecoderOptions
   RowForm form = RowForm::kWhole;       // of rows that the command's steps will mostly want
   SessionEvents events = {};
 };

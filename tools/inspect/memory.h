@@ -67,7 +67,7 @@ struct PeakField {
 absl::Span<const PeakField> PeakFields();
 
 struct PeakOptions {
-  int64_t tokens = 0;     // different places of the embedding table that are read; 0: a context
+  int64_t tokens = 0;     // rows of the embedding table that are read; 0: as many as a context has
   bool tokenizer = true;  // text goes in and out, and not only token ids
 };
 

@@ -6,6 +6,6 @@
 namespace sluice {
 
 std::string GraphPage();  // a graph to look at; {{data}} is to be filled in
-std::string ServePage();  // of the server: chat, and what the engine does
+std::string ServePage();  // of `sluice serve`: chat, and what the server does
 
 }  // namespace sluice

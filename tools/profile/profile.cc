@@ -16,7 +16,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr RowForm kForm = RowForm::kLikeliest;  // common samplers'
+constexpr RowForm kForm = RowForm::kLikeliest;  // what common samplers need
 
 // Notes only times while steps run; what they cost is worked out afterwards.
 class Profiler : public RunObserver {
@@ -31,7 +31,7 @@ class Profiler : public RunObserver {
 
   void OnNode(const Node& node, absl::Span<const TensorView> /*operands*/,
               absl::Span<const TensorView> results, double seconds) override {
-    // Without results the step is over, and its nodes are told one after the other.
+    // A backend that tells of its nodes when the step is over gives no results.
     const double start = results.empty() ? EndOfLastRun() : std::max(0.0, Now() - seconds);
     profile_.runs.push_back({.node = IndexOf(node),
                              .step = profile_.steps.size() - 1,
@@ -56,7 +56,7 @@ class Profiler : public RunObserver {
  private:
   double Now() const { return std::chrono::duration<double>(Clock::now() - origin_).count(); }
 
-  // Or the start of the step, if nothing ran in it yet.
+  // The start of the step if nothing ran in it yet.
   double EndOfLastRun() const {
     const double begin = profile_.steps.back().start;
     if (profile_.runs.empty()) return begin;

@@ -15,7 +15,7 @@ inline constexpr size_t kMostSchemaBytes = 64 << 10;
 
 // The grammar of json_object or json_schema; nullptr: any text will do. `text` is what `body` was
 // parsed from: answers have a schema's properties in its order, which `body` does not keep. Errors:
-// InvalidArgument with the field, for a schema with what it has that no answer is checked for.
+// InvalidArgument with the field, also for a schema with keywords that answers are not held to.
 absl::StatusOr<std::shared_ptr<const Grammar>> ReadAnswerFormat(const Json& body,
                                                                 absl::string_view text);
 

@@ -19,7 +19,7 @@
 namespace sluice::server {
 
 struct ApiOptions {
-  HttpOptions http;  // but its on_done and max_choices
+  HttpOptions http;  // but on_done and threads, which the server sets
   GenerationLimits limits;
   SamplerOptions sampling;  // for requests that do not say
   int64_t running = 1;      // answers at once

@@ -30,7 +30,7 @@ class Generation {
   using Clock = AnswerChannel::Clock;
 
   // Errors: InvalidArgument for what can never be run, ResourceExhausted if the queue is full,
-  // Unavailable if that thread is closed. The model outlives the generation.
+  // Unavailable if the model's thread is closed. The model outlives the generation.
   static absl::StatusOr<std::unique_ptr<Generation>> Start(const ServedModel& model,
                                                            const GenerationRequest& request,
                                                            const GenerationLimits& limits,
@@ -41,7 +41,7 @@ class Generation {
   Generation& operator=(const Generation&) = delete;
 
   // The next parts of answers, at least one. Errors end the whole request: DeadlineExceeded,
-  // Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable when the thread
+  // Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable when that thread
   // was closed, ResourceExhausted when answers were not taken in time, and what made one fail.
   struct Part {
     size_t choice = 0;
@@ -72,7 +72,7 @@ class Generation {
   const size_t per_prompt_;  // choices
   std::vector<std::string> echoes_;
   size_t choices_ = 0, finished_ = 0;
-  std::vector<int64_t> ids_;  // of the thread's requests
+  std::vector<int64_t> ids_;  // of its requests, as the model's thread counts them
   std::shared_ptr<AnswerChannel> channel_;
   Usage usage_;
 };

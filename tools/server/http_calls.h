@@ -40,7 +40,7 @@ class HttpCalls {
  public:
   void Add(const httplib::Request& request, HttpWork& call);
   void Remove(const HttpWork& call);
-  // There is one.
+  // The request's call, which has been added.
   HttpWork& Of(const httplib::Request& request) const;
   bool AwaitNone(std::chrono::milliseconds timeout) const;
 

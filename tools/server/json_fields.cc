@@ -131,7 +131,7 @@ absl::Status Fields::Read(absl::string_view name, int64_t least, int64_t most, i
   if (value == nullptr) return absl::OkStatus();
   const std::string expected = absl::StrCat("an integer from ", least, " to ", most);
   if (!value->is_number_integer()) return Error(name, *value, expected);
-  // What fits into 64 bits without a sign only would look negative.
+  // Read as int64_t, numbers above its range would be negative ones.
   const bool fits =
       !value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
   const auto number = value->get<int64_t>();

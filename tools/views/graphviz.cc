@@ -51,8 +51,8 @@ absl::StatusOr<std::string> Content(const File& file) {
   return content;
 }
 
-// Runs `program -Tsvg`, without a shell between, so that no name is ever a command,
-// and returns its wait status.
+// Runs `program -Tsvg`, without a shell between, so that no name is ever a command, and returns its
+// wait status.
 absl::StatusOr<int> RunDot(const std::string& program, const File& in, const File& out,
                            const File& errors) {
   posix_spawn_file_actions_t actions;

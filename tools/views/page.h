@@ -1,4 +1,4 @@
-// The HTML page of a compilation: one file that needs nothing else. html/ has its parts.
+// The HTML page of a compilation: one file that needs nothing else. Its parts: tools/pages/graph.
 #pragma once
 
 #include <nlohmann/json.hpp>

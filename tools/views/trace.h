@@ -17,9 +17,9 @@ struct MeasuredTime {
 
 using NodeTimes = std::map<std::string, MeasuredTime>;  // by the node's name
 
-// The complete events ("ph": "X") of a trace in the JSON object format of the "Trace
-// Event Format" document, `name` being the node's. InvalidArgument, with `source` named, for
-// anything that is no such file.
+// The complete events ("ph": "X") of a trace in the JSON object format of the "Trace Event Format"
+// document, `name` being the node's. InvalidArgument, with `source` named, for anything that is no
+// such file.
 absl::StatusOr<NodeTimes> ReadTrace(const std::string& content, absl::string_view source);
 
 }  // namespace sluice

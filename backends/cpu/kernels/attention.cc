@@ -122,7 +122,8 @@ class AttentionStep : public Step {
   int64_t ThreadFloats() const {
     return 2 * rows_ + PartFloats() + AttentionScratch(k_dim_, v_dim_, rows_);
   }
-  // Fewer than two items per thread, and no more parts than make two, rounded up for each item.
+  // Items are divided where there are fewer than two per thread, into parts that make two: as those
+  // are rounded up for each item, fewer than four.
   int64_t Slots() const { return limits_.context > kPartKeys ? 4 * limits_.threads : 0; }
 
   Partial PartialAt(float* part) const { return {part, part + rows_, part + 2 * rows_}; }

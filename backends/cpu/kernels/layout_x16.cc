@@ -168,7 +168,7 @@ constexpr int64_t kPlaneBytes = 4 * kX16Rows;
 constexpr uint32_t kEachByte = 0x01010101;
 
 // Where bits of a quad's codes are: bits `from` .. `from + count - 1` of each code stand at bit
-// `to` in the plane. Without a count nowhere.
+// `to` in the plane. A count of 0: nowhere.
 struct Place {
   int plane, from, to, count;
 };
@@ -197,7 +197,7 @@ uint32_t GetBits(const Place& place, uint32_t plane) {
   return (plane >> place.to & kEachByte * ((1U << place.count) - 1)) << place.from;
 }
 
-// Both ways for a row of a chunk: codes[32] and its words in the planes.
+// From codes[32] of one row of a chunk to its words in the planes, and back.
 template <int kCodeBits>
 void PutChunk(const uint8_t* codes, std::byte* row) {
   uint32_t planes[kCodeBits] = {};

@@ -24,7 +24,7 @@ PanelSplit SplitOf(const LowerContext& context, size_t weight, int64_t max_rows,
   return PanelSplit(*context.call.operands[weight], layout, max_rows, context.caps);
 }
 
-// Those of a step whose operand 0 are `max_rows` rows of activations at most.
+// For a step whose activations are operand 0, at most `max_rows` rows.
 Activations ActivationsOf(const LowerContext& context, int64_t max_rows, Layout layout) {
   return Activations(IsaFor(layout, context.caps), max_rows,
                      context.call.operands[0]->shape.back().factor());

@@ -20,7 +20,8 @@ X16Matrix AsX16(const WeightMatrix& w) {
   return {X16FormatIndex(w.dtype), w.isa.x16, w.data, w.cols};
 }
 
-// Expanding costs what a few tiles gain by it, which is more with two groups in a chunk.
+// Expanding costs what so many tiles gain by it: fewer tiles if a chunk has two groups, not one,
+// which gains more.
 constexpr int64_t kExpandingTiles[] = {8, 3};
 
 bool Expands(const X16Matrix& w, int64_t x_rows) {
@@ -28,7 +29,7 @@ bool Expands(const X16Matrix& w, int64_t x_rows) {
   return w.isa->can_expand && x_rows > (tiles - 1) * kTileRows;
 }
 
-// Whether it does so for weights of some format.
+// Whether there is a format whose weights are expanded.
 bool ExpandsSome(const X16Isa& isa, int64_t x_rows) {
   return isa.can_expand && x_rows > (kExpandingTiles[1] - 1) * kTileRows;
 }

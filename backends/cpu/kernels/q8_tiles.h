@@ -1,7 +1,8 @@
 // Activations as 8-bit numbers, for products with weights in the layout x16.
 //
 // Each 32 columns of a row share a scale: the largest magnitude over 127. Rows that meet the same
-// weight are cut into tiles of up to eight rows; a tile is, for each chunk of 32 columns,
+// weight are cut into tiles of up to eight rows. A tile has for each chunk of 32 columns what
+// follows, so that code that goes down the columns reads it from front to back:
 //
 //   int8_t codes[8][rows][4]   quad q of row i, round(x / scale), half to even
 //   float  scales[rows]
@@ -9,10 +10,8 @@
 //   float  halves[2][rows]     the same of the first and the last 16 codes
 //
 // A shift, added to the products with codes that are 128 too large, sets these right: weights are
-// unsigned codes. Times a power of two, it also is the factor of a minimum.
-//
-// so that code that goes down the columns reads it from front to back. A chunk with a number that
-// is not finite has the scale NaN, which makes the products NaN, too.
+// unsigned codes. Times a power of two, it also is the factor of a minimum. A chunk with a number
+// that is not finite has the scale NaN, which makes the products NaN, too.
 //
 // Everything here is compiled for several instruction sets: no function that a linker could share.
 #pragma once

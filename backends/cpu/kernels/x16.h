@@ -20,8 +20,9 @@
 //   code_bits 8:  plane q has the byte of quad q
 //   code_bits 4:  plane j the nibbles of quads 2 j (low) and 2 j + 1 (high)
 //   code_bits 5:  as 4; then a plane whose bit q is the fifth bit of quad q
-//   code_bits 6:  as 4; then two planes j whose bits 2 (q % 4) .. are the top bits of quad 4 j + q
-//   % 4 code_bits 2:  two planes as those
+//   code_bits 6:  as 4; then two planes: plane j has the top bits of quad 4 j + q % 4 from its
+//                 bit 2 (q % 4) on
+//   code_bits 2:  two planes as those
 //
 // A value is scale * (code - offset), or scale * code - min with has_mins, where scale = d * scales
 // and min = dmin * mins, or d and dmin alone without has_scales. With is_iq4 the code stands for

@@ -63,7 +63,7 @@ struct Avx512Base {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), codes);
   }
 
-  // As QuantizeChunksOf, with the numbers that rows have one of in vectors of eight rows.
+  // As QuantizeChunksOf; scales and sums, one a row, are computed as vectors of eight rows.
   static void QuantizeChunks(const float* x, int64_t stride, int rows, std::byte* out) {
     alignas(64) uint32_t largest[kTileRows] = {};
     for (int i = 0; i < rows; ++i) {

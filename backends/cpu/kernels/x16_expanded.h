@@ -1,5 +1,5 @@
-// Expanded strips (x16.h): what takes a vector's whole width and no decoding is left in the loop
-// over tiles. Of V (x16_kernel.h) it further wants
+// Products with expanded strips (x16.h): the decoding is done once, so that the loop over tiles has
+// none, and vectors hold all 16 rows. V (x16_kernel.h) must also have
 //
 //   AddBytes(codes, n)     n added to every code
 //   StoreCodes, LoadFloats

@@ -154,8 +154,8 @@ inline void AddGroup(const std::byte* block, int chunk, int lane, const std::byt
   }
 }
 
-// X16MultiplyFn for V::kLanes rows of the strip and kCount rows of the tile, the first of which
-// are `lane` and, by the address of `tile`, any.
+// X16MultiplyFn for V::kLanes rows of the strip, from row `lane` on, and kCount rows of the tile,
+// from the row on that `tile` points at.
 template <typename V, X16Format kFormat, int kCount>
 void MultiplyLanes(const std::byte* strip, int lane, int64_t cols, const std::byte* tile,
                    int tile_rows, float* y, int64_t y_stride) {

@@ -33,7 +33,7 @@ Span OrSizes(const Span& span) {
 }  // namespace
 
 absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out) {
-  // What concerns all of them stands in those that have it, and says the same there.
+  // What the shader has once for all tensors comes from the calls that have it, all with the same.
   HeadsCall common = calls[0];
   Push push = {.tokens = out.Elements({common.shape[0]}),
                .slot_count = {},

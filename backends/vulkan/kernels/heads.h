@@ -21,7 +21,7 @@ struct HeadsCall {
   bool neox = false, has_factors = false;
   float magnitude = 1;
   Span positions = {}, factors = {}, speeds = {};
-  // A tensor, or a cache: target 0, or that of its format (StoreInCache).
+  // Target 0: y is a tensor; else a cache, and 1 more than the number of its format (StoreInCache).
   uint32_t target = 0;
   Span y = {};
   Span slots = {};

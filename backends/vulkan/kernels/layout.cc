@@ -33,7 +33,7 @@ absl::Status LowerGatherRows(Lowering& out) {
                       {GroupsFor(out.Bound(push.count) * out.Bound(push.columns), kGroup), 1, 1});
 }
 
-// The dimensions before `axis`, and those after it.
+// The dimensions before `axis`, and those from it on.
 Shape Before(const Shape& shape, int64_t axis) { return {shape.begin(), shape.begin() + axis}; }
 Shape From(const Shape& shape, int64_t axis) { return {shape.begin() + axis, shape.end()}; }
 

@@ -58,7 +58,7 @@ absl::Status LowerTopk(Lowering& out) {
                       push, {GroupsFor(out.Bound(push.tokens), 1), 1, 1});
 }
 
-// Logits of up to 4 tokens at a time.
+// The shader takes up to 4 tokens at a time.
 absl::Status LowerRouter(Lowering& out) {
   const Value& weight = *out.node().operand(1);
   const Shape& shape = weight.type().shape;
@@ -88,7 +88,7 @@ absl::Status LowerRouter(Lowering& out) {
       push, {VectorGroups(push.experts, out), blocks, 1});
 }
 
-// The logits.
+// For the logits.
 absl::StatusOr<int64_t> RouterScratch(const Node& node, const SymbolValues& bounds,
                                       const proto::DeviceCaps&) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t tokens, bounds.Evaluate(node.operand(0)->type().shape[0]));

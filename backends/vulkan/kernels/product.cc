@@ -95,7 +95,7 @@ Push PushOf(const ProductCall& call, Form form, const std::vector<Piece>& pieces
   return push;
 }
 
-// With its constants and arrays of bindings.
+// The shader of a form, with its constants and arrays of bindings.
 Shader ShaderOf(const ProductCall& call, Form form, const std::vector<DType>& formats,
                 const Lowering& out) {
   const auto weights = static_cast<uint32_t>(formats.size());
@@ -150,7 +150,7 @@ absl::Status AddPieces(const ProductCall& call, Form form, const std::vector<Pie
                       {groups, RowGroups(call, form, push.experts, out), 1});
 }
 
-// Operands that are weights of any format.
+// Whether operand i is a weight, of whatever format.
 bool IsMatrix(const Node& node, size_t i) {
   return node.operand(i) != nullptr && IsPackable(node.op(), i);
 }

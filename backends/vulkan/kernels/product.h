@@ -16,8 +16,8 @@ enum class Mode : uint32_t {
   kGrouped,  // rows offsets[e] .. offsets[e+1] - 1 that of expert e
 };
 
-// How it is done: for few rows, the weight is read once for every few of them; for many, tiles of
-// results in float32, or in cooperative matrices of float16 with sums in float32.
+// How products are computed: for few rows, the weight is read once for every few of them; for
+// many, tiles of results in float32, or in cooperative matrices of float16 with sums in float32.
 enum class Form : uint8_t { kVector, kTiles, kMatrices };
 struct FormInfo {
   const char* suffix;  // of its kernels' names
@@ -26,7 +26,8 @@ struct FormInfo {
   double passes;  // how long that takes, in times that it takes to read the weight
 };
 FormInfo InfoOf(Form form);
-// Where the device has none, and for weights in float32, which float16 would round: not kMatrices.
+// OK, or why not: kMatrices is refused where the device has no such matrices, and for weights in
+// float32, which float16 would round.
 absl::Status AcceptsForm(Form form, const Node& node, const proto::DeviceCaps& caps);
 
 // As in shaders/product.glsl.
@@ -72,7 +73,8 @@ TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out);
 int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile);
 
 // Kernels for an op with weights come in two: one that reads them as they are in the file, and one
-// for formats that are decoded to f16 when the model is loaded. Whether a node is for the one.
+// for formats that are decoded to f16 when the model is loaded. OK if a node is for that one, or
+// why not.
 absl::Status AcceptsNative(const Node& node, const proto::DeviceCaps& caps);
 absl::Status AcceptsDecoded(const Node& node, const proto::DeviceCaps& caps);
 

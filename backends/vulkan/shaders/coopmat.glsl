@@ -12,9 +12,10 @@ const uint USE_A = 0, USE_B = 1, USE_SUM = 2;
 #define MatrixB MATRIX(HALF, K_ID, N_ID, USE_B)
 #define MatrixSum MATRIX(SINGLE, M_ID, N_ID, USE_SUM)
 
-// In shared memory, from `at` on, `stride` elements of its array a row or column. As all accesses
-// to shared memory, they say in the terms of Vulkan's memory model what others of the workgroup see:
-// reads NonPrivatePointer and MakePointerVisible, writes NonPrivatePointer and MakePointerAvailable.
+// Matrices in shared memory begin at `at`; their rows or columns are `stride` elements of its array
+// apart. All accesses to shared memory say, in the terms of Vulkan's memory model, what others of
+// the workgroup see: reads are NonPrivatePointer and MakePointerVisible, writes NonPrivatePointer
+// and MakePointerAvailable.
 const uint BY_ROWS = 0, BY_COLUMNS = 1;
 #define READS 0x30
 #define WRITES 0x28

@@ -5,7 +5,7 @@
 #include "activation.glsl"
 
 layout(local_size_x = 256) in;
-// The order of enum Op in kernels/elementwise.h.
+// The order of enum Elementwise in kernels/elementwise.h.
 layout(constant_id = 0) const uint OP = 0;
 const uint ADD = 0, MUL = 1, SCALE = 2, SILU = 3, GELU_TANH = 4, GELU_ERF = 5;
 

@@ -41,7 +41,7 @@ uint RowIn(uint part, uint slot, uint o) {
   return uint(ids[slot]) * outputs + o - parts[part].first_row;
 }
 
-// Of 16 elements, at `group`, of the slot's row and the weight's.
+// The product of 16 elements, group `group`, of the slot's row of x and the weight's row.
 float Product(uint part, uint slot, uint group, uint row) {
   vec4 w[4];
   Decode16(part, row * row_bytes, group, w);

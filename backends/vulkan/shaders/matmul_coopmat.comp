@@ -2,8 +2,8 @@
 // elements of the sums at a time. What is multiplied is float16, in shared memory, where weights
 // are decoded to; sums are float32. Of a gated pair, a tile has 64 results, and both sums of each.
 //
-// What a float16 loses: x comes divided by 16, so that its limits are 2^20 and, of what keeps all
-// of its 11 bits, 2^-10; a power of two is multiplied back without loss.
+// What a float16 loses: x comes divided by 16, so that it must be below 2^20, and keeps all of a
+// float16's 11 bits from 2^-10 on; a power of two is multiplied back without loss.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -19,7 +19,7 @@ layout(constant_id = 6) const uint M = 16;
 layout(constant_id = 7) const uint N = 16;
 layout(constant_id = 8) const uint K = 16;
 layout(constant_id = 9) const uint BLOCK_ROWS = 32;  // a multiple of 16
-layout(local_size_x_id = 10) in;                     // of SUBGROUPS of them
+layout(local_size_x_id = 10) in;                     // SUBGROUPS whole subgroups
 const uint SUBGROUPS = 4, TILE_W = 128, TILE_K = 32;
 const uint OUTPUTS = IS_GATED ? TILE_W / 2 : TILE_W;  // of a tile
 // A subgroup has the sums of all rows with two strips of 16 rows of the weight: side by side, or

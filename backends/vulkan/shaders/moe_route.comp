@@ -1,8 +1,9 @@
 // Places of rows that are grouped by expert, by one workgroup: how many slots each expert has,
 // where its rows begin, and then, as many slots at a time as there are invocations, how many of the
 // same expert come before each. So rows of an expert are in order of slot, every time.
-// Beside the offsets, tables of tiles for the kernels that use them: which rows, 4 or 32 at most,
-// meet which expert. A table has their number, then first row and count << 16 | expert of each.
+//
+// It also leaves tables of tiles, for the kernels that use them: which rows, 4 or 32 at most, meet
+// which expert. A table has the number of tiles, then first row and count << 16 | expert of each.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

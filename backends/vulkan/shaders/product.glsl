@@ -24,7 +24,7 @@ layout(push_constant) uniform Push {
 #include "activation.glsl"
 
 layout(constant_id = 4) const uint RESULTS = 1;
-// Of the first weight's product; it gates that of the second. NONE: products by themselves.
+// Applied to the first weight's product, which then gates the second's. NONE: no gating.
 layout(constant_id = 5) const uint ACTIVATION = 0;
 const uint NONE = 0, SILU = 1, GELU = 2;
 const bool IS_GATED = ACTIVATION != NONE;
@@ -65,8 +65,8 @@ uint FindWeight(inout uint group) {
   return which;
 }
 
-// Of one expert's outputs, those that there may be, and where output `o` is in the binding: at or
-// beyond the part's rows if it is elsewhere.
+// How many outputs one expert has, and the row of output `o` in the binding: at or beyond the
+// part's rows if it is elsewhere.
 uint OutputCount(Part part) { return mode == PLAIN ? part.rows : part.outputs; }
 uint WeightRow(Part part, uint o, Block block) {
   return mode == PLAIN ? o : block.expert * part.outputs + o - part.first_row;

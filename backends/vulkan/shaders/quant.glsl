@@ -57,7 +57,7 @@ uint GroupsInRow() { return (columns + 15) / 16; }
 
 #define IS_USED(id) (FORMAT0 == id || FORMAT1 == id || FORMAT2 == id)
 #define TRY(id, Decode) if (IS_USED(id) && format == id) Decode(row, group, v)
-// Of weight `which`, on which all invocations of a workgroup agree.
+// 16 elements of weight `which`, on which all invocations of a workgroup agree.
 void Decode16(uint which, uint row, uint group, out vec4 v[4]) {
   const uint format = which == 0 ? FORMAT0 : which == 1 ? FORMAT1 : FORMAT2;
   matrix = which;

@@ -2,8 +2,8 @@
 // selects among what they have found, and sorts that.
 //
 // An element is known by its rank: a number that rises with its value, and one that falls with its
-// index, so that no two are alike. Of as many as are looked at, those that belong to the k highest
-// have a limit in common, which is found bit by bit, from how many reach it.
+// index, so that no two are alike. The k highest are those that reach some limit, which is found
+// bit by bit, by counting how many reach it.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -29,7 +29,7 @@ shared uint selected_count;
 shared uint partial_counts[64];
 shared bool is_last;
 
-// Of a NaN that of +inf, of -0 that of 0. Denormal numbers count, whatever the device does to them.
+// NaN has the rank of +inf, -0 that of 0. Denormals count, whatever the device does to them.
 uvec2 RankOf(uint bits, uint index) {
   const uint magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) bits = 0x7f800000u;

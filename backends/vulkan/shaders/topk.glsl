@@ -17,7 +17,7 @@ bool IsBelowInfinity(float x) {
   return bits == 0xff800000u || (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// Scores of the experts. A logit that has none is reported.
+// Scores of the experts, whose logits begin at `from`. NaN and +inf are reported.
 void Score(uint from) {
   const uint lane = gl_LocalInvocationID.x;
   float largest = LOWEST;
@@ -26,7 +26,7 @@ void Score(uint from) {
     largest = max(largest, logits[from + e]);
   }
   largest = WorkgroupMax(largest);
-  // Of numbers as they are meant to be, none is as low.
+  // A softmax needs one logit that is no -inf. Numbers as routers give them are not as low.
   if (lane == 0 && sigmoid == 0 && largest == LOWEST) Report(NUMBER_ERROR, 0, from, 0);
   float sum = 0;
   for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
