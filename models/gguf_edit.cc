@@ -11,6 +11,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "models/files/gguf_writer.h"
 #include "models/files/output_file.h"
@@ -31,6 +33,16 @@ std::optional<MetadataType> TypeFromName(absl::string_view name) {
     if (Name(type) == name) return type;
   }
   return std::nullopt;
+}
+
+// Arrays can only be removed.
+std::vector<absl::string_view> SettableTypes() {
+  std::vector<absl::string_view> names;
+  for (uint32_t i = 0; i < kMetadataTypeCount; ++i) {
+    const auto type = static_cast<MetadataType>(i);
+    if (type != MetadataType::kArray) names.push_back(Name(type));
+  }
+  return names;
 }
 
 template <typename T>
@@ -188,8 +200,10 @@ absl::StatusOr<MetadataEdit> ParseMetadataEdit(absl::string_view text) {
   edit.key = std::string(name.substr(0, colon));
   edit.type = TypeFromName(name.substr(colon + 1));
   if (!edit.type) {
-    return KeyError(edit.key, absl::StrCat("unknown type '", Printable(name.substr(colon + 1)),
-                                           "', expected u32, f32, bool, string or the like"));
+    const absl::string_view type = name.substr(colon + 1);
+    return KeyError(edit.key, absl::StrCat("unknown type '", Printable(type), "', expected one of ",
+                                           absl::StrJoin(SettableTypes(), ", "),
+                                           DidYouMean(type, SettableTypes())));
   }
   return edit;
 }

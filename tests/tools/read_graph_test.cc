@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "tests/support/paths.h"
@@ -86,8 +87,25 @@ TEST(ReadGraph, MessagesThatAreNoGraphHaveThePlaceInTheMessage) {
   }
 }
 
+TEST(ReadGraph, ATruncatedMessageSaysWhere) {
+  const absl::StatusOr<Graph> graph = ReadGraph(FormOf("json"), "file");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const std::string whole = ToProto(*graph).SerializeAsString();
+  const std::string last = whole.substr(0, whole.size() - 1);
+  EXPECT_THAT(ErrorOf(last), testing::MatchesRegex("file: is a graph in binary form, but it is "
+                                                   "truncated: the field at byte [0-9]+ has "
+                                                   "[0-9]+ bytes, and [0-9]+ are left"));
+  EXPECT_THAT(ErrorOf(whole + "\x0a"), HasSubstr(absl::StrCat("off at byte ", whole.size())));
+  for (size_t size = 10; size < whole.size(); ++size) {  // each is an error or a smaller graph
+    const absl::StatusOr<Graph> part = ReadGraph(whole.substr(0, size), "file");
+    if (!part.ok()) EXPECT_THAT(std::string(part.status().message()), StartsWith("file: "));
+  }
+}
+
 TEST(ReadGraph, OtherBytesAreRefused) {
-  EXPECT_THAT(ErrorOf("GGUF\x03"), AllOf(StartsWith("file: "), HasSubstr("expected")));
+  EXPECT_THAT(ErrorOf("GGUF\x03"),
+              AllOf(StartsWith("file: is no graph: it is a GGUF file: "), HasSubstr("sluice run")));
+  EXPECT_THAT(ErrorOf("<html>"), StartsWith("file: is no graph: it is a web page"));
   EXPECT_EQ(ErrorOf(""), "file: is empty, expected a graph");
 }
 
