@@ -1,6 +1,7 @@
 #include "models/gguf_edit.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -62,12 +63,13 @@ std::optional<std::string> IntBytes(absl::string_view text) {
 }
 
 std::optional<std::string> FloatBytes(MetadataType type, absl::string_view text) {
-  float narrow = 0;
   double wide = 0;
-  if (type == MetadataType::kF32) {
-    return absl::SimpleAtof(text, &narrow) ? std::optional(BytesOf(narrow)) : std::nullopt;
-  }
-  return absl::SimpleAtod(text, &wide) ? std::optional(BytesOf(wide)) : std::nullopt;
+  if (!absl::SimpleAtod(text, &wide) || !std::isfinite(wide)) return std::nullopt;
+  if (type != MetadataType::kF32) return BytesOf(wide);
+  float narrow = 0;
+  if (!absl::SimpleAtof(text, &narrow) || !std::isfinite(narrow)) return std::nullopt;
+  if (narrow == 0 && wide != 0) return std::nullopt;
+  return BytesOf(narrow);
 }
 
 std::optional<std::string> BoolBytes(absl::string_view text) {

@@ -84,7 +84,7 @@ absl::StatusOr<std::string> AllStages(const DumpOptions& options, const Model& m
   return HtmlPage(page.Json());
 }
 
-// Whether the pass is reached. Names of no pass are an error later.
+// Whether the pass is reached.
 bool Reaches(const DumpOptions& options, absl::string_view name) {
   for (const Pass& pass : Pipeline()) {
     if (pass.name == options.before) return false;
@@ -114,10 +114,10 @@ absl::Status CheckStages(const CLI::App& command, const DumpOptions& options) {
   for (const auto& [option, passes] : {std::pair{"--explain", options.compile.explained},
                                        std::pair{"--disable-pass", options.compile.disabled}}) {
     for (const std::string& pass : passes) {
-      if (Reaches(options, pass)) continue;
+      // "all" is no pass, and another name of none is an error later.
+      if (FindPass(pass) == nullptr || Reaches(options, pass)) continue;
       return WrongUsage(absl::StrCat("dump: ", option, " ", pass,
-                                     " acts only if that pass is "
-                                     "reached, and --",
+                                     " acts only if that pass is reached, and --",
                                      options.after.empty() ? "before " : "after ", options.after,
                                      options.before, " ends before it"));
     }

@@ -49,6 +49,9 @@ absl::StatusOr<SymbolValues> ParseBounds(const std::vector<std::string>& texts) 
       return absl::InvalidArgumentError(
           absl::StrCat("--bound: '", text, "', expected SYMBOL=N with N of at least 1"));
     }
+    if (bounds.Get(parts.first) > 0) {
+      return WrongUsage(absl::StrCat("opt: --bound ", parts.first, " is given twice"));
+    }
     bounds.Set(parts.first, bound);
   }
   return bounds;

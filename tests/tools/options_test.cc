@@ -155,6 +155,8 @@ TEST(Options, WhatCannotActIsAnError) {
       {"opt IR/models/llama.ir --passes cse --prepack-memory 1", 2, "with prepack_weights among"},
       {"opt IR/models/llama.ir --passes specialise --bound token=1", 2, "did you mean 'tokens'?"},
       {"opt IR/models/llama.ir --passes specialise --bound tokens=99999", 2, "expected 1 to "},
+      {"opt IR/models/llama.ir --passes specialise --bound tokens=1 --bound tokens=2", 2,
+       "--bound tokens is given twice"},
       {"verify IR/models/llama.ir --ids 1,2", 2, "verify: --ids acts only on a model, and "},
       {"verify IR/models/llama.ir -p text", 2, "verify: --prompt acts only on a model"},
       {"verify IR/models/llama.ir -c 8", 2, "verify: --ctx-size acts only on a model"},

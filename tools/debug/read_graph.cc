@@ -7,6 +7,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -37,6 +38,14 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
+// "LINE:COLUMN: MESSAGE", where a message begins with a path like nodes[3], in parentheses or not.
+std::string AtJson(const std::string& content, absl::string_view message) {
+  const size_t begin = message.find_first_not_of("(");
+  const size_t end = std::min(message.find_first_of(":) ", begin), message.size());
+  const std::string place = JsonPlaceOf(content, message.substr(begin, end - begin));
+  return absl::StrCat(place, place.empty() ? " " : ": ", message);
+}
+
 absl::Status ReadJson(const std::string& content, const std::string& source,
                       proto::Graph* message) {
   const auto status = google::protobuf::util::JsonStringToMessage(content, message);
@@ -45,7 +54,7 @@ absl::Status ReadJson(const std::string& content, const std::string& source,
   // place.
   const std::string syntax = JsonSyntaxError(content);
   if (!syntax.empty()) return Invalid(source, syntax);
-  return Invalid(source, absl::StrCat(" ", std::string(status.message())));
+  return Invalid(source, AtJson(content, std::string(status.message())));
 }
 
 absl::Status ReadTextProto(const std::string& content, const std::string& source,
@@ -112,7 +121,8 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
   if (absl::Status status = read(content, source, &message); !status.ok()) return status;
   absl::StatusOr<Graph> graph = FromProto(message);
   if (graph.ok()) return graph;
-  return absl::Status(graph.status().code(), absl::StrCat(source, ": ", graph.status().message()));
+  const absl::string_view why = graph.status().message();
+  return Invalid(source, read == ReadJson ? AtJson(content, why) : absl::StrCat(" ", why));
 }
 
 }  // namespace sluice
