@@ -76,7 +76,9 @@ bool NamesNoCommand(CLI::App& app, const std::string& argument) {
     return false;
   }
   std::cerr << "sluice: unknown command '" << argument << "'; `sluice --help` lists them"
-            << sluice::DidYouMean(argument, {names.begin(), names.end()}) << "\n";
+            << sluice::DidYouMean(argument,
+                                  std::vector<absl::string_view>(names.begin(), names.end()))
+            << "\n";
   return true;
 }
 
@@ -90,7 +92,7 @@ int Report(CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
     std::cerr << sluice::tools::DescribeExtra(command, extras[0]);
   } else {
-    std::cerr << command.get_name() << ": " << error.what();
+    std::cerr << (commands.empty() ? "" : command.get_name() + ": ") << error.what();
   }
   std::cerr << "\nRun with --help for more information.\n";
   return kWrongUsage;

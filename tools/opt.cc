@@ -79,7 +79,9 @@ absl::Status CheckPasses(const CLI::App& command, const OptOptions& options) {
 
 // Errors name a symbol that the graph does not have, or a bound beyond its own.
 absl::Status CheckBounds(const SymbolValues& bounds, const Graph& graph) {
-  for (const auto& [symbol, bound] : bounds.entries()) {
+  for (const auto& entry : bounds.entries()) {
+    const std::string& symbol = entry.first;
+    const int64_t bound = entry.second;
     const auto known = std::find_if(graph.symbols().begin(), graph.symbols().end(),
                                     [&](const SymbolDef& def) { return def.name == symbol; });
     if (known == graph.symbols().end()) {

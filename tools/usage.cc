@@ -21,9 +21,14 @@ namespace {
 // no passes.
 constexpr absl::string_view kMayBeEmpty[] = {"prompt", "system", "passes"};
 
-// "" if it can act or was not given.
+std::string Nearest(const std::string& name, const std::vector<std::string>& known) {
+  return DidYouMean(name, std::vector<absl::string_view>(known.begin(), known.end()));
+}
+
+// "" if it can act or was not given; not all commands have all options of a group.
 std::string WhyIdle(const CLI::App& command, const Effect& effect) {
-  if (effect.acts || command.count(effect.option) == 0) return "";
+  const CLI::Option* option = command.get_option_no_throw(effect.option);
+  if (effect.acts || option == nullptr || option->count() == 0) return "";
   return absl::StrCat(command.get_name(), ": ", effect.option, " acts only ", effect.needs);
 }
 
@@ -107,7 +112,7 @@ CLI::Validator MemberOf(std::vector<std::string> names, bool ignores_case) {
       return "";
     }
     return absl::StrCat("expected one of ", absl::StrJoin(names, ", "), ", got '", text, "'",
-                        DidYouMean(text, {names.begin(), names.end()}));
+                        Nearest(text, names));
   });
   return validator;
 }
@@ -188,8 +193,7 @@ std::string DescribeExtra(const CLI::App& app, const std::string& argument) {
   if (!absl::StartsWith(option, "-")) {
     return absl::StrCat(command, ": '", argument, "' is one argument too many");
   }
-  return absl::StrCat(command, ": unknown option ", option,
-                      DidYouMean(option, {names.begin(), names.end()}));
+  return absl::StrCat(command, ": unknown option ", option, Nearest(option, names));
 }
 
 }  // namespace sluice::tools

@@ -49,11 +49,16 @@ bool IsSafetensors(absl::string_view bytes) {
 }
 
 // A serialised graph begins with its name: the tag of field 1, a length, and so many characters.
+// Then comes a field of the same kind.
 bool IsProtoGraph(absl::string_view bytes) {
   if (bytes.size() < 3 || bytes[0] != '\n') return false;
   const auto length = static_cast<size_t>(bytes[1]);
   const absl::string_view name = bytes.substr(2, length);
-  return length > 0 && length < 128 && std::none_of(name.begin(), name.end(), absl::ascii_iscntrl);
+  if (length == 0 || length >= 128 || std::any_of(name.begin(), name.end(), absl::ascii_iscntrl)) {
+    return false;
+  }
+  constexpr int kWireType = 7, kHasLength = 2;
+  return bytes.size() <= 2 + length || (bytes[2 + length] & kWireType) == kHasLength;
 }
 
 bool IsText(absl::string_view bytes) {

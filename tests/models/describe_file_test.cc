@@ -44,6 +44,8 @@ TEST(DescribeFile, KnowsWhatOftenStandsForAModel) {
 }
 
 TEST(DescribeFile, ShowsTheStartOfTheRest) {
+  EXPECT_THAT(DescribeFile("\n Some text that is longer than its second byte says, which is 32"),
+              StartsWith("is text that begins with 'Some text"));
   EXPECT_EQ(DescribeFile("Entry not found\nmore"), "is text that begins with 'Entry not found'");
   EXPECT_EQ(DescribeFile("\x1B[2J\x01\x02"),
             "begins with the bytes '\\x1B[2J' of no known kind of file");

@@ -81,7 +81,8 @@ TEST(ReadGraph, BrokenTextProtoHasLineAndColumn) {
 }
 
 TEST(ReadGraph, MessagesThatAreNoGraphHaveThePlaceInTheMessage) {
-  for (const auto& [form, place] : {std::pair{"json", "[0-9]+:[0-9]+: "}, {"textproto", " "}}) {
+  for (const auto& [form, place] :
+       {std::pair{"json", "[0-9]+:[0-9]+: "}, std::pair{"textproto", " "}}) {
     const auto is_at = [place = std::string(place)](const std::string& list) {
       return testing::ContainsRegex(absl::StrCat("^file:", place, list, "."));
     };
