@@ -37,7 +37,9 @@ endif()
 
 # Half of the time to compile a source is these headers. Each file still includes what it uses:
 # CMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds without (scripts/tidy.sh does).
-file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cc "")
+if(NOT EXISTS ${CMAKE_BINARY_DIR}/precompiled.cc)  # a new one would be newer than all that uses it
+  file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cc "")
+endif()
 add_library(sluice_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cc)
 target_link_libraries(sluice_precompiled PUBLIC sluice_options)
 target_compile_options(sluice_precompiled PRIVATE ${SLUICE_COVERAGE})

@@ -5,6 +5,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -145,7 +146,8 @@ absl::StatusOr<Node*> Graph::Add(NodeSpec spec) {
   };
   const OpDef* op = registry_->Find(spec.op);
   if (op == nullptr) {
-    return fail(absl::StrCat("unknown op '", spec.op, "' (`sluice ops` lists the known ones)"));
+    return fail(absl::StrCat("unknown op '", spec.op, "' (`sluice ops` lists the known ones)",
+                             DidYouMean(spec.op, NamesOf(registry_->ops()))));
   }
   if (absl::Status status = CheckSpec(spec, *op); !status.ok()) return fail(status.message());
   while (!spec.operands.empty() && spec.operands.back() == nullptr) spec.operands.pop_back();

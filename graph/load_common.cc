@@ -4,16 +4,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 
 namespace sluice {
 
 absl::StatusOr<DType> FindDType(absl::string_view name) {
   if (const std::optional<DType> dtype = DTypeFromName(name)) return *dtype;
-  return absl::NotFoundError(
-      absl::StrCat("unknown dtype '", name, "', expected one of ",
-                   absl::StrJoin(AllDTypes(), ", ", [](std::string* out, const DTypeInfo& info) {
-                     absl::StrAppend(out, info.name);
-                   })));
+  return absl::NotFoundError(absl::StrCat(
+      "unknown dtype '", name, "', expected one of ",
+      absl::StrJoin(
+          AllDTypes(), ", ",
+          [](std::string* out, const DTypeInfo& info) { absl::StrAppend(out, info.name); }),
+      DidYouMean(name, NamesOf(AllDTypes()))));
 }
 
 absl::Status AddAttribute(absl::string_view name, AttrValue value, Attributes* attrs) {
@@ -30,6 +32,19 @@ absl::Status AddAttribute(absl::string_view name, AttrValue value, Attributes* a
   }
   attrs->Set(name, std::move(value));
   return absl::OkStatus();
+}
+
+void TakeWholeNumbersAsFloats(const OpRegistry& registry, NodeSpec* spec) {
+  constexpr int64_t kLargestExact = int64_t{1} << 53;
+  const OpDef* op = registry.Find(spec->op);
+  if (op == nullptr) return;
+  for (const AttrDef& attr : op->attrs) {
+    const AttrValue* value = spec->attrs.Find(attr.name);
+    if (attr.kind != AttrKind::kFloat || value == nullptr) continue;
+    const auto* number = std::get_if<int64_t>(value);
+    if (number == nullptr || *number > kLargestExact || *number < -kLargestExact) continue;
+    spec->attrs.Set(attr.name, static_cast<double>(*number));
+  }
 }
 
 absl::Status CheckDeclaredTypes(const Node& node, absl::Span<const TensorType> declared) {

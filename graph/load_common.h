@@ -19,6 +19,10 @@ absl::StatusOr<DType> FindDType(absl::string_view name);
 // identifier, or one too many.
 absl::Status AddAttribute(absl::string_view name, AttrValue value, Attributes* attrs);
 
+// Where the op wants a float, a whole number is one, too: 10000 for 10000.0. One that no double
+// equals stays as it is, for the check of attributes to refuse.
+void TakeWholeNumbersAsFloats(const OpRegistry& registry, NodeSpec* spec);
+
 // InvalidArgument unless `declared` are the types that were inferred for the node's results.
 absl::Status CheckDeclaredTypes(const Node& node, absl::Span<const TensorType> declared);
 

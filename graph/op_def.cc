@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/pattern.h"
 
 namespace sluice {
@@ -52,21 +53,24 @@ absl::Status CheckAttrs(const OpCall& call) {
     if (def == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat(
           "'", op.name, "' has no attribute '", name, "'; it has ",
-          op.attrs.empty() ? "none" : absl::StrJoin(op.attrs, ", ", [](std::string* out, auto& a) {
-            absl::StrAppend(out, a.name);
-          })));
+          op.attrs.empty()
+              ? "none"
+              : absl::StrJoin(op.attrs, ", ",
+                              [](std::string* out, auto& a) { absl::StrAppend(out, a.name); }),
+          DidYouMean(name, NamesOf(op.attrs))));
     }
     if (KindOf(value) != def->kind) {
       return absl::InvalidArgumentError(
           absl::StrCat("attribute '", name, "' of '", op.name, "' is a ", Name(KindOf(value)), " (",
                        ToString(value), "), expected a ", Name(def->kind)));
     }
-    if (!def->choices.empty() && std::find(def->choices.begin(), def->choices.end(),
-                                           std::get<std::string>(value)) == def->choices.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("attribute '", name, "' of '", op.name,
-                                                     "' is ", ToString(value), ", expected one of ",
-                                                     absl::StrJoin(def->choices, ", ")));
-    }
+    const std::vector<absl::string_view> choices(def->choices.begin(), def->choices.end());
+    if (choices.empty()) continue;
+    const auto& choice = std::get<std::string>(value);
+    if (std::find(choices.begin(), choices.end(), choice) != choices.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attribute '", name, "' of '", op.name, "' is ", ToString(value), ", expected one of ",
+        absl::StrJoin(choices, ", "), DidYouMean(choice, choices)));
   }
   for (const AttrDef& def : op.attrs) {
     if (!def.default_value.has_value() && call.attrs.Find(def.name) == nullptr) {

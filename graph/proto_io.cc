@@ -189,6 +189,7 @@ absl::StatusOr<DeclaredNode> ReadNode(const proto::Node& message, const Graph& g
 }
 
 absl::Status AddNode(const proto::Node& message, DeclaredNode declared, Graph* graph) {
+  TakeWholeNumbersAsFloats(graph->registry(), &declared.spec);
   SLUICE_ASSIGN_OR_RETURN(Node * node, graph->Add(std::move(declared.spec)));
   SLUICE_RETURN_IF_ERROR(CheckDeclaredTypes(*node, declared.types));
   for (size_t i = 0; i < declared.types.size(); ++i) {

@@ -349,6 +349,7 @@ absl::Status Parser::ParseNode() {
   const Token types_start = token_;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<TensorType> types, ParseTypes());
 
+  TakeWholeNumbersAsFloats(graph_.registry(), &spec);
   const absl::StatusOr<Node*> node = graph_.Add(std::move(spec));
   SLUICE_RETURN_IF_ERROR(At(op, node.status()));
   SLUICE_RETURN_IF_ERROR(At(types_start, CheckDeclaredTypes(**node, types)));

@@ -1,6 +1,7 @@
 #include "models/gguf_edit.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -11,6 +12,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "models/files/gguf_writer.h"
 #include "models/files/output_file.h"
@@ -33,6 +36,16 @@ std::optional<MetadataType> TypeFromName(absl::string_view name) {
   return std::nullopt;
 }
 
+// Arrays can only be removed.
+std::vector<absl::string_view> SettableTypes() {
+  std::vector<absl::string_view> names;
+  for (uint32_t i = 0; i < kMetadataTypeCount; ++i) {
+    const auto type = static_cast<MetadataType>(i);
+    if (type != MetadataType::kArray) names.push_back(Name(type));
+  }
+  return names;
+}
+
 template <typename T>
 std::string BytesOf(T value) {
   return std::string(reinterpret_cast<const char*>(&value), sizeof value);
@@ -50,12 +63,13 @@ std::optional<std::string> IntBytes(absl::string_view text) {
 }
 
 std::optional<std::string> FloatBytes(MetadataType type, absl::string_view text) {
-  float narrow = 0;
   double wide = 0;
-  if (type == MetadataType::kF32) {
-    return absl::SimpleAtof(text, &narrow) ? std::optional(BytesOf(narrow)) : std::nullopt;
-  }
-  return absl::SimpleAtod(text, &wide) ? std::optional(BytesOf(wide)) : std::nullopt;
+  if (!absl::SimpleAtod(text, &wide) || !std::isfinite(wide)) return std::nullopt;
+  if (type != MetadataType::kF32) return BytesOf(wide);
+  float narrow = 0;
+  if (!absl::SimpleAtof(text, &narrow) || !std::isfinite(narrow)) return std::nullopt;
+  if (narrow == 0 && wide != 0) return std::nullopt;
+  return BytesOf(narrow);
 }
 
 std::optional<std::string> BoolBytes(absl::string_view text) {
@@ -188,8 +202,10 @@ absl::StatusOr<MetadataEdit> ParseMetadataEdit(absl::string_view text) {
   edit.key = std::string(name.substr(0, colon));
   edit.type = TypeFromName(name.substr(colon + 1));
   if (!edit.type) {
-    return KeyError(edit.key, absl::StrCat("unknown type '", Printable(name.substr(colon + 1)),
-                                           "', expected u32, f32, bool, string or the like"));
+    const absl::string_view type = name.substr(colon + 1);
+    return KeyError(edit.key, absl::StrCat("unknown type '", Printable(type), "', expected one of ",
+                                           absl::StrJoin(SettableTypes(), ", "),
+                                           DidYouMean(type, SettableTypes())));
   }
   return edit;
 }

@@ -9,9 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "graph/verifier.h"
+#include "passes/pass_names.h"
 
 namespace sluice {
 namespace {
@@ -27,10 +29,7 @@ absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& option
   }
   for (const std::string& name : asked) {
     if (std::none_of(passes.begin(), passes.end(), [&](auto& p) { return p.name == name; })) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unknown pass '", name, "'; the passes are ",
-          absl::StrJoin(passes, ", ",
-                        [](std::string* out, const Pass& p) { absl::StrAppend(out, p.name); })));
+      return UnknownPass(name, passes);
     }
   }
   return absl::OkStatus();
@@ -79,6 +78,13 @@ size_t HashSpan(size_t hash, const std::optional<MemSpan>& span) {
 }
 
 }  // namespace
+
+absl::Status UnknownPass(absl::string_view name, absl::Span<const Pass> passes) {
+  const std::vector<absl::string_view> names = NamesOf(passes);
+  return absl::InvalidArgumentError(absl::StrCat("unknown pass '", name, "'; the passes are ",
+                                                 absl::StrJoin(names, ", "),
+                                                 DidYouMean(name, names)));
+}
 
 absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& context,
                        const PassOptions& options, Graph* graph, std::vector<PassReport>* report) {

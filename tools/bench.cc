@@ -20,6 +20,7 @@
 #include "tools/machine/memory.h"
 #include "tools/options.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -339,12 +340,26 @@ void AddBench(CLI::App& app, absl::Status* status) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "md, csv, json or jsonl")
-      ->check(CLI::IsMember({"md", "csv", "json", "jsonl"}))
+      ->check(OneOf({"md", "csv", "json", "jsonl"}))
       ->capture_default_str();
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->compile);
-  command->callback([options, status] { *status = Bench(*options); });
+  AddExamples(command, {"bench model.gguf -p 512 -n 128 -t 2         prompts, then generation",
+                        "bench model.gguf -p 0 -n 64 --parallel 1,4  sequences side by side",
+                        "bench model.gguf -pg 512,128 -d 2048 -o md  both, deep in a context"});
+  command->callback([command, options, status] {
+    const auto is_some = [](int64_t size) { return size > 0; };
+    const bool prompts = std::any_of(options->prompts.begin(), options->prompts.end(), is_some);
+    const bool generations =
+        std::any_of(options->generations.begin(), options->generations.end(), is_some);
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile),
+                       CheckEffects(*command, {{"--batch-size", prompts || !options->both.empty(),
+                                                "on prompts, and -p and -pg are 0"},
+                                               {"--parallel", generations, "on -n, which is 0"}})},
+                      [&] { return Bench(*options); });
+  });
 }
 
 }  // namespace sluice::tools

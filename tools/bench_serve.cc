@@ -9,6 +9,7 @@
 #include "tools/load/load_report.h"
 #include "tools/load/soak.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -89,12 +90,6 @@ void AddBenchServe(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<BenchServeCommand>();
   CLI::App* command =
       app.add_subcommand("bench-serve", "Measure a server with an OpenAI API under load");
-  command->footer(
-      "  sluice serve model.gguf -np 16 &\n"
-      "  sluice bench-serve -c 16 -r 64                       16 clients, each asks when answered\n"
-      "  sluice bench-serve -c 64 -r 200 --rate 2             two requests a second, Poisson\n"
-      "  sluice bench-serve -r 8 -p 448 --shared-prefix 400   a prefix that all prompts share\n"
-      "  sluice bench-serve --soak 30 -c 32 --pid $!          good and bad clients for 30 minutes");
   command->add_option("--url", options->endpoint.url, "of the server")->capture_default_str();
   command->add_option("--api-key", options->endpoint.api_key, "that the server wants");
   DeclareTraffic(command, &options->traffic);
@@ -115,15 +110,31 @@ void AddBenchServe(CLI::App& app, absl::Status* status) {
   command
       ->add_option("--warm-up", options->warm_up_seconds,
                    "of a soak: seconds after which memory must not grow by more than 5%")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command->add_option("--pid", options->process, "of a soak: the server, to watch its memory")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   command->add_option("--format", options->format, "md or json")
-      ->check(CLI::IsMember({"md", "json"}))
+      ->check(OneOf({"md", "json"}))
       ->capture_default_str();
-  command->callback([options, status] {
+  AddExamples(
+      command,
+      {"serve model.gguf -np 16 &",
+       "bench-serve -c 16 -r 64                       16 clients, each asks when answered",
+       "bench-serve -c 64 -r 200 --rate 2             two requests a second, Poisson",
+       "bench-serve -r 8 -p 448 --shared-prefix 400   a prefix that all prompts share",
+       "bench-serve --soak 30 -c 32 --pid $!          good and bad clients for 30 minutes"});
+  command->callback([command, options, status] {
     std::signal(SIGPIPE, SIG_IGN);  // a server that hangs up is an answer, too
-    *status = options->soak_minutes > 0 ? RunSoak(*options) : RunLoad(*options);
+    const bool soaks = options->soak_minutes > 0;
+    const std::string with = "with --soak", without = "without --soak";
+    *status = Checked({CheckEffects(*command, {{"--warm-up", soaks, with},
+                                               {"--pid", soaks, with},
+                                               {"--requests", !soaks, without},
+                                               {"--rate", !soaks, without},
+                                               {"--slo-first", !soaks, without},
+                                               {"--slo-between", !soaks, without}})},
+                      [&] { return soaks ? RunSoak(*options) : RunLoad(*options); });
   });
 }
 

@@ -5,11 +5,16 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace sluice::tools {
 
 // A negative outcome that stdout has already told: exit code 1 without a line on stderr.
 inline absl::Status Told() { return absl::Status(absl::StatusCode::kFailedPrecondition, ""); }
+
+// What was asked for contradicts itself or a file: exit code 2.
+absl::Status WrongUsage(absl::string_view message);
+bool IsWrongUsage(const absl::Status& status);
 
 void AddBench(CLI::App& app, absl::Status* status);
 void AddBenchServe(CLI::App& app, absl::Status* status);

@@ -9,6 +9,7 @@
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/engine/vulkan.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -78,8 +79,10 @@ void AddDevices(CLI::App& app, absl::Status* status) {
   command->add_flag("--measure", options->measure,
                     "also copy 256 MiB on each, to see how fast its memory is");
   command->add_option("--format", options->format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(OneOf({"text", "json"}))
       ->capture_default_str();
+  AddExamples(command, {"devices                        what --backend vulkan can use",
+                        "devices --measure --format json  with the speed of each one's memory"});
   command->callback([options, status] { *status = Devices(*options); });
 }
 

@@ -9,6 +9,7 @@
 #include "tools/debug/diff.h"
 #include "tools/debug/read_graph.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -50,11 +51,13 @@ void AddDiff(CLI::App& app, absl::Status* status) {
   const std::vector<std::string> fields(DiffFields().begin(), DiffFields().end());
   command->add_option("--ignore", options->ignored, "fields that do not count, with commas between")
       ->delimiter(',')
-      ->check(CLI::IsMember(fields));
+      ->check(OneOf(fields));
   command->add_flag("--summary", options->summary, "only how often each op is used");
-  command->footer(
-      "+ added  - removed  ~ changed  > moved\n"
-      "Exit codes: 0 the graphs are equal, 1 they differ, or an error is on stderr.");
+  AddExamples(command,
+              {"diff before.ir after.ir", "diff before.ir after.ir --ignore mem,origin --summary",
+               "dump m.gguf --final | sluice diff before.ir -"},
+              "+ added  - removed  ~ changed  > moved\n"
+              "Exit codes: 0 the graphs are equal, 1 they differ, or an error is on stderr.");
   command->callback([options, status] { *status = RunDiff(*options); });
 }
 

@@ -10,6 +10,7 @@
 #include "tools/commands.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 #include "tools/views/page.h"
 #include "tools/views/page_data.h"
 
@@ -83,11 +84,50 @@ absl::StatusOr<std::string> AllStages(const DumpOptions& options, const Model& m
   return HtmlPage(page.Json());
 }
 
-absl::Status Dump(const DumpOptions& options) {
-  if (!options.trace.empty() && options.format != "html") {
-    return absl::InvalidArgumentError("--trace needs --format html");
+// Whether the pass is reached.
+bool Reaches(const DumpOptions& options, absl::string_view name) {
+  for (const Pass& pass : Pipeline()) {
+    if (pass.name == options.before) return false;
+    if (pass.name == name) return true;
+    if (pass.name == options.after) return false;
   }
+  return true;
+}
+
+absl::Status CheckStages(const CLI::App& command, const DumpOptions& options) {
+  const std::string with = "with --final, --after, --before or --format html";
+  const bool compiles = options.final || !options.after.empty() || !options.before.empty() ||
+                        options.format == "html";
+  SLUICE_RETURN_IF_ERROR(
+      CheckEffects(command, {{"--trace", options.format == "html", "with --format html"},
+                             {"--backend", compiles, with},
+                             {"--device", compiles, with},
+                             {"--no-coopmat", compiles, with},
+                             {"--gpu-layers", compiles, with},
+                             {"--place", compiles, with},
+                             {"--fallback", compiles, with},
+                             {"--threads", compiles, with},
+                             {"--disable-pass", compiles, with},
+                             {"--explain", compiles, with},
+                             {"--prepack-memory", compiles && Reaches(options, "prepack_weights"),
+                              "where prepack_weights runs: with --final"}}));
+  for (const auto& [option, passes] : {std::pair{"--explain", options.compile.explained},
+                                       std::pair{"--disable-pass", options.compile.disabled}}) {
+    for (const std::string& pass : passes) {
+      // "all" is no pass, and another name of none is an error later.
+      if (FindPass(pass) == nullptr || Reaches(options, pass)) continue;
+      return WrongUsage(absl::StrCat("dump: ", option, " ", pass,
+                                     " acts only if that pass is reached, and --",
+                                     options.after.empty() ? "before " : "after ", options.after,
+                                     options.before, " ends before it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dump(const CLI::App& command, const DumpOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
+  SLUICE_RETURN_IF_ERROR(CheckCache(command, *model));
   SLUICE_ASSIGN_OR_RETURN(Graph graph, Build(options, *model));
   SLUICE_ASSIGN_OR_RETURN(const std::string text,
                           options.format == "html" ? AllStages(options, *model, std::move(graph))
@@ -119,7 +159,7 @@ void AddDump(CLI::App& app, absl::Status* status) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command->add_option("--format", options->format, kFormatHelp)
-      ->check(CLI::IsMember(FormatNames()))
+      ->check(OneOf(FormatNames()))
       ->capture_default_str();
   command
       ->add_option("--trace", options->trace,
@@ -127,13 +167,23 @@ void AddDump(CLI::App& app, absl::Status* status) {
       ->option_text("FILE");
   Declare(command, &options->backend);
   Declare(command, &options->cache);
-  Declare(command, &options->compile);
+  DeclarePasses(command, &options->compile);
   std::string passes = "Passes, in order:";
   for (const Pass& pass : Pipeline()) {
     absl::StrAppend(&passes, "\n  ", absl::StrFormat("%-18s", pass.name), pass.summary);
   }
-  command->footer(passes);
-  command->callback([options, status] { *status = Dump(*options); });
+  AddExamples(command,
+              {"dump model.gguf | less                    the graph as its builder made it",
+               "dump model.gguf --final --tokens 1        a decode step as it will run",
+               "dump --after fuse_gate_up --explain all   what nearly fitted a pattern",
+               "dump model.gguf --format html > m.html    every pass and node, to read"},
+              passes);
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile),
+                       CheckStages(*command, *options)},
+                      [&] { return Dump(*command, *options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -16,6 +16,7 @@
 #include "runtime/encoder.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -29,6 +30,7 @@ struct EmbedCommand {
   CompileOptions compile;
   std::string prompt, file, pooling, format = "text";
   int64_t batch = 512;
+  bool batch_asked_for = false;
   bool normalize = true;
   bool truncate = false;
 };
@@ -97,7 +99,12 @@ void PrintJson(const std::vector<std::vector<float>>& vectors, size_t width, Poo
 
 // A step holds any text, so that its tokens see each other, or several short ones.
 absl::StatusOr<LoadedSession> Open(const EmbedCommand& command, std::unique_ptr<Model> model) {
-  const int64_t tokens = std::max(command.batch, model->config().context_length);
+  const int64_t longest = model->config().context_length;
+  const int64_t tokens = std::max(command.batch, longest);
+  if (command.batch_asked_for && command.batch < longest) {
+    Warn(absl::StrCat("-b ", command.batch, ": a step must hold the longest text, ", longest,
+                      " tokens, which is taken instead"));
+  }
   return OpenSession(std::move(model), command.backend, {},
                      {.compile = command.compile,
                       .max_tokens = tokens,
@@ -148,7 +155,7 @@ void AddEmbed(CLI::App& app, absl::Status* status) {
       ->add_option("--pooling", options->pooling,
                    "what stands for a text: mean of its tokens, cls (the first), last; none: each "
                    "token for itself; default: as the model says")
-      ->check(CLI::IsMember({"none", "mean", "cls", "last"}));
+      ->check(OneOf({"none", "mean", "cls", "last"}));
   command->add_flag("--normalize,!--no-normalize", options->normalize,
                     "divide vectors by their length; default: yes");
   command->add_flag("--truncate", options->truncate,
@@ -156,7 +163,7 @@ void AddEmbed(CLI::App& app, absl::Status* status) {
   command
       ->add_option("-o,--output,--embd-output-format", options->format,
                    "text: numbers, a line for each vector; or json")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(OneOf({"text", "json"}))
       ->capture_default_str();
   command
       ->add_option("-b,--batch-size,--ubatch-size", options->batch,
@@ -165,8 +172,17 @@ void AddEmbed(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   Declare(command, &options->backend);
   Declare(command, &options->compile);
-  command->footer("A text does not depend on which others are embedded with it.");
-  command->callback([options, status] { *status = Embed(*options); });
+  AddExamples(command,
+              {"embed bert.gguf -p \"A text\"                one vector",
+               "embed bert.gguf -f texts.txt -o json        one for each line",
+               "embed bert.gguf -f - --pooling cls < texts  of the first token"},
+              "A text does not depend on which others are embedded with it.");
+  command->callback([command, options, status] {
+    options->batch_asked_for = command->count("--batch-size") > 0;
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile)},
+                      [&] { return Embed(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -6,6 +6,7 @@
 #include "models/gguf_edit.h"
 #include "tools/commands.h"
 #include "tools/inspect/gguf_report.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -46,19 +47,25 @@ void AddGguf(CLI::App& app, absl::Status* status) {
                          ->add_option("--set", options->set,
                                       "KEY=VALUE, or for a new key KEY:TYPE=VALUE; may be repeated")
                          ->type_name("KEY=VALUE")
-                         ->allow_extra_args(false)
                          ->needs(output);
   CLI::Option* remove = command->add_option("--remove", options->remove, "key; may be repeated")
                             ->type_name("KEY")
-                            ->allow_extra_args(false)
                             ->needs(output);
   command->add_flag("--full", options->full, "arrays and texts to their ends");
   command->add_flag("--json", options->json, "as JSON; arrays only with --full");
-  command->callback([options, set, remove, status] {
-    if (!options->output.empty() && set->empty() && remove->empty()) {
-      throw CLI::ValidationError("OUT", "nothing to change: expected --set or --remove");
-    }
-    *status = Gguf(*options);
+  AddExamples(command,
+              {"gguf model.gguf --full                          all that is in it",
+               "gguf model.gguf --json | jq .metadata           for programs",
+               "gguf in.gguf out.gguf --set general.name=Mine   a copy with another name"});
+  command->callback([command, options, set, remove, status] {
+    const bool shows = options->output.empty();
+    const std::string without = "where the file is shown: without OUT";
+    *status =
+        Checked({CheckEffects(*command,
+                              {{"OUT", !set->empty() || !remove->empty(), "with --set or --remove"},
+                               {"--full", shows, without},
+                               {"--json", shows, without}})},
+                [&] { return Gguf(*options); });
   });
 }
 

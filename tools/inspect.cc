@@ -11,6 +11,7 @@
 #include "tools/inspect/report.h"
 #include "tools/machine/ceilings.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -25,8 +26,9 @@ struct InspectCommand {
   ReportOptions report;
 };
 
-absl::Status Inspect(InspectCommand command) {
+absl::Status Inspect(const CLI::App& app, InspectCommand command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
+  SLUICE_RETURN_IF_ERROR(CheckCache(app, *model));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, command.backend.Make());
   const int64_t longest = model->config().context_length;
   command.setup.context = std::min(command.setup.context, longest);
@@ -66,12 +68,19 @@ void AddInspect(CLI::App& app, absl::Status* status) {
   command->add_flag("--measure", options->measure,
                     "measure bandwidth and arithmetic (0.3 s): bounds the speed of decoding");
   command->add_option("--format", options->format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(OneOf({"text", "json"}))
       ->capture_default_str();
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->setup.compile);
-  command->callback([options, status] { *status = Inspect(*options); });
+  AddExamples(command, {"inspect model.gguf -c 8192           what it takes, and whether it fits",
+                        "inspect model.gguf --measure -t 2    with a bound of its speed",
+                        "inspect model.gguf --format json     for programs"});
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->setup.compile)},
+                      [&] { return Inspect(*command, *options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "runtime/constraint/json_schema.h"
+#include "tools/debug/json_syntax.h"
 #include "tools/options.h"
 
 namespace sluice::tools {
@@ -29,12 +30,10 @@ absl::StatusOr<std::shared_ptr<const Grammar>> JsonOptions::Compile() const {
   if (!absl::StartsWith(absl::StripLeadingAsciiWhitespace(text), "{")) {
     SLUICE_ASSIGN_OR_RETURN(text, ReadFile(schema));
   }
-  try {
-    return CompileJsonSchema(nlohmann::ordered_json::parse(text));
-  } catch (const nlohmann::ordered_json::parse_error& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--json-schema: no JSON from byte ", error.byte, " on"));
+  if (const std::string error = JsonSyntaxError(text); !error.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--json-schema:", error));
   }
+  return CompileJsonSchema(nlohmann::ordered_json::parse(text));
 }
 
 std::shared_ptr<const TokenTrie> MakeTokenTrie(const Tokenizer& tokenizer) {

@@ -9,6 +9,7 @@
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -84,7 +85,13 @@ void AddLogits(CLI::App& app, absl::Status* status) {
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->compile);
-  command->callback([options, status] { *status = Logits(*options); });
+  AddExamples(command, {"logits model.gguf --ids 1,2,3 --out l.f32",
+                        "logits model.gguf --ids 1,2,3 --out l.f32 --backend ref --chunk 1"});
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile)},
+                      [&] { return Logits(*options); });
+  });
 }
 
 }  // namespace sluice::tools

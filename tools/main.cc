@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <iostream>
@@ -12,7 +13,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "graph/nearest_name.h"
 #include "tools/commands.h"
+#include "tools/usage.h"
+#include "tools/version.h"
 
 namespace {
 
@@ -51,6 +55,49 @@ extern "C" void OnBusError(int) {
   _exit(kFailed);
 }
 
+// In the order of the help.
+constexpr void (*kCommands[])(CLI::App&, absl::Status*) = {
+    sluice::tools::AddRun,     sluice::tools::AddServe,      sluice::tools::AddDiff,
+    sluice::tools::AddDump,    sluice::tools::AddOpt,        sluice::tools::AddPasses,
+    sluice::tools::AddLogits,  sluice::tools::AddEmbed,      sluice::tools::AddTokenize,
+    sluice::tools::AddBench,   sluice::tools::AddBenchServe, sluice::tools::AddInspect,
+    sluice::tools::AddProfile, sluice::tools::AddPerplexity, sluice::tools::AddVerify,
+    sluice::tools::AddReduce,  sluice::tools::AddMakeModel,  sluice::tools::AddQuantize,
+    sluice::tools::AddGguf,    sluice::tools::AddDevices,    sluice::tools::AddOps,
+};
+
+// Before the parser, which only says that a command is missing.
+bool NamesNoCommand(CLI::App& app, const std::string& argument) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  if (argument[0] == '-' || std::find(names.begin(), names.end(), argument) != names.end()) {
+    return false;
+  }
+  std::cerr << "sluice: unknown command '" << argument << "'; `sluice --help` lists them"
+            << sluice::DidYouMean(argument,
+                                  std::vector<absl::string_view>(names.begin(), names.end()))
+            << "\n";
+  return true;
+}
+
+// 0 if help or the version was asked for.
+int Report(CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  const std::vector<CLI::App*> commands = app.get_subcommands();
+  const CLI::App& command = commands.empty() ? app : *commands[0];
+  const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+  std::cerr << "sluice: ";
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
+    std::cerr << sluice::tools::DescribeExtra(command, extras[0]);
+  } else {
+    std::cerr << (commands.empty() ? "" : command.get_name() + ": ") << error.what();
+  }
+  std::cerr << "\nRun with --help for more information.\n";
+  return kWrongUsage;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,50 +105,32 @@ int main(int argc, char** argv) {
   std::signal(SIGBUS, OnBusError);
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
-  app.footer(
-      "Examples:\n"
-      "  sluice run -p \"Once upon a time\"             the embedded story model\n"
-      "  sluice run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours\n"
-      "  sluice run model.gguf --chat                 a conversation with it\n"
-      "  sluice serve model.gguf -np 4                an OpenAI-compatible server\n"
-      "  sluice embed bert.gguf -f texts.txt          a vector for each line of a file\n"
-      "  sluice dump model.gguf | less                the graph as the builder made it\n"
-      "  sluice dump model.gguf --final --tokens 1    a decode step as it will run\n"
-      "  sluice ops                                   every operation, documented\n"
-      "`sluice COMMAND --help` explains a command.");
+  app.formatter(HelpFormat());
   app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
+  app.set_version_flag("--version", Version);
   absl::Status status;
-  AddRun(app, &status);
-  AddServe(app, &status);
-  AddDiff(app, &status);
-  AddDump(app, &status);
-  AddOpt(app, &status);
-  AddPasses(app, &status);
-  AddLogits(app, &status);
-  AddEmbed(app, &status);
-  AddTokenize(app, &status);
-  AddBench(app, &status);
-  AddBenchServe(app, &status);
-  AddInspect(app, &status);
-  AddProfile(app, &status);
-  AddPerplexity(app, &status);
-  AddVerify(app, &status);
-  AddReduce(app, &status);
-  AddMakeModel(app, &status);
-  AddQuantize(app, &status);
-  AddGguf(app, &status);
-  AddDevices(app, &status);
-  AddOps(app, &status);
+  for (const auto add : kCommands) add(app, &status);
+  // Not before: commands would have these examples, too.
+  AddExamples(&app,
+              {"run -p \"Once upon a time\"             the embedded story model",
+               "run model.gguf -p \"Hello\" -n 64 -t 2  a model of yours",
+               "run model.gguf --chat                 a conversation with it",
+               "serve model.gguf -np 4                an OpenAI-compatible server",
+               "embed bert.gguf -f texts.txt          a vector for each line of a file",
+               "dump model.gguf | less                the graph as the builder made it",
+               "dump model.gguf --final --tokens 1    a decode step as it will run",
+               "ops                                   every operation, documented"},
+              "`sluice COMMAND --help` explains a command.");
+  MakeStrict(&app);
+  if (argc > 1 && NamesNoCommand(app, argv[1])) return kWrongUsage;
   try {
     app.parse(Arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : kWrongUsage;
+    return Report(app, error);
   }
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");
   if (status.ok()) return 0;
   if (!status.message().empty()) std::cerr << "sluice: " << status.message() << "\n";
-  return kFailed;
+  return IsWrongUsage(status) ? kWrongUsage : kFailed;
 }

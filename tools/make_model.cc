@@ -8,6 +8,7 @@
 #include "models/shapes/shaped_model.h"
 #include "tools/commands.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -47,19 +48,26 @@ void AddMakeModel(CLI::App& app, absl::Status* status) {
   for (const QuantisationMix& mix : QuantisationMixes()) mixes.emplace_back(mix.name);
   command->add_option("SHAPE", options->shape, "the model to take the shape of")
       ->required()
-      ->check(CLI::IsMember(shapes));
+      ->check(OneOf(shapes));
   command->add_option("OUT", options->path, "GGUF file to write")->required();
   command->add_option("--layers", options->shaped.layers, "layers; 0: the model's own")
       ->check(CLI::Range(int64_t{0}, int64_t{1024}))
       ->capture_default_str();
   command->add_option("--type", options->type, "which block formats the tensors get")
-      ->transform(CLI::IsMember(mixes, CLI::ignore_case))
+      ->transform(AnyCase(mixes))
       ->capture_default_str();
   command->add_flag("--metadata-only", options->shaped.metadata_only,
                     "no weights: a sparse file of the full size that takes a few MB of disk");
   command->add_option("-s,--seed", options->shaped.seed, "of the random weights")
       ->capture_default_str();
-  command->callback([options, status] { *status = MakeModel(*options); });
+  AddExamples(command, {"make-model qwen3-0.6b q.gguf --type Q8_0 -s 1      random weights",
+                        "make-model qwen3-0.6b q.gguf --metadata-only       for inspect and dump",
+                        "make-model qwen3-0.6b q.gguf --layers 2 --type F32 a short one"});
+  command->callback([command, options, status] {
+    *status = Checked({CheckEffects(*command, {{"--seed", !options->shaped.metadata_only,
+                                                "without --metadata-only"}})},
+                      [&] { return MakeModel(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -6,8 +6,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "graph/nearest_name.h"
 #include "graph/op_def.h"
 #include "tools/commands.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -71,7 +73,9 @@ std::string Reference(const OpDef& op) {
 absl::Status Ops(const std::string& name) {
   const OpRegistry& registry = StandardOps();
   if (!name.empty() && registry.Find(name) == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown op '", name, "'"));
+    return absl::InvalidArgumentError(absl::StrCat("unknown op '", name, "'; the ops are ",
+                                                   absl::StrJoin(NamesOf(registry.ops()), ", "),
+                                                   DidYouMean(name, NamesOf(registry.ops()))));
   }
   for (const auto& op : registry.ops()) {
     if (name.empty() || op->name == name) std::cout << Reference(*op) << "\n";
@@ -85,6 +89,7 @@ void AddOps(CLI::App& app, absl::Status* status) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("ops", "Print the reference of all operations");
   command->add_option("OP", *name, "only this one");
+  AddExamples(command, {"ops | less       all of them", "ops rms_norm     one"});
   command->callback([name, status] { *status = Ops(*name); });
 }
 

@@ -1,4 +1,5 @@
 // sluice opt: runs chosen passes over a graph in a file. With none it checks and reprints it.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -7,12 +8,15 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
+#include "passes/pass_names.h"
 #include "passes/pipeline.h"
 #include "tools/commands.h"
 #include "tools/debug/read_graph.h"
 #include "tools/graph_format.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -29,12 +33,7 @@ absl::StatusOr<std::vector<Pass>> ChosenPasses(const std::string& list) {
   std::vector<Pass> passes;
   for (absl::string_view name : absl::StrSplit(list, ',', absl::SkipWhitespace())) {
     const Pass* pass = FindPass(name);
-    if (pass == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unknown pass '", name, "'; the passes are ",
-          absl::StrJoin(Pipeline(), ", ",
-                        [](std::string* out, const Pass& p) { absl::StrAppend(out, p.name); })));
-    }
+    if (pass == nullptr) return UnknownPass(name, Pipeline());
     passes.push_back(*pass);
   }
   return passes;
@@ -50,9 +49,53 @@ absl::StatusOr<SymbolValues> ParseBounds(const std::vector<std::string>& texts) 
       return absl::InvalidArgumentError(
           absl::StrCat("--bound: '", text, "', expected SYMBOL=N with N of at least 1"));
     }
+    if (bounds.Get(parts.first) > 0) {
+      return WrongUsage(absl::StrCat("opt: --bound ", parts.first, " is given twice"));
+    }
     bounds.Set(parts.first, bound);
   }
   return bounds;
+}
+
+// Of each option the passes that it is for.
+absl::Status CheckPasses(const CLI::App& command, const OptOptions& options) {
+  const std::vector<std::string> passes =
+      absl::StrSplit(options.passes, ',', absl::SkipWhitespace());
+  const auto runs = [&](absl::string_view name) {
+    return std::find(passes.begin(), passes.end(), name) != passes.end();
+  };
+  const bool some = !passes.empty();
+  for (const std::string& pass : options.explained) {
+    if (some && (pass == "all" || runs(pass) || FindPass(pass) == nullptr)) continue;
+    return WrongUsage(absl::StrCat("opt: --explain ", pass, " acts only on a pass of --passes"));
+  }
+  return CheckEffects(command, {{"--bound", runs("specialise"), "with specialise among the passes"},
+                                {"--prepack-memory", runs("prepack_weights"),
+                                 "with prepack_weights among the passes"},
+                                {"--time", some, "with --passes"},
+                                {"--backend", some, "with --passes"},
+                                {"--threads", some, "with --passes"}});
+}
+
+// Errors name a symbol that the graph does not have, or a bound beyond its own.
+absl::Status CheckBounds(const SymbolValues& bounds, const Graph& graph) {
+  for (const auto& entry : bounds.entries()) {
+    const std::string& symbol = entry.first;
+    const int64_t bound = entry.second;
+    const auto known = std::find_if(graph.symbols().begin(), graph.symbols().end(),
+                                    [&](const SymbolDef& def) { return def.name == symbol; });
+    if (known == graph.symbols().end()) {
+      const std::vector<absl::string_view> names = NamesOf(graph.symbols());
+      return WrongUsage(absl::StrCat(
+          "opt: --bound ", symbol, ": the graph has no such symbol, but ",
+          names.empty() ? "none" : absl::StrJoin(names, ", "), DidYouMean(symbol, names)));
+    }
+    if (bound > known->bound) {
+      return WrongUsage(absl::StrCat("opt: --bound ", symbol, "=", bound, ": expected 1 to ",
+                                     known->bound, ", the bound in the graph"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Opt(const OptOptions& options) {
@@ -63,6 +106,7 @@ absl::Status Opt(const OptOptions& options) {
   const CompileContext context = ContextOf(*backend);
   PassOptions settings;
   SLUICE_ASSIGN_OR_RETURN(settings.bucket, ParseBounds(options.bounds));
+  SLUICE_RETURN_IF_ERROR(CheckBounds(settings.bucket, graph));
   SLUICE_ASSIGN_OR_RETURN(settings.explain, ExplainTo(std::cerr, options.explained));
   PackPlan packs{.budget = options.prepack_mib << 20};
   settings.packs = &packs;
@@ -90,12 +134,10 @@ void AddOpt(CLI::App& app, absl::Status* status) {
   command->add_option("--passes", options->passes,
                       "names with commas between, in order; none: \"\"");
   command->add_option("--format", options->format, kFormatHelp)
-      ->check(CLI::IsMember(FormatNames()))
+      ->check(OneOf(FormatNames()))
       ->capture_default_str();
-  command
-      ->add_option("--bound", options->bounds,
-                   "tokens=1: the bucket that specialise makes the graph for; may be repeated")
-      ->allow_extra_args(false);
+  command->add_option("--bound", options->bounds,
+                      "tokens=1: the bucket that specialise makes the graph for; may be repeated");
   command
       ->add_option("--prepack-memory", options->prepack_mib,
                    "MiB that prepack_weights may spend on weights in other layouts")
@@ -104,7 +146,13 @@ void AddOpt(CLI::App& app, absl::Status* status) {
   DeclareExplain(command, &options->explained);
   command->add_flag("--time", options->time, "time and node counts of each pass, on stderr");
   Declare(command, &options->backend);
-  command->callback([options, status] { *status = Opt(*options); });
+  AddExamples(command, {"opt step.ir                                    checks and prints it again",
+                        "opt step.ir --passes canonicalise,fuse_qkv --explain all",
+                        "dump m.gguf | sluice opt - --passes specialise --bound tokens=1"});
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend), CheckPasses(*command, *options)},
+                      [&] { return Opt(*options); });
+  });
 }
 
 }  // namespace sluice::tools

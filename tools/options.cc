@@ -1,5 +1,6 @@
 #include "tools/options.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -12,7 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
+#include "tools/commands.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 
@@ -32,14 +35,13 @@ void DeclareLora(CLI::App* command, ModelOptions* options) {
   command
       ->add_option("--lora", options->lora,
                    "LoRA adapter and how often it counts, 1 if left out; may be repeated")
-      ->option_text("FILE[:SCALE]")
-      ->allow_extra_args(false);
+      ->option_text("FILE[:SCALE]");
 }
 
 void Declare(CLI::App* command, BackendOptions* options) {
   command
       ->add_option("--backend", options->name, "cpu, vulkan, or ref: the slow and plain reference")
-      ->check(CLI::IsMember({"cpu", "vulkan", "ref"}))
+      ->check(OneOf({"cpu", "vulkan", "ref"}))
       ->capture_default_str();
   command
       ->add_option("--device", options->device,
@@ -59,8 +61,7 @@ void Declare(CLI::App* command, BackendOptions* options) {
       ->add_option("--place", options->places,
                    "nodes whose name, or a weight of theirs, has a match run there; the first that "
                    "fits counts; may be repeated: --place exps=cpu")
-      ->option_text("REGEX=cpu|vulkan")
-      ->allow_extra_args(false);
+      ->option_text("REGEX=cpu|vulkan");
   command->add_flag("--fallback", options->fallback,
                     "nodes that the device has no kernel for run on the CPU");
   command->add_option("-t,--threads", options->threads, "threads; 0: one per core")
@@ -69,7 +70,7 @@ void Declare(CLI::App* command, BackendOptions* options) {
 }
 
 void Declare(CLI::App* command, CacheOptions* options) {
-  const auto types = CLI::IsMember({"f32", "f16", "bf16", "q8_0"});
+  const auto types = OneOf({"f32", "f16", "bf16", "q8_0"});
   command
       ->add_option("--cache-type-k", options->k_type,
                    "-ctk: type of the key cache: f32, f16, bf16, q8_0")
@@ -83,19 +84,62 @@ void Declare(CLI::App* command, CacheOptions* options) {
 }
 
 void Declare(CLI::App* command, CompileOptions* options) {
-  DeclareDisable(command, &options->disabled);
-  DeclareExplain(command, &options->explained);
+  DeclarePasses(command, options);
   command
       ->add_option("--buckets", options->buckets,
                    "sizes of step to compile for, rising: 1,4,16,512")
       ->delimiter(',')
-      ->allow_extra_args(false)
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+}
+
+void DeclarePasses(CLI::App* command, CompileOptions* options) {
+  DeclareDisable(command, &options->disabled);
+  DeclareExplain(command, &options->explained);
   command
       ->add_option("--prepack-memory", options->prepack_mib,
                    "MiB for weights in a layout that is read faster; -1: what is free")
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
       ->capture_default_str();
+}
+
+absl::Status CheckBackend(const CLI::App& command, const BackendOptions& options,
+                          bool threads_act) {
+  const bool is_cpu = options.name == "cpu", is_vulkan = options.name == "vulkan";
+  const bool is_shared = options.gpu_layers >= 0 || !options.places.empty() || options.fallback;
+  WarnOfIdle(command, {{"--threads", is_cpu || is_shared || threads_act,
+                        absl::StrCat("on the CPU, and not with --backend ", options.name)}});
+  const std::string vulkan = "with --backend vulkan";
+  return CheckEffects(command, {{"--device", is_vulkan, vulkan},
+                                {"--no-coopmat", is_vulkan, vulkan},
+                                {"--gpu-layers", !is_cpu, vulkan},
+                                {"--place", !is_cpu, vulkan},
+                                {"--fallback", !is_cpu, vulkan}});
+}
+
+absl::Status CheckCompile(const CLI::App& command, const BackendOptions& backend,
+                          const CompileOptions& options) {
+  const auto is_left_out = [&](const std::string& pass) {
+    return std::find(options.disabled.begin(), options.disabled.end(), pass) !=
+           options.disabled.end();
+  };
+  for (const std::string& pass : options.explained) {
+    if (!is_left_out(pass)) continue;
+    return WrongUsage(absl::StrCat(command.get_name(), ": --explain ", pass,
+                                   " acts only without --disable-pass ", pass));
+  }
+  WarnOfIdle(command, {{"--prepack-memory", backend.name != "ref",
+                        "on devices with layouts of their own, and not with --backend ref"}});
+  return CheckEffects(command, {{"--prepack-memory", !is_left_out("prepack_weights"),
+                                 "without --disable-pass prepack_weights"}});
+}
+
+absl::Status CheckCache(const CLI::App& command, const Model& model) {
+  const bool is_decoder = !model.config().encoder.has_value();
+  const std::string decoders = absl::StrCat("on decoders: '", model.config().architecture,
+                                            "' is an encoder and has no cache");
+  return CheckEffects(command, {{"--ctx-size", is_decoder, decoders},
+                                {"--cache-type-k", is_decoder, decoders},
+                                {"--cache-type-v", is_decoder, decoders}});
 }
 
 SessionEvents OnTerminal() {
@@ -130,16 +174,14 @@ absl::StatusOr<PlanOptions> PlanOf(const Model& model, const CacheOptions& cache
 
 void DeclareDisable(CLI::App* command, std::vector<std::string>* passes) {
   command->add_option("--disable-pass", *passes, "leave out a pass; may be repeated")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+      ->delimiter(',');
 }
 
 void DeclareExplain(CLI::App* command, std::vector<std::string>* passes) {
   command
       ->add_option("--explain", *passes,
                    "say on stderr what this pass nearly did and why not; all: every pass")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+      ->delimiter(',');
 }
 
 absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text) {
@@ -185,6 +227,13 @@ void DeclareDraft(CLI::App* command, DraftOptions* draft) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str()
       ->needs(ngram);
+}
+
+absl::Status CheckDraft(const CLI::App& command, const DraftOptions& draft, int64_t batch) {
+  return CheckEffects(
+      command, {{"--draft-max", draft.ngram > 0, "with --draft-ngram from 1 on"},
+                {"--batch-size", draft.ngram == 0 || batch > draft.max,
+                 absl::StrCat("from ", draft.max + 1, " on, to hold the tokens of --draft-max")}});
 }
 
 }  // namespace sluice::tools

@@ -20,8 +20,19 @@ void Declare(CLI::App* command, ModelOptions* options);
 void Declare(CLI::App* command, BackendOptions* options);
 void Declare(CLI::App* command, CacheOptions* options);
 void Declare(CLI::App* command, CompileOptions* options);
+// Of those, all but --buckets, for commands that compile for one size of step.
+void DeclarePasses(CLI::App* command, CompileOptions* options);
 // --lora, for commands that build graphs.
 void DeclareLora(CLI::App* command, ModelOptions* options);
+
+// What of them cannot act, as CheckEffects says it. `threads_act`: the command computes on the CPU,
+// too, whatever the backend.
+absl::Status CheckBackend(const CLI::App& command, const BackendOptions& options,
+                          bool threads_act = false);
+absl::Status CheckCompile(const CLI::App& command, const BackendOptions& backend,
+                          const CompileOptions& options);
+// Encoders have no cache. `model` has its name in the message.
+absl::Status CheckCache(const CLI::App& command, const Model& model);
 
 // Shows how far the packing of weights is, and prints warnings.
 SessionEvents OnTerminal();
@@ -45,5 +56,7 @@ void PrintWarnings(const Model& model);
 
 // Speculative decoding: --draft-ngram and --draft-max.
 void DeclareDraft(CLI::App* command, DraftOptions* draft);
+// WrongUsage for one without the other, or for steps of `batch` tokens that cannot hold a draft.
+absl::Status CheckDraft(const CLI::App& command, const DraftOptions& draft, int64_t batch);
 
 }  // namespace sluice::tools

@@ -11,6 +11,7 @@
 #include "tools/commands.h"
 #include "tools/debug/pass_report.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -70,12 +71,17 @@ void AddPasses(CLI::App& app, absl::Status* status) {
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  command->add_option("--disable-pass", options->disabled, "leave out a pass; may be repeated");
+  DeclareDisable(command, &options->disabled);
   command->add_option("--format", options->format, "text, or md: the page docs/passes.md")
-      ->check(CLI::IsMember({"text", "md"}))
+      ->check(OneOf({"text", "md"}))
       ->capture_default_str();
   Declare(command, &options->backend);
-  command->callback([options, status] { *status = Passes(*options); });
+  AddExamples(command, {"passes model.gguf                 of a decode step",
+                        "passes model.gguf --tokens 512    of a prompt",
+                        "passes --format md > passes.md    as docs/passes.md"});
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend)}, [&] { return Passes(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -18,6 +18,7 @@
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -209,16 +210,20 @@ void AddPerplexity(CLI::App& app, absl::Status* status) {
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
   command->add_option("-o,--output", options->format, "md or json")
-      ->check(CLI::IsMember({"md", "json"}))
+      ->check(OneOf({"md", "json"}))
       ->capture_default_str();
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->compile);
-  command->footer(
-      "Example: how far a quantised file is from the one that it was made of\n"
-      "  sluice perplexity f16.gguf -f text.txt --logits-out f16.logits\n"
-      "  sluice perplexity q4.gguf -f text.txt --kl-against f16.logits");
-  command->callback([options, status] { *status = RunPerplexity(*options); });
+  AddExamples(command,
+              {"perplexity f16.gguf -f text.txt --logits-out f16.logits",
+               "perplexity q4.gguf -f text.txt --kl-against f16.logits"},
+              "Together they show how far a quantised file is from the one that it was made of.");
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile)},
+                      [&] { return RunPerplexity(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -21,6 +21,7 @@
 #include "tools/profile/report.h"
 #include "tools/profile/trace.h"
 #include "tools/terminal/progress.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -92,14 +93,21 @@ absl::StatusOr<Ceiling> CeilingOf(const Backend& backend, const BackendOptions& 
   return ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0];
 }
 
-absl::Status RunProfile(const ProfileCommand& command) {
+absl::Status RunProfile(const CLI::App& app, const ProfileCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const ProcessMemory before, ReadProcessMemory());
   ProfileOptions options = command.profile;
   SessionSetup setup = command.setup;
   setup.takes_encoders = true;
   setup.events = OnTerminal();
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, command.model.Load());
-  if (model->config().encoder.has_value()) AdaptToEncoder(model->config(), &options, &setup);
+  if (model->config().encoder.has_value()) {
+    SLUICE_RETURN_IF_ERROR(CheckCache(app, *model));
+    const std::string decoders = "on decoders: an encoder reads each text in one step";
+    SLUICE_RETURN_IF_ERROR(CheckEffects(app, {{"--n-gen", false, decoders},
+                                              {"--n-depth", false, decoders},
+                                              {"--batch-size", false, decoders}}));
+    AdaptToEncoder(model->config(), &options, &setup);
+  }
   setup.context = options.depth + std::max(options.prompt, options.generate);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(std::move(model), command.backend, command.cache, setup));
@@ -130,8 +138,6 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   auto options = std::make_shared<ProfileCommand>();
   CLI::App* command = app.add_subcommand(
       "profile", "Show where the time of prompts and of generation goes, node by node");
-  command->footer(
-      "Of an encoder: one text of --n-prompt tokens; --n-gen and --n-depth do not matter.");
   Declare(command, &options->model);
   DeclareLora(command, &options->model);
   const auto sizes = CLI::Range(int64_t{0}, int64_t{1} << 24);
@@ -154,19 +160,32 @@ void AddProfile(CLI::App& app, absl::Status* status) {
   command
       ->add_option("--by", options->by, "what the tables group by: op, part, node, kernel, origin")
       ->delimiter(',')
-      ->check(CLI::IsMember(keys))
+      ->check(OneOf(keys))
       ->capture_default_str();
   command->add_option("--rows", options->rows, "rows of a table at most; 0: all")
       ->capture_default_str();
   command->add_option("--trace", options->trace,
                       "also write a trace for ui.perfetto.dev or `sluice dump --trace`");
   command->add_option("--format", options->format, "md or json")
-      ->check(CLI::IsMember({"md", "json"}))
+      ->check(OneOf({"md", "json"}))
       ->capture_default_str();
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->setup.compile);
-  command->callback([options, status] { *status = RunProfile(*options); });
+  AddExamples(
+      command,
+      {"profile model.gguf -p 512 -n 32 -t 2", "profile model.gguf --by op,kernel --rows 10",
+       "profile model.gguf --trace t.json     for ui.perfetto.dev"},
+      "Of an encoder: one text of --n-prompt tokens.");
+  command->callback([command, options, status] {
+    *status = Checked(
+        {CheckBackend(*command, options->backend),
+         CheckCompile(*command, options->backend, options->setup.compile),
+         CheckEffects(*command,
+                      {{"--rows", options->format == "md", "with --format md"},
+                       {"--batch-size", options->profile.prompt > 0, "on prompts, and -p is 0"}})},
+        [&] { return RunProfile(*command, *options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -17,6 +17,7 @@
 #include "tools/terminal/markdown_table.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/units.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -96,10 +97,35 @@ absl::StatusOr<QuantizeOptions> OptionsOf(const QuantizeCommand& command) {
   return options;
 }
 
+// Each tensor goes by the first that matches.
+absl::Status CheckOverrides(const QuantizeCommand& command, const QuantizeOptions& options,
+                            absl::Span<const TensorPlan> plan) {
+  std::vector<bool> acts(options.overrides.size());
+  for (const TensorPlan& tensor : plan) {
+    if (!IsQuantisable(tensor.tensor->name, tensor.tensor->shape)) continue;
+    for (size_t i = 0; i < acts.size(); ++i) {
+      SLUICE_ASSIGN_OR_RETURN(const bool matches,
+                              options.overrides[i].Matches(tensor.tensor->name));
+      if (!matches) continue;
+      acts[i] = true;
+      break;
+    }
+  }
+  for (size_t i = 0; i < acts.size(); ++i) {
+    if (acts[i]) continue;
+    return WrongUsage(absl::StrCat(
+        "quantize: --tensor-type ", command.overrides[i],
+        " acts on no tensor: no weight that can be quantised has such a name, or all of them go by "
+        "one before it; `sluice gguf` lists the names"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Quantize(const QuantizeCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(QuantizeOptions options, OptionsOf(command));
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, OpenModelFiles(command.input));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<TensorPlan> plan, PlanQuantization(files, options));
+  SLUICE_RETURN_IF_ERROR(CheckOverrides(command, options, plan));
   if (!command.dry_run) {
     int64_t bytes = 0;
     for (const TensorPlan& tensor : plan) bytes += tensor.bytes();
@@ -129,21 +155,27 @@ void AddQuantize(CLI::App& app, absl::Status* status) {
   command
       ->add_option("TYPE", options->type, "a format, or a mix of formats as llama.cpp mixes them")
       ->required()
-      ->transform(CLI::IsMember(types, CLI::ignore_case));
+      ->transform(AnyCase(types));
   command->add_flag("--pure", options->pure, "every matrix in the same format: no mix");
   command
       ->add_option("--tensor-type", options->overrides,
                    "REGEX=TYPE: the format of tensors whose names match; may be repeated, the "
                    "first that matches wins")
-      ->type_name("REGEX=TYPE")
-      ->allow_extra_args(false);
+      ->type_name("REGEX=TYPE");
   command->add_flag("--allow-requantize", options->allow_requantize,
                     "take weights that are quantised already: costs quality");
   command->add_flag("--dry-run", options->dry_run, "only show what each tensor would become");
   command->add_option("-t,--threads", options->threads, "threads; 0: one per core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  command->callback([options, status] { *status = Quantize(*options); });
+  AddExamples(command, {"quantize f16.gguf q4.gguf Q4_K_M",
+                        "quantize f16.gguf q4.gguf Q4_K_M --dry-run    what would become of what",
+                        "quantize f16.gguf q4.gguf Q4_0 --tensor-type 'ffn_down=Q8_0'"});
+  command->callback([command, options, status] {
+    *status =
+        Checked({CheckEffects(*command, {{"--threads", !options->dry_run, "without --dry-run"}})},
+                [&] { return Quantize(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -13,6 +13,7 @@
 #include "tools/debug/read_graph.h"
 #include "tools/debug/reduce.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -83,22 +84,32 @@ void AddReduce(CLI::App& app, absl::Status* status) {
       ->required();
   Declare(command, &options->backend);
   command->add_option("--against", options->against, "backend that is right")
-      ->check(CLI::IsMember({"ref", "cpu"}))
+      ->check(OneOf({"ref", "cpu"}))
       ->capture_default_str();
   command->add_flag("--status", options->status,
                     "look for an error of passes or backend only, not for numbers that differ");
   command->add_flag("--pass-by-pass", options->pass_by_pass,
                     "instead: look for a pass that changes the reference's numbers");
-  command->add_option("--tolerance", options->tolerance,
-                      "largest NMSE of a value; default: as for sluice verify");
+  command
+      ->add_option("--tolerance", options->tolerance,
+                   "largest NMSE of a value; default: as for sluice verify")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "of the random data")->capture_default_str();
   command->add_option("-o,--out", options->out, "file to write; default: standard output");
-  command->footer(
+  AddExamples(
+      command,
+      {"verify model.gguf --save-graph failing.ir", "reduce failing.ir -o small.ir",
+       "reduce failing.ir --status            what a backend refuses"},
       "A smaller graph is kept if it fails in the same way: an error of the same kind at the same\n"
       "op, or any value that differs by more than the tolerance.\n"
       "Exit codes: 0 the graph was reduced, 1 an error is on stderr, for instance that nothing "
       "fails.");
-  command->callback([options, status] { *status = RunReduce(*options); });
+  command->callback([command, options, status] {
+    *status =
+        Checked({CheckBackend(*command, options->backend, options->against == "cpu"),
+                 CheckEffects(*command, {{"--tolerance", !options->status, "without --status"}})},
+                [&] { return RunReduce(*options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -14,6 +14,7 @@
 #include "tools/commands.h"
 #include "tools/json_output.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -55,6 +56,18 @@ void DeclareSampling(CLI::App* command, RunOptions* options) {
       ->capture_default_str();
   command->add_option("-s,--seed", options->seed, "the same seed gives the same text; -1: random")
       ->capture_default_str();
+}
+
+absl::Status CheckSampling(const CLI::App& command, const SamplerOptions& sampling) {
+  const bool draws = sampling.temperature != 0;
+  const std::string warm = "above a temperature of 0";
+  WarnOfIdle(command, {{"--top-k", draws, warm},
+                       {"--top-p", draws, warm},
+                       {"--min-p", draws, warm},
+                       {"--typical", draws, warm},
+                       {"--seed", draws, warm}});
+  return CheckEffects(command, {{"--repeat-last-n", sampling.has_penalties(),
+                                 "with a --repeat-penalty that is not 1"}});
 }
 
 absl::StatusOr<std::string> PromptOf(const RunOptions& options) {
@@ -161,12 +174,21 @@ void AddRun(CLI::App& app, absl::Status* status) {
   DeclareSampling(command, options.get());
   DeclareDraft(command, &options->generate.draft);
   options->json.Declare(command);
+  AddExamples(command,
+              {"run -p \"Once upon a time\" -s 1                 the embedded story model",
+               "run model.gguf --chat -sys \"Be brief.\"        a conversation",
+               "run model.gguf -p \"A cat:\" -j schema.json     JSON that fits a schema",
+               "run model.gguf -f text.txt --draft-ngram 3     faster where texts repeat"});
   command->callback([command, options, status] {
     if (command->count("--temp") == 0 && options->model.path.empty()) {
       options->generate.sampling.temperature = kEmbeddedTemperature;
     }
     options->context_asked_for = command->count("--ctx-size") > 0;
-    *status = Run(*options);
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile),
+                       CheckSampling(*command, options->generate.sampling),
+                       CheckDraft(*command, options->generate.draft, options->batch)},
+                      [&] { return Run(*options); });
   });
 }
 

@@ -22,6 +22,7 @@
 #include "tools/options.h"
 #include "tools/server/api_server.h"
 #include "tools/terminal/end_signals.h"
+#include "tools/usage.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -48,7 +49,28 @@ struct ServeOptions {
   int64_t timeout_seconds = 600, shutdown_seconds = 10;
   int64_t body_mib = 4;
   bool prefix_cache = true;
+  const CLI::App* command = nullptr;  // which options were given
 };
+
+// What acts on models of the other kind only.
+absl::Status CheckKind(const ServeOptions& options, const Model& model) {
+  const ModelConfig& config = model.config();
+  const bool is_decoder = !config.encoder.has_value();
+  SLUICE_RETURN_IF_ERROR(CheckCache(*options.command, model));
+  const std::string decoders = "on decoders, and this model is an encoder";
+  SLUICE_RETURN_IF_ERROR(CheckEffects(
+      *options.command, {{"--pooling", !is_decoder, "on encoders, and this model is a decoder"},
+                         {"--chat-template", is_decoder, decoders},
+                         {"--no-prefix-cache", is_decoder, decoders},
+                         {"--parallel", is_decoder, decoders},
+                         {"--n-predict", is_decoder, decoders},
+                         {"--draft-ngram", is_decoder, decoders}}));
+  if (options.command->count("--ctx-size") > 0 && options.context > config.context_length) {
+    Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
+                         options.context, config.context_length));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ReadKeys(const std::string& path, std::vector<std::string>* keys) {
   if (path.empty()) return absl::OkStatus();
@@ -105,6 +127,7 @@ std::string IdOf(const ServeOptions& options) {
 absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& options,
                                                           LoadedSession* loaded) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
+  SLUICE_RETURN_IF_ERROR(CheckKind(options, *model));
   auto served = std::make_unique<server::ServedModel>();
   served->id = IdOf(options);
   served->created = std::time(nullptr);
@@ -207,7 +230,7 @@ void DeclareModel(CLI::App* command, ServeOptions* options) {
   command
       ->add_option("--pooling", options->pooling,
                    "of an encoder: mean, cls or last; left out: as the model says")
-      ->check(CLI::IsMember({"mean", "cls", "last"}));
+      ->check(OneOf({"mean", "cls", "last"}));
   command->add_flag("!--no-prefix-cache", options->prefix_cache,
                     "run every prompt from its beginning, whatever was run before");
 }
@@ -224,14 +247,13 @@ void DeclareHttp(CLI::App* command, ServeOptions* options) {
       ->add_option("--api-key", api.http.api_keys,
                    "a key that clients must send; may be repeated. Others can see it in the list "
                    "of processes, but not that in a file")
-      ->allow_extra_args(false)
       ->option_text("KEY");
   command->add_option("--api-key-file", options->key_file, "a file with such keys, one a line");
   command->add_flag("--metrics", api.metrics, "serve /metrics, for Prometheus");
   command
       ->add_option("--log-format", options->log_format,
                    "a line on stderr for each request: text, json or none")
-      ->check(CLI::IsMember({"text", "json", "none"}))
+      ->check(OneOf({"text", "json", "none"}))
       ->capture_default_str();
 }
 
@@ -275,15 +297,18 @@ void AddServe(CLI::App& app, absl::Status* status) {
   Declare(command, &options->backend);
   Declare(command, &options->cache);
   Declare(command, &options->compile);
-  command->footer(
-      "Example:\n"
-      "  sluice serve model.gguf -np 4 -c 8192 --metrics\n"
+  AddExamples(
+      command,
+      {"serve model.gguf -np 4 -c 8192 --metrics",
+       "serve model.gguf --host 0.0.0.0 --api-key-file keys.txt",
+       "serve bert.gguf --pooling mean          embeddings"},
       "  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
       "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"stream\": true}'\n"
       "Routes: /v1/chat/completions /v1/completions /v1/embeddings /v1/models /tokenize\n"
       "/detokenize /health /state /metrics; docs/serve.md explains them.\n"
       "Only this machine can connect unless --host says otherwise; then use --api-key-file.");
-  command->callback([options, status] {
+  command->callback([command, options, status] {
+    options->command = command;
     server::ApiOptions& api = options->api;
     if (options->model.path.empty()) api.sampling.temperature = kEmbeddedTemperature;
     api.limits.timeout = std::chrono::seconds(options->timeout_seconds);
@@ -291,7 +316,10 @@ void AddServe(CLI::App& app, absl::Status* status) {
     api.log = options->log_format == "json"   ? server::LogFormat::kJson
               : options->log_format == "text" ? server::LogFormat::kText
                                               : server::LogFormat::kNone;
-    *status = Serve(*options);
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile),
+                       CheckDraft(*command, api.limits.draft, options->batch)},
+                      [&] { return Serve(*options); });
   });
 }
 

@@ -8,6 +8,7 @@
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -57,9 +58,15 @@ void AddTokenize(CLI::App& app, absl::Status* status) {
   command->add_flag("--parse-special", options->parse_special,
                     "read control tokens like <|im_end|> in the text");
   command->add_flag("--no-bos", options->no_bos, "add no begin or end token");
-  command->callback([options, ids, status] {
+  AddExamples(command,
+              {"tokenize model.gguf -p \"Once upon a time\"", "tokenize model.gguf --ids 1,2,3",
+               "tokenize model.gguf -f chat.txt --parse-special --no-bos"});
+  command->callback([command, options, ids, status] {
     options->from_ids = ids->count() > 0;
-    *status = Tokenize(*options);
+    const std::string texts = "on text, and --ids has ids";
+    *status = Checked({CheckEffects(*command, {{"--parse-special", !options->from_ids, texts},
+                                               {"--no-bos", !options->from_ids, texts}})},
+                      [&] { return Tokenize(*options); });
   });
 }
 

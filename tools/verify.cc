@@ -17,6 +17,7 @@
 #include "tools/debug/read_graph.h"
 #include "tools/debug/verify.h"
 #include "tools/options.h"
+#include "tools/usage.h"
 
 namespace sluice::tools {
 namespace {
@@ -87,9 +88,6 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
 absl::StatusOr<std::vector<StepComparison>> VerifyGraph(const VerifyOptions& options,
                                                         Backend* expected, Backend& got,
                                                         CompareOptions compare) {
-  if (!options.model.lora.empty()) {
-    return absl::InvalidArgumentError("--lora needs a model: a graph has its adapters in it");
-  }
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.model.path));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, options.model.path));
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
@@ -141,13 +139,30 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeExpected(const VerifyOptions& optio
   return against.Make();
 }
 
-absl::Status Verify(const VerifyOptions& options) {
+// A graph has tokens, a cache and adapters in it; a model needs no random data.
+absl::Status CheckInput(const CLI::App& command, const VerifyOptions& options, bool is_model) {
+  const std::string model = absl::StrCat("on a model, and ", options.model.path, " is a graph");
+  return CheckEffects(command,
+                      {{"--ids", is_model, model},
+                       {"--prompt", is_model, model},
+                       {"--ctx-size", is_model, model},
+                       {"--cache-type-k", is_model, model},
+                       {"--cache-type-v", is_model, model},
+                       {"--lora", is_model, model},
+                       {"--seed", !is_model, "on the random data of a graph, and this is a model"},
+                       {"--against", !options.pass_by_pass, "without --pass-by-pass"},
+                       {"--tolerance", options.pass_by_pass || options.against != "none",
+                        "where numbers are compared, not with --against none"}});
+}
+
+absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const bool is_model, IsModel(options.model.path));
+  SLUICE_RETURN_IF_ERROR(CheckInput(command, options, is_model));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, options.backend.Make());
   std::unique_ptr<Backend> expected;
   if (options.against != "none") {
     SLUICE_ASSIGN_OR_RETURN(expected, MakeExpected(options));
   }
-  SLUICE_ASSIGN_OR_RETURN(const bool is_model, IsModel(options.model.path));
   const CompareOptions compare = {.tolerance = options.tolerance};
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StepComparison> steps,
                           is_model ? VerifyModel(options, expected.get(), *got, compare)
@@ -179,7 +194,7 @@ void AddVerify(CLI::App& app, absl::Status* status) {
   command
       ->add_option("--against", options->against,
                    "ref, cpu, or none: look only for NaN and Inf from finite values")
-      ->check(CLI::IsMember({"ref", "cpu", "none"}))
+      ->check(OneOf({"ref", "cpu", "none"}))
       ->capture_default_str();
   auto* by_pass =
       command->add_flag("--pass-by-pass", options->pass_by_pass,
@@ -189,21 +204,31 @@ void AddVerify(CLI::App& app, absl::Status* status) {
                  "with weights in layouts of their own, as run has them: the reference rounds "
                  "activations to 8 bits where the kernels do")
       ->excludes(by_pass);
-  command->add_option("--tolerance", options->tolerance,
-                      "largest NMSE of a value; default: 1e-8, 2.4e-7 where f16, 1.5e-5 where bf16 "
-                      "and 9.8e-4 where 8 bits are rounded to");
+  command
+      ->add_option("--tolerance", options->tolerance,
+                   "largest NMSE of a value; default: 1e-8, 2.4e-7 where f16, 1.5e-5 where bf16 "
+                   "and 9.8e-4 where 8 bits are rounded to")
+      ->check(CLI::PositiveNumber);
   auto* ids = command->add_option("--ids", options->ids, "token ids: 1,2,3");
   command->add_option("-p,--prompt", options->prompt, "text instead of token ids")->excludes(ids);
-  command->add_option("-c,--ctx-size", options->context, "context; default: as many as tokens");
+  command->add_option("-c,--ctx-size", options->context, "context; default: as many as tokens")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   command->add_option("--seed", options->seed, "of the random data for a graph")
       ->capture_default_str();
   command->add_option("--save-graph", options->save_graph,
                       "on a difference, write the step's graph here, for sluice reduce");
   Declare(command, &options->cache);
-  command->footer(
+  AddExamples(
+      command,
+      {"verify model.gguf -p \"Once upon a time\"    two backends, step by step",
+       "verify model.gguf --pass-by-pass            the reference before and after each pass",
+       "verify step.ir --seed 2 --against none      a graph on random data: only NaN and Inf"},
       "All tokens but the last are one step, the last is another.\n"
       "Exit codes: 0 the sides agree, 1 they do not, or an error is on stderr.");
-  command->callback([options, status] { *status = Verify(*options); });
+  command->callback([command, options, status] {
+    *status = Checked({CheckBackend(*command, options->backend, options->against == "cpu")},
+                      [&] { return Verify(*command, *options); });
+  });
 }
 
 }  // namespace sluice::tools

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "models/architectures/architecture.h"
 
@@ -131,11 +132,9 @@ absl::StatusOr<const Architecture*> ReadArchitecture(const WeightSource& file) {
   SLUICE_RETURN_IF_ERROR(general.Required("architecture").status());
   SLUICE_ASSIGN_OR_RETURN(const absl::string_view name, general.String("architecture", ""));
   if (const Architecture* found = FindArchitecture(name)) return found;
-  const auto append_name = [](std::string* out, const Architecture* a) {
-    absl::StrAppend(out, a->name);
-  };
+  const std::vector<absl::string_view> names = NamesOf(Architectures());
   return general.Error("architecture", "unknown architecture '", Printable(name), "', known are ",
-                       absl::StrJoin(Architectures(), ", ", append_name));
+                       absl::StrJoin(names, ", "), DidYouMean(name, names));
 }
 
 absl::StatusOr<int64_t> ReadVocabulary(const WeightSource& file) {

@@ -9,6 +9,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "models/files/describe_file.h"
 #include "models/files/file_format.h"
 #include "models/files/file_reader.h"
 #include "models/files/gguf.h"
@@ -104,7 +105,9 @@ absl::Status GgufReader::ReadVersion() {
   SLUICE_ASSIGN_OR_RETURN(const absl::string_view magic,
                           TakeText("the magic", kMagicBytes, kMagicBytes));
   if (magic != kMagic) {
-    return Error("not a GGUF file: the magic is '", Printable(magic), "', expected '", kMagic, "'");
+    const auto* start = reinterpret_cast<const char*>(bytes().data());
+    return Error("not a GGUF file: it ",
+                 DescribeFile({start, std::min(bytes().size(), kTellingBytes)}));
   }
   SLUICE_ASSIGN_OR_RETURN(const uint32_t version, TakeNumber<uint32_t>("the version"));
   if (version != 0 && (version & 0xFFFF) == 0) {

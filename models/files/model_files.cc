@@ -8,9 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "graph/status_macros.h"
+#include "models/files/describe_file.h"
 
 namespace sluice {
 namespace {
@@ -29,19 +29,12 @@ const FileFormat* FindFormat(absl::string_view magic) {
   return nullptr;
 }
 
-absl::Status NoModelFile(const MappedFile& file, absl::string_view magic) {
-  if (magic.empty()) {
+absl::Status NoModelFile(const MappedFile& file, absl::string_view first_bytes) {
+  if (first_bytes.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(file.path(), ": the file is empty"));
   }
-  std::vector<std::string> known;
-  for (const FileFormat* format : kFormats) {
-    for (const absl::string_view known_magic : format->magics) {
-      known.push_back(absl::StrCat("'", known_magic, "'"));
-    }
-  }
-  return absl::InvalidArgumentError(absl::StrCat(file.path(), ": not a model file: the magic is '",
-                                                 Printable(magic), "', expected one of ",
-                                                 absl::StrJoin(known, ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrCat(file.path(), ": not a model file: it ", DescribeFile(first_bytes)));
 }
 
 constexpr int64_t kMaxParts = 99999;  // file names have five digits
@@ -107,9 +100,9 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenModelFile(const std::string& p
                                                             const FileOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MappedFile::Open(path));
   const auto* text = reinterpret_cast<const char*>(mapping->bytes().data());
-  const absl::string_view magic(text, std::min(mapping->bytes().size(), kMagicBytes));
-  const FileFormat* format = FindFormat(magic);
-  if (format == nullptr) return NoModelFile(*mapping, magic);
+  const absl::string_view start(text, std::min(mapping->bytes().size(), kTellingBytes));
+  const FileFormat* format = FindFormat(start.substr(0, kMagicBytes));
+  if (format == nullptr) return NoModelFile(*mapping, start);
   return format->open(std::move(mapping), options);
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "models/files/tokenizer_keys.h"
 
@@ -122,7 +123,8 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Named(absl::string_view name) {
   const ChatFamily* const family = FindFamily(name);
   if (family != nullptr) return ChatTemplate(family);
   return absl::NotFoundError(absl::StrCat("no family of chat templates is named '", Printable(name),
-                                          "'; those are ", ChatFamilyNames()));
+                                          "'; those are ", ChatFamilyNames(),
+                                          DidYouMean(name, NamesOf(ChatFamilies()))));
 }
 
 std::vector<TextPiece> ChatTemplate::Render(absl::Span<const ChatMessage> messages,

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/formats/quantize.h"
+#include "graph/nearest_name.h"
 #include "models/files/gguf.h"
 
 namespace sluice {
@@ -27,12 +28,12 @@ std::string MessageOf(int error) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-std::string EncodableTypes() {
+std::vector<absl::string_view> EncodableTypes() {
   std::vector<absl::string_view> names;
   for (const DTypeInfo& info : AllDTypes()) {
     if (QuantizerFor(info.dtype) != nullptr) names.push_back(info.name);
   }
-  return absl::StrJoin(names, ", ");
+  return names;
 }
 
 }  // namespace
@@ -93,8 +94,9 @@ absl::StatusOr<TypeOverride> TypeOverride::Parse(absl::string_view text) {
   const std::string type = absl::AsciiStrToLower(text.substr(equals + 1));
   const std::optional<DType> dtype = DTypeFromName(type);
   if (!dtype || QuantizerFor(*dtype) == nullptr) {
-    return wrong(
-        absl::StrCat("unknown type '", Printable(type), "', expected one of ", EncodableTypes()));
+    return wrong(absl::StrCat("unknown type '", Printable(type), "', expected one of ",
+                              absl::StrJoin(EncodableTypes(), ", "),
+                              DidYouMean(type, EncodableTypes())));
   }
   TypeOverride result;
   result.text_ = std::string(text);

@@ -138,6 +138,20 @@ TEST(Text, NumbersReadBackExactly) {
   EXPECT_EQ(Reprint("graph g {f=nan, g=-nan}"), "graph g {f=nan, g=nan}\n");
 }
 
+// factor is a float.
+TEST(Text, WholeNumbersAreFloatsWhereFloatsBelong) {
+  const auto factor = [](absl::string_view number) {
+    const absl::StatusOr<Graph> graph = Parse(absl::StrCat(
+        "graph g\ninput %x : f32[4]\n%y = scale(%x) {factor=", number, "} : f32[4]\n"));
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return graph.ok() ? ToString(*graph->nodes()[0]->attrs().Find("factor")) : "";
+  };
+  EXPECT_EQ(factor("10000"), "10000.0");
+  EXPECT_EQ(factor("-3"), "-3.0");
+  EXPECT_EQ(factor("9007199254740992"), "9007199254740992.0");
+  EXPECT_EQ(factor("0.5"), "0.5");
+}
+
 TEST(TextErrors, HavePlaceAndExpectation) {
   EXPECT_EQ(ErrorOf(""),
             "text:1:1: expected 'graph' and a name on the first line, "

@@ -331,12 +331,14 @@ TEST_F(OpenFileTest, FindsTheFormatByTheMagic) {
   EXPECT_THAT(Error({.gqa = 8}), AllOf(HasSubstr(path_), HasSubstr("gqa 8 was given, but a GGUF")));
 }
 
-TEST_F(OpenFileTest, NamesTheMagicsThatItKnows) {
+TEST_F(OpenFileTest, SaysWhatAFileIsThatIsNoModel) {
   Put("This is text");
-  EXPECT_THAT(Error(), AllOf(HasSubstr(path_), HasSubstr("the magic is 'This', expected one of "
-                                                         "'GGUF', 'lmgg', 'fmgg', 'tjgg'")));
+  EXPECT_THAT(Error(), AllOf(HasSubstr(path_), HasSubstr("not a model file: it is text that begins "
+                                                         "with 'This is text'")));
   Put("GG");
-  EXPECT_THAT(Error(), HasSubstr("the magic is 'GG'"));
+  EXPECT_THAT(Error(), HasSubstr("begins with 'GG'"));
+  Put("graph g\n");
+  EXPECT_THAT(Error(), HasSubstr("it is a graph in text form: `sluice opt`"));
   Put("");
   EXPECT_THAT(Error(), HasSubstr("the file is empty"));
 }

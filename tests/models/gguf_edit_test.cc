@@ -102,6 +102,13 @@ TEST_F(GgufEdit, ErrorsNameTheKeyAndLeaveNothing) {
   EXPECT_THAT(ErrorOf(Edits({"a.count=4294967296"})), HasSubstr("no value of type u32"));
   EXPECT_THAT(ErrorOf(Edits({"a.flag=1"})), HasSubstr("'1' is no value of type bool"));
   EXPECT_THAT(ErrorOf(Edits({"a.factor=x"})), HasSubstr("'x' is no value of type f32"));
+  for (const char* text : {"1e39", "1e999", "nan", "inf", "1e-60", ""}) {
+    EXPECT_THAT(ErrorOf(Edits({absl::StrCat("a.factor=", text)})),
+                HasSubstr("no value of type f32"));
+  }
+  EXPECT_THAT(ErrorOf(Edits({"new:f64=1e999"})), HasSubstr("no value of type f64"));
+  EXPECT_THAT(ErrorOf({{.key = "a.count", .value = "1"}, {.key = "a.count"}}),
+              HasSubstr("'a.count': given twice"));
   EXPECT_THAT(ErrorOf(Edits({"a.list=x"})), HasSubstr("'a.list': arrays can be removed"));
   EXPECT_THAT(ErrorOf(Edits({"general.alignment=32"})), HasSubstr("the layout of the file"));
   EXPECT_THAT(WriteEdited(*file_, {}, source_).message(), HasSubstr("is the input, too"));

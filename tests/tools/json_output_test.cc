@@ -102,7 +102,8 @@ TEST(JsonOutput, SaysWhatIsWrongWithASchema) {
     EXPECT_EQ(outcome.text, "");
     return outcome.errors;
   };
-  EXPECT_THAT(error_of("{"), HasSubstr("no JSON from byte 2 on"));
+  EXPECT_THAT(error_of("{"), HasSubstr("--json-schema:1:2: unexpected end in JSON"));
+  EXPECT_THAT(error_of("{\n \"type\": object\n}"), HasSubstr("--json-schema:2:10: unexpected"));
   EXPECT_THAT(error_of("/no/such/file"), HasSubstr("cannot read /no/such/file"));
   EXPECT_THAT(error_of(R"({"items": {"pattern": "a"}})"),
               HasSubstr("#/items: the keyword 'pattern'"));

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "tests/support/paths.h"
@@ -65,10 +69,10 @@ TEST(ReadGraph, BrokenJsonHasLineAndColumn) {
 }
 
 TEST(ReadGraph, JsonThatIsNoGraphHasThePathOfTheField) {
-  EXPECT_THAT(ErrorOf("{\"nodes\": [ {\"op\": \"add\"}, {\"opp\": 3} ]}"),
-              AllOf(StartsWith("file: "), HasSubstr("nodes[1]"), HasSubstr("opp")));
-  EXPECT_THAT(ErrorOf("{\"symbols\": [ {\"bound\": \"many\"} ]}"),
-              AllOf(HasSubstr("symbols[0].bound"), HasSubstr("many")));
+  EXPECT_THAT(ErrorOf("{\"nodes\": [\n {\"op\": \"a]\\\"d\"},\n  {\"opp\": 3} ]}"),
+              AllOf(StartsWith("file:3:3: "), HasSubstr("nodes[1]"), HasSubstr("opp")));
+  EXPECT_THAT(ErrorOf("{\"symbols\": [\n {\"bound\": \"many\"} ]}"),
+              AllOf(StartsWith("file:2:12: "), HasSubstr("symbols[0].bound"), HasSubstr("many")));
 }
 
 TEST(ReadGraph, BrokenTextProtoHasLineAndColumn) {
@@ -78,16 +82,46 @@ TEST(ReadGraph, BrokenTextProtoHasLineAndColumn) {
 }
 
 TEST(ReadGraph, MessagesThatAreNoGraphHaveThePlaceInTheMessage) {
-  for (const char* form : {"json", "textproto"}) {
+  for (const auto& [form, place] :
+       {std::pair{"json", "[0-9]+:[0-9]+: "}, std::pair{"textproto", " "}}) {
+    const auto is_at = [place = std::string(place)](const std::string& list) {
+      return testing::ContainsRegex(absl::StrCat("^file:", place, list, "."));
+    };
     EXPECT_THAT(ErrorOf(Spoilt(FormOf(form), "\"matmul\"", "\"mat mul\"")),
-                AllOf(StartsWith("file: nodes["), HasSubstr("mat mul")));
+                AllOf(is_at("nodes"), HasSubstr("mat mul")));
     EXPECT_THAT(ErrorOf(Spoilt(FormOf(form), "\"q8_0\"", "\"q9_9\"")),
-                AllOf(StartsWith("file: weights["), HasSubstr("q9_9")));
+                AllOf(is_at("weights"), HasSubstr("q9_9")));
+  }
+  const std::string spoilt = Spoilt(FormOf("json"), "\"matmul\"", "\"mat mul\"");
+  const std::string before = spoilt.substr(0, spoilt.find("\"mat mul\""));
+  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+  int64_t place = 0;
+  const std::string error = ErrorOf(spoilt);
+  ASSERT_TRUE(absl::SimpleAtoi(error.substr(5, error.find(':', 5) - 5), &place)) << error;
+  EXPECT_LE(place, line);  // where the node begins
+  EXPECT_GE(place, line - 3);
+}
+
+TEST(ReadGraph, ATruncatedMessageSaysWhere) {
+  const absl::StatusOr<Graph> graph = ReadGraph(FormOf("json"), "file");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const std::string whole = ToProto(*graph).SerializeAsString();
+  const std::string last = whole.substr(0, whole.size() - 1);
+  EXPECT_THAT(ErrorOf(last), testing::MatchesRegex("file: is a graph in binary form, but it is "
+                                                   "truncated: the field at byte [0-9]+ has "
+                                                   "[0-9]+ bytes, and [0-9]+ are left"));
+  EXPECT_THAT(ErrorOf(whole + "\x0a"), HasSubstr(absl::StrCat("off at byte ", whole.size())));
+  for (size_t size = 10; size < whole.size(); ++size) {  // each is an error or a smaller graph
+    const absl::StatusOr<Graph> part = ReadGraph(whole.substr(0, size), "file");
+    const std::string error(part.status().message());
+    EXPECT_TRUE(part.ok() || absl::StartsWith(error, "file: ")) << error;
   }
 }
 
 TEST(ReadGraph, OtherBytesAreRefused) {
-  EXPECT_THAT(ErrorOf("GGUF\x03"), AllOf(StartsWith("file: "), HasSubstr("expected")));
+  EXPECT_THAT(ErrorOf("GGUF\x03"),
+              AllOf(StartsWith("file: is no graph: it is a GGUF file: "), HasSubstr("sluice run")));
+  EXPECT_THAT(ErrorOf("<html>"), StartsWith("file: is no graph: it is a web page"));
   EXPECT_EQ(ErrorOf(""), "file: is empty, expected a graph");
 }
 

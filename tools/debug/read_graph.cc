@@ -1,20 +1,22 @@
 #include "tools/debug/read_graph.h"
 
+#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/wire_format_lite.h>
 
 #include <algorithm>
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "graph/attributes.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
+#include "models/files/describe_file.h"
+#include "tools/debug/json_syntax.h"
 
 namespace sluice {
 namespace {
@@ -36,51 +38,23 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
-// Finds where text is no JSON. Of JSON that is no graph protobuf names the field, but of other text
-// it shows a piece and no place.
-class JsonSyntax : public nlohmann::json_sax<nlohmann::json> {
- public:
-  // "LINE:COLUMN: why", "" if it is JSON.
-  static std::string ErrorIn(const std::string& content) {
-    JsonSyntax syntax;
-    nlohmann::json::sax_parse(content, &syntax);
-    if (syntax.position_ == 0) return "";
-    const size_t at = syntax.position_ - 1;
-    const auto end = content.begin() + static_cast<ptrdiff_t>(std::min(at, content.size()));
-    const auto begin = std::find(std::make_reverse_iterator(end), content.rend(), '\n').base();
-    return absl::StrCat(
-        std::count(content.begin(), end, '\n') + 1, ":", end - begin + 1, ": unexpected ",
-        at < content.size() ? Quote(content.substr(at, 1)) : std::string("end"), " in JSON");
-  }
-
-  bool parse_error(size_t position, const std::string&, const nlohmann::json::exception&) override {
-    position_ = std::max<size_t>(position, 1);
-    return false;
-  }
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(size_t) override { return true; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(size_t) override { return true; }
-  bool end_array() override { return true; }
-
- private:
-  size_t position_ = 0;  // bytes read, the wrong one among them; 0: no error
-};
+// "LINE:COLUMN: MESSAGE", where a message begins with a path like nodes[3], in parentheses or not.
+std::string AtJson(const std::string& content, absl::string_view message) {
+  const size_t begin = message.find_first_not_of("(");
+  const size_t end = std::min(message.find_first_of(":) ", begin), message.size());
+  const std::string place = JsonPlaceOf(content, message.substr(begin, end - begin));
+  return absl::StrCat(place, place.empty() ? " " : ": ", message);
+}
 
 absl::Status ReadJson(const std::string& content, const std::string& source,
                       proto::Graph* message) {
   const auto status = google::protobuf::util::JsonStringToMessage(content, message);
   if (status.ok()) return absl::OkStatus();
-  const std::string syntax = JsonSyntax::ErrorIn(content);
+  // Of JSON that is no graph protobuf names the field, but of other text it shows a piece and no
+  // place.
+  const std::string syntax = JsonSyntaxError(content);
   if (!syntax.empty()) return Invalid(source, syntax);
-  return Invalid(source, absl::StrCat(" ", std::string(status.message())));
+  return Invalid(source, AtJson(content, std::string(status.message())));
 }
 
 absl::Status ReadTextProto(const std::string& content, const std::string& source,
@@ -92,13 +66,44 @@ absl::Status ReadTextProto(const std::string& content, const std::string& source
   return Invalid(source, error.text());
 }
 
+// Where the first field of a serialised message is that is not whole.
+std::string BrokenField(const std::string& content) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(content.data()),
+                                            static_cast<int>(content.size()));
+  while (true) {
+    const int start = in.CurrentPosition();
+    const uint32_t tag = in.ReadTag();
+    if (tag == 0) return absl::StrCat("no field begins at byte ", start);
+    uint32_t size = 0;
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      if (!WireFormatLite::SkipField(&in, tag))
+        return absl::StrCat("it breaks off at byte ", start);
+      continue;
+    }
+    if (!in.ReadVarint32(&size)) return absl::StrCat("it breaks off at byte ", start);
+    const size_t left = content.size() - static_cast<size_t>(in.CurrentPosition());
+    if (size > left) {
+      return absl::StrCat("it is truncated: the field at byte ", start, " has ", size,
+                          " bytes, and ", left, " are left");
+    }
+    if (!in.Skip(static_cast<int>(size))) return absl::StrCat("it breaks off at byte ", start);
+    if (left == size) return absl::StrCat("something in the field at byte ", start, " is broken");
+  }
+}
+
 absl::Status ReadBinary(const std::string& content, const std::string& source,
                         proto::Graph* message) {
   const google::protobuf::LogSilencer no_complaints_about_utf8;
   if (message->ParseFromString(content)) return absl::OkStatus();
-  return Invalid(source,
-                 " is no graph: expected a line 'graph NAME', JSON, text proto or a serialised "
-                 "graph");
+  const std::string what = DescribeFile(absl::string_view(content).substr(0, kTellingBytes));
+  constexpr absl::string_view kBinary = "is a graph in binary form";
+  if (absl::StartsWith(what, kBinary)) {
+    return Invalid(source, absl::StrCat(" ", kBinary, ", but ", BrokenField(content)));
+  }
+  return Invalid(source, absl::StrCat(" is no graph: it ", what,
+                                      ". A graph has a line 'graph NAME', or is JSON, text proto "
+                                      "or a serialised graph"));
 }
 
 }  // namespace
@@ -116,7 +121,8 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
   if (absl::Status status = read(content, source, &message); !status.ok()) return status;
   absl::StatusOr<Graph> graph = FromProto(message);
   if (graph.ok()) return graph;
-  return absl::Status(graph.status().code(), absl::StrCat(source, ": ", graph.status().message()));
+  const absl::string_view why = graph.status().message();
+  return Invalid(source, read == ReadJson ? AtJson(content, why) : absl::StrCat(" ", why));
 }
 
 }  // namespace sluice

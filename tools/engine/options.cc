@@ -13,6 +13,7 @@
 #include "models/embedded/embedded_model.h"
 #include "models/files/gguf.h"
 #include "passes/memory_plan.h"
+#include "passes/pass_names.h"
 #include "passes/pipeline.h"
 #include "tools/engine/vulkan.h"
 #include "tools/machine/memory.h"
@@ -102,10 +103,7 @@ absl::StatusOr<int64_t> CompileOptions::PrepackBytes(const Graph& graph) const {
 absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(
     std::ostream& out, const std::vector<std::string>& passes) {
   for (const std::string& name : passes) {
-    if (name != "all" && FindPass(name) == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--explain: unknown pass '", name, "'; `sluice dump --help` lists them"));
-    }
+    if (name != "all" && FindPass(name) == nullptr) return UnknownPass(name, Pipeline());
   }
   if (passes.empty()) return nullptr;
   return [&out, passes](absl::string_view pass, const std::string& what) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "tools/debug/json_syntax.h"
 
 namespace sluice {
 
@@ -13,7 +14,9 @@ absl::StatusOr<NodeTimes> ReadTrace(const std::string& content, absl::string_vie
     return absl::InvalidArgumentError(absl::StrCat(source, ": no trace: ", why));
   };
   const Json trace = Json::parse(content, nullptr, /*allow_exceptions=*/false);
-  if (trace.is_discarded()) return bad("it is not JSON");
+  if (trace.is_discarded()) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ":", JsonSyntaxError(content)));
+  }
   if (!trace.is_object() || !trace.contains("traceEvents") || !trace["traceEvents"].is_array()) {
     return bad("expected an object with an array \"traceEvents\"");
   }

@@ -1,0 +1,199 @@
+#include "tools/usage.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+namespace sluice::tools {
+namespace {
+
+// Texts that may be empty: a prompt that is only the token that begins a text, no system message,
+// no passes.
+constexpr absl::string_view kMayBeEmpty[] = {"prompt", "system", "passes"};
+
+std::string Nearest(const std::string& name, const std::vector<std::string>& known) {
+  return DidYouMean(name, std::vector<absl::string_view>(known.begin(), known.end()));
+}
+
+// "" if it can act or was not given; not all commands have all options of a group.
+std::string WhyIdle(const CLI::App& command, const Effect& effect) {
+  const CLI::Option* option = command.get_option_no_throw(effect.option);
+  if (effect.acts || option == nullptr || option->count() == 0) return "";
+  return absl::StrCat(command.get_name(), ": ", effect.option, " acts only ", effect.needs);
+}
+
+// Why `text` is no number of a type as CLI11 names it; "" if it is one, or the type is no number.
+// CLI11 itself takes octal and hexadecimal ones, cuts off what does not fit and reads "" as 0.
+std::string WhyNoNumber(absl::string_view type, const std::string& text) {
+  const bool is_plain = !text.empty() && text.find_first_not_of("+-.0123456789e") == text.npos &&
+                        !absl::StartsWith(text, "+");
+  if (type == "FLOAT") {
+    double value = 0;
+    if (is_plain && absl::SimpleAtod(text, &value) && std::isfinite(value)) return "";
+    return absl::StrCat("expected a finite number, got '", text, "'");
+  }
+  int64_t number = 0;
+  uint64_t natural = 0;
+  const bool is_natural = type == "UINT";
+  const bool fits = is_natural ? absl::SimpleAtoi(text, &natural) : absl::SimpleAtoi(text, &number);
+  if (is_plain && fits) return "";
+  const size_t sign = !is_natural && absl::StartsWith(text, "-") ? 1 : 0;
+  const bool is_digits =
+      text.size() > sign && text.find_first_not_of("0123456789", sign) == text.npos;
+  return absl::StrCat("expected a whole number", is_natural ? " from 0 on" : "", ", got '", text,
+                      "'", is_digits ? ", which does not fit into 64 bits" : "");
+}
+
+// "INT", "UINT", "FLOAT", or "" for what is no number.
+std::string NumberType(const CLI::Option& option) {
+  const std::string name = option.get_type_name();
+  const std::string type = name.substr(0, name.find(':'));
+  return type == "INT" || type == "UINT" || type == "FLOAT" ? type : "";
+}
+
+bool MayBeEmpty(const CLI::Option& option) {
+  return std::any_of(std::begin(kMayBeEmpty), std::end(kMayBeEmpty),
+                     [&](absl::string_view name) { return option.check_lname(std::string(name)); });
+}
+
+void MakeStrict(CLI::Option* option) {
+  if (option->get_type_size() == 0) {
+    option->disable_flag_override();
+    return;
+  }
+  if (option->nonpositional() && option->get_items_expected_max() > 1) {
+    option->allow_extra_args(false);
+  }
+  const std::string type = NumberType(*option);
+  CLI::Validator validator("");
+  validator.operation([type, may_be_empty = MayBeEmpty(*option)](std::string& text) -> std::string {
+    if (!type.empty()) return WhyNoNumber(type, text);
+    return text.empty() && !may_be_empty ? "is empty" : "";
+  });
+  option->transform(std::move(validator));  // before all checks, which take what is odd
+}
+
+class Help : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const bool is_list = option->get_items_expected_max() > 1;
+    if (!is_list || !option->nonpositional() || !option->get_option_text().empty()) {
+      return CLI::Formatter::make_option_opts(option);
+    }
+    std::string type = option->get_type_name();
+    if (option->get_delimiter() != '\0') {
+      const std::string one = type.substr(0, type.find(':'));
+      type.insert(one.size(), absl::StrCat(",", one, ",..."));
+    }
+    std::string fallback = option->get_default_str();
+    fallback.erase(std::remove_if(fallback.begin(), fallback.end(),
+                                  [](char c) { return c == '[' || c == ']'; }),
+                   fallback.end());
+    return absl::StrCat(" ", type, fallback.empty() ? "" : "=", fallback);
+  }
+};
+
+CLI::Validator MemberOf(std::vector<std::string> names, bool ignores_case) {
+  CLI::Validator validator(absl::StrCat("{", absl::StrJoin(names, ","), "}"));
+  validator.operation([names = std::move(names), ignores_case](std::string& text) -> std::string {
+    for (const std::string& name : names) {
+      if (name != text && !(ignores_case && absl::EqualsIgnoreCase(name, text))) continue;
+      text = name;
+      return "";
+    }
+    return absl::StrCat("expected one of ", absl::StrJoin(names, ", "), ", got '", text, "'",
+                        Nearest(text, names));
+  });
+  return validator;
+}
+
+void AppendNames(const CLI::App& command, std::vector<std::string>* names) {
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names->push_back("--" + name);
+  }
+}
+
+// Marks a status as the caller's fault.
+constexpr absl::string_view kUsageMark = "sluice.usage";
+
+}  // namespace
+
+absl::Status WrongUsage(absl::string_view message) {
+  absl::Status status = absl::InvalidArgumentError(message);
+  status.SetPayload(kUsageMark, absl::Cord());
+  return status;
+}
+
+bool IsWrongUsage(const absl::Status& status) { return status.GetPayload(kUsageMark).has_value(); }
+
+absl::Status CheckEffects(const CLI::App& command, const std::vector<Effect>& effects) {
+  for (const Effect& effect : effects) {
+    const std::string why = WhyIdle(command, effect);
+    if (!why.empty()) return WrongUsage(why);
+  }
+  return absl::OkStatus();
+}
+
+void WarnOfIdle(const CLI::App& command, const std::vector<Effect>& effects) {
+  for (const Effect& effect : effects) {
+    const std::string why = WhyIdle(command, effect);
+    if (!why.empty()) Warn(why);
+  }
+}
+
+absl::Status Checked(std::initializer_list<absl::Status> checks,
+                     const std::function<absl::Status()>& work) {
+  for (const absl::Status& check : checks) {
+    if (!check.ok()) return check;
+  }
+  return work();
+}
+
+CLI::Validator OneOf(std::vector<std::string> names) { return MemberOf(std::move(names), false); }
+CLI::Validator AnyCase(std::vector<std::string> names) { return MemberOf(std::move(names), true); }
+
+void AddExamples(CLI::App* command, std::initializer_list<const char*> lines,
+                 const std::string& more) {
+  std::string text = "Examples:";
+  for (const char* line : lines) absl::StrAppend(&text, "\n  sluice ", line);
+  command->footer(more.empty() ? text : absl::StrCat(text, "\n\n", more));
+}
+
+std::shared_ptr<CLI::FormatterBase> HelpFormat() {
+  auto format = std::make_shared<Help>();
+  format->column_width(34);
+  return format;
+}
+
+void MakeStrict(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) MakeStrict(option);
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) {
+    MakeStrict(command);
+  }
+}
+
+std::string DescribeExtra(const CLI::App& app, const std::string& argument) {
+  std::vector<std::string> names;
+  std::string command = app.get_name();
+  for (const CLI::App* used : app.get_subcommands()) {
+    command = used->get_name();
+    AppendNames(*used, &names);
+  }
+  const std::string option = argument.substr(0, argument.find('='));
+  if (!absl::StartsWith(option, "-")) {
+    return absl::StrCat(command, ": '", argument, "' is one argument too many");
+  }
+  return absl::StrCat(command, ": unknown option ", option, Nearest(option, names));
+}
+
+}  // namespace sluice::tools
