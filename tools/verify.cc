@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "models/files/file_format.h"
@@ -33,6 +32,7 @@ struct VerifyOptions {
   uint64_t seed = 1;
   bool pass_by_pass = false;
   bool packed = false;
+  bool as_is = false;
 };
 
 absl::StatusOr<bool> IsModel(const std::string& path) {
@@ -64,6 +64,10 @@ absl::StatusOr<std::vector<int32_t>> TokensOf(const VerifyOptions& options, Mode
 absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& options,
                                                         Backend* expected, Backend& got,
                                                         CompareOptions compare) {
+  if (options.as_is) {
+    return absl::InvalidArgumentError(
+        "--as-is needs a graph in a file, as `sluice dump --final` prints it: a model has no plan");
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokensOf(options, *model));
   DecoderOptions decoder;
@@ -90,16 +94,23 @@ absl::StatusOr<std::vector<StepComparison>> VerifyGraph(const VerifyOptions& opt
   if (!options.model.lora.empty()) {
     return absl::InvalidArgumentError("--lora needs a model: a graph has its adapters in it");
   }
+  if (options.packed) {
+    return absl::InvalidArgumentError("--packed needs a model: a graph says layout(...) itself");
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.model.path));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, options.model.path));
+  if (const std::string note = NoteOnPlan(graph, got); !options.as_is && !note.empty()) {
+    Warn(absl::StrCat(options.model.path, ": ", note));
+  }
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
-  return options.pass_by_pass ? ComparePasses(graph, options.seed, got, compare)
-                              : CompareBackends(graph, options.seed, expected, got, compare);
+  const GraphSetup setup = {graph, options.seed, options.as_is};
+  return options.pass_by_pass ? ComparePasses(setup, got, compare)
+                              : CompareBackends(setup, expected, got, compare);
 }
 
 void PrintStep(const StepComparison& step) {
   const Comparison& c = step.comparison;
-  if (c.compared == 0 && c.only_expected == 0) {
+  if (c.one_sided) {
     std::cout << step.step << ": " << c.only_got << " values looked at\n";
     return;
   }
@@ -133,19 +144,27 @@ absl::Status SaveGraph(const Graph& graph, const std::string& path) {
   return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeExpected(const VerifyOptions& options) {
-  if (options.packed && options.against == "ref") {
-    return MakeRefBackend({.round_activations = true});
+// What there is to say where no side is at fault.
+absl::Status Conclude(absl::Span<const StepComparison> steps) {
+  const int64_t seen = ValuesSeen(steps);
+  if (seen == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no value was compared: ",
+        steps.empty() ? "no pass changes what the graph computes"
+                      : "the sides have none in common; what no output needs is not computed"));
   }
-  const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
-  return against.Make();
+  const bool one_sided = steps[0].comparison.one_sided;
+  std::cout << (one_sided ? "all finite: " : "agree: ") << seen
+            << (one_sided ? " values looked at\n" : " values compared\n");
+  return absl::OkStatus();
 }
 
 absl::Status Verify(const VerifyOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, options.backend.Make());
   std::unique_ptr<Backend> expected;
   if (options.against != "none") {
-    SLUICE_ASSIGN_OR_RETURN(expected, MakeExpected(options));
+    const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
+    SLUICE_ASSIGN_OR_RETURN(expected, against.Make());
   }
   SLUICE_ASSIGN_OR_RETURN(const bool is_model, IsModel(options.model.path));
   const CompareOptions compare = {.tolerance = options.tolerance};
@@ -154,10 +173,7 @@ absl::Status Verify(const VerifyOptions& options) {
                                    : VerifyGraph(options, expected.get(), *got, compare));
   for (const StepComparison& step : steps) PrintStep(step);
   const StepComparison* fault = FirstFault(steps);
-  if (fault == nullptr) {
-    std::cout << (options.against == "none" ? "all finite\n" : "agree\n");
-    return absl::OkStatus();
-  }
+  if (fault == nullptr) return Conclude(steps);
   PrintFault(*fault->comparison.fault);
   if (!options.save_graph.empty()) {
     SLUICE_RETURN_IF_ERROR(SaveGraph(fault->graph, options.save_graph));
@@ -186,8 +202,13 @@ void AddVerify(CLI::App& app, absl::Status* status) {
                         "instead: the reference on the graph as built and after each pass");
   command
       ->add_flag("--packed", options->packed,
-                 "with weights in layouts of their own, as run has them: the reference rounds "
-                 "activations to 8 bits where the kernels do")
+                 "of a model, with weights in layouts of their own, as run has them: the reference "
+                 "rounds activations to 8 bits where the kernels do; a graph says so itself")
+      ->excludes(by_pass);
+  command
+      ->add_flag("--as-is", options->as_is,
+                 "the kernels, places and scratch memory that the graph has: checks the rules of "
+                 "compiled graphs and runs no pass; else memory is planned anew")
       ->excludes(by_pass);
   command->add_option("--tolerance", options->tolerance,
                       "largest NMSE of a value; default: 1e-8, 2.4e-7 where f16, 1.5e-5 where bf16 "
@@ -202,7 +223,8 @@ void AddVerify(CLI::App& app, absl::Status* status) {
   Declare(command, &options->cache);
   command->footer(
       "All tokens but the last are one step, the last is another.\n"
-      "Exit codes: 0 the sides agree, 1 they do not, or an error is on stderr.");
+      "Exit codes: 0 the sides agree, 1 they do not, nothing was compared, or an error is on "
+      "stderr.");
   command->callback([options, status] { *status = Verify(*options); });
 }
 
