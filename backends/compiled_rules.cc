@@ -1,13 +1,13 @@
 #include "backends/compiled_rules.h"
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
+#include "graph/verifier.h"
 
 namespace sluice {
 namespace {
-
-constexpr int64_t kAlignment = 64;
 
 template <typename... What>
 absl::Status Broken(absl::string_view rule, const Node& node, const What&... what) {
@@ -42,14 +42,45 @@ class Checker {
   absl::Status CheckNode(const Node& node) const {
     SLUICE_RETURN_IF_ERROR(CheckKernel(node));
     for (const auto& result : node.results()) SLUICE_RETURN_IF_ERROR(CheckPlace(*result));
-    if (node.scratch().has_value()) return CheckAlignment(node, *node.scratch());
+    if (!node.scratch().has_value()) return absl::OkStatus();
+    if (node.scratch()->region != "act") {
+      return Broken("C5 (scratch memory suffices)", node, "its scratch memory is in '",
+                    node.scratch()->region, "', expected act");
+    }
+    return CheckAlignment(node, *node.scratch());
+  }
+
+  // C6, of nodes that obey the other rules.
+  absl::Status CheckEnds(const Graph& graph) const {
+    absl::flat_hash_map<absl::string_view, int64_t> sizes;  // of regions
+    for (const auto& node : graph.nodes()) {
+      for (const auto& result : node->results()) {
+        if (!result->mem().has_value() || node->op().is_view) continue;
+        SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds_.EvaluateBytes(result->type()));
+        sizes[result->mem()->region] += AlignPlace(bytes);
+      }
+      SLUICE_ASSIGN_OR_RETURN(const int64_t scratch, ScratchBytes(*node));
+      sizes["act"] += AlignPlace(scratch);
+    }
+    for (const auto& node : graph.nodes()) {
+      for (const auto& result : node->results()) {
+        if (!result->mem().has_value()) continue;
+        SLUICE_RETURN_IF_ERROR(
+            CheckEnd(*node, result->ref(), *result->mem(), sizes[result->mem()->region]));
+      }
+      if (!node->scratch().has_value()) continue;
+      SLUICE_RETURN_IF_ERROR(CheckEnd(*node, "its scratch memory", *node->scratch(), sizes["act"]));
+    }
     return absl::OkStatus();
   }
 
  private:
   absl::Status CheckKernel(const Node& node) const {
-    if (node.op().is_view) return absl::OkStatus();
     constexpr absl::string_view kRule = "C1 (kernels fit)";
+    if (node.op().is_view) {
+      if (node.kernel().empty()) return absl::OkStatus();
+      return Broken(kRule, node, "has the kernel '", node.kernel(), "', but a view needs none");
+    }
     const Kernel* kernel = kernels_.Find(node.kernel());
     if (node.kernel().empty()) return Broken(kRule, node, "has no kernel; run select_kernels");
     if (kernel == nullptr || kernel->op != node.op().name) {
@@ -60,40 +91,46 @@ class Checker {
     if (!status.ok()) return Broken(kRule, node, "its kernel refuses: ", status.message());
     const std::string fault = LayoutFault(node, *kernel);
     if (!fault.empty()) return Broken("C2 (layouts fit)", node, fault);
-    return CheckScratch(node, *kernel);
+    const absl::StatusOr<int64_t> wanted = ScratchBytes(node);
+    if (!wanted.ok()) return Broken(kRule, node, wanted.status().message());
+    const int64_t planned = node.scratch().has_value() ? node.scratch()->bytes : 0;
+    if (*wanted <= planned) return absl::OkStatus();
+    return Broken("C5 (scratch memory suffices)", node, "its kernel needs ", *wanted,
+                  " bytes of scratch memory, the plan has ", planned, "; run plan_memory");
   }
 
-  absl::Status CheckScratch(const Node& node, const Kernel& kernel) const {
-    if (kernel.scratch == nullptr) return absl::OkStatus();
-    constexpr absl::string_view kRule = "C5 (scratch memory suffices)";
-    const absl::StatusOr<int64_t> wanted = kernel.scratch(node, bounds_, caps_);
-    if (!wanted.ok()) return Broken("C1 (kernels fit)", node, wanted.status().message());
-    const bool is_placed = node.scratch().has_value();
-    const int64_t planned = is_placed ? node.scratch()->bytes : 0;
-    if (*wanted > planned) {
-      return Broken(kRule, node, "its kernel needs ", *wanted,
-                    " bytes of scratch memory, the plan has ", planned, "; run plan_memory");
-    }
-    if (is_placed && node.scratch()->region != "act") {
-      return Broken(kRule, node, "its scratch memory is in '", node.scratch()->region,
-                    "', expected act");
-    }
-    return absl::OkStatus();
+  // What the node's kernel needs.
+  absl::StatusOr<int64_t> ScratchBytes(const Node& node) const {
+    const Kernel* kernel = kernels_.Find(node.kernel());
+    if (kernel == nullptr || kernel->scratch == nullptr) return 0;
+    return kernel->scratch(node, bounds_, caps_);
   }
 
-  // Whether the value's bytes are those of an input or a weight.
-  static bool IsViewOfSource(const Value& value) {
+  static absl::Status CheckEnd(const Node& node, absl::string_view what, const MemSpan& span,
+                               int64_t most) {
+    if (span.bytes <= most && span.offset <= most - span.bytes) return absl::OkStatus();
+    return Broken("C6 (places are close together)", node, what, " has ", span.bytes, " bytes at ",
+                  span.region, "+0x", absl::Hex(span.offset), ", but all of ", span.region,
+                  " takes ", most, " bytes one after the other; run plan_memory");
+  }
+
+  // Whether the value's bytes are those of an input, a weight or a state.
+  static bool IsOfSource(const Value& value) {
     const Value* viewed = &value;
     while (viewed->producer() != nullptr && viewed->producer()->op().is_view) {
       viewed = viewed->producer()->operand(0);
     }
-    return viewed->producer() == nullptr;
+    return viewed->producer() == nullptr || viewed->type().is_state;
   }
 
   static absl::Status CheckPlace(const Value& value) {
-    if (value.type().is_state || IsViewOfSource(value)) return absl::OkStatus();
     const Node& node = *value.producer();
     constexpr absl::string_view kRule = "C3 (results have places)";
+    if (IsOfSource(value)) {
+      if (!value.mem().has_value()) return absl::OkStatus();
+      return Broken(kRule, node, value.ref(), " is placed in '", value.mem()->region,
+                    "', expected none: what it is of has memory of its own");
+    }
     if (!value.mem().has_value()) {
       return Broken(kRule, node, value.ref(), " has no place in memory; run plan_memory");
     }
@@ -108,9 +145,9 @@ class Checker {
   }
 
   static absl::Status CheckAlignment(const Node& node, const MemSpan& span) {
-    if (span.offset % kAlignment == 0) return absl::OkStatus();
+    if (span.offset % kPlaceAlignment == 0) return absl::OkStatus();
     return Broken("C4 (places are aligned)", node, "a place begins at ", span.offset,
-                  ", expected a multiple of ", kAlignment);
+                  ", expected a multiple of ", kPlaceAlignment);
   }
 
   const KernelSet& kernels_;
@@ -128,7 +165,7 @@ absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,
   }
   for (const auto& weight : graph.weights()) SLUICE_RETURN_IF_ERROR(checker.CheckWeight(*weight));
   for (const auto& node : graph.nodes()) SLUICE_RETURN_IF_ERROR(checker.CheckNode(*node));
-  return absl::OkStatus();
+  return checker.CheckEnds(graph);
 }
 
 }  // namespace sluice

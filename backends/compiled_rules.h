@@ -13,13 +13,16 @@ namespace sluice {
 // InvalidArgument with the rule, the node or value, and what was expected:
 //
 //   C1  Every node but a view names a kernel of this target for its op, and the kernel accepts it.
+//       A view names none.
 //   C2  A weight's layout is one of the target's, accepts the weight's type, and is the one that
 //       each kernel that multiplies with the weight wants.
 //   C3  Every tensor that a node makes has a place: in "const" if the node runs once, otherwise in
-//       "act". A view of an input or a weight needs none. Inputs, weights and states have memory of
-//       their own and no place.
+//       "act". Inputs, weights and states have memory of their own and no place, and so have views
+//       and updates of them.
 //   C4  Places begin at multiples of 64 bytes.
 //   C5  A node whose kernel needs scratch memory has it in "act", and enough.
+//   C6  No place ends behind what all of its region would take one after the other, each at its
+//       size: a plan may waste, but not more than having none would.
 absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,
                             const proto::DeviceCaps& caps);
 

@@ -15,11 +15,14 @@
 //   V9   What is updated in place is a state or a result, is updated once, and is not read
 //        afterwards. A result of state type is an updated state.
 //   V10  Outputs are distinct tensor results of this graph.
-//   V11  Places in memory: offsets are not negative, sizes are enough at the bounds, a value that
-//        shares the storage of another is in its place, and no two others that live at the same
-//        time overlap. Regions are those of the node's device.
+//   V11  Places in memory: offsets are multiples of 64 and not negative, sizes are enough at the
+//        bounds, a value that shares the storage of another is in its place, and no two others that
+//        live at the same time overlap. Regions are those of the node's device.
 //        A result may take the place of an operand that its op names (ResultDef::in_place) and that
 //        has no other use from then on. Scratch memory lives while its node runs.
+//        Each place by itself comes before any two. Of two that overlap, the fault is that of the
+//        one that overlaps more others, too, since moving it alone would mend them all; of equals
+//        that of the newer one, which is what writes over the other.
 //   V12  The graph can be written and read back: texts are UTF-8, attributes have identifiers as
 //        names, and lists keep to their limits.
 //   V13  Nodes that run once depend on weights and on each other only, and update nothing in place.
@@ -429,7 +432,7 @@ constexpr Rule kRules[] = {
     {"V8 (result types are the inferred ones)", CheckInference},
     {"V9 (nothing is read after its update in place)", CheckInPlace},
     {"V10 (outputs are distinct tensor results)", CheckOutputs},
-    {"V11 (places in memory do not overlap)", CheckMemory},
+    {"V11 (places in memory are sound)", CheckMemory},
     {"V12 (the graph can be written and read back)", CheckTexts},
     {"V13 (what runs once depends on weights alone)", CheckConstants},
     {"V14 (values are on the device that reads them)", CheckDevices},

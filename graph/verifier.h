@@ -2,6 +2,7 @@
 // every pass and after every load.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -9,6 +10,12 @@
 #include "graph/graph.h"
 
 namespace sluice {
+
+// Places in memory begin at multiples of this: a cache line, and the width of an AVX-512 register.
+inline constexpr int64_t kPlaceAlignment = 64;
+constexpr int64_t AlignPlace(int64_t bytes) {
+  return (bytes + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment;
+}
 
 struct Violation {
   std::string message;           // "rule V4 (operands come before their users): %l0.q = ...: ..."

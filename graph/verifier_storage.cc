@@ -143,12 +143,14 @@ class Placement {
 
   static Found CheckRange(const Value& value, const MemSpan& span) {
     int64_t span_end = 0;
-    if (span.offset >= 0 && span.bytes >= 0 &&
-        !__builtin_add_overflow(span.offset, span.bytes, &span_end)) {
-      return std::nullopt;
+    if (span.offset < 0 || span.bytes < 0 ||
+        __builtin_add_overflow(span.offset, span.bytes, &span_end)) {
+      return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
+                         " bytes, expected a range from 0 on");
     }
-    return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
-                       " bytes, expected a range from 0 on");
+    if (span.offset % kPlaceAlignment == 0) return std::nullopt;
+    return BrokenValue(value, "is placed at the offset 0x", absl::Hex(span.offset),
+                       ", expected a multiple of ", kPlaceAlignment);
   }
 
   Found CheckSpan(const Value& value) const {
@@ -204,10 +206,10 @@ class Placement {
       if (same != living.end() && TakesOver(storage, *same->second)) living.erase(same);
       const auto next = living.lower_bound(start);
       if (next != living.end() && Overlap(*next->second, storage)) {
-        return BrokenOverlap(*next->second, storage);
+        return Blame(*next->second, storage);
       }
       if (next != living.begin() && Overlap(*std::prev(next)->second, storage)) {
-        return BrokenOverlap(*std::prev(next)->second, storage);
+        return Blame(*std::prev(next)->second, storage);
       }
       living.emplace_hint(next, start, &storage);
       deaths.push(&storage);
@@ -248,19 +250,34 @@ class Placement {
            b.span.offset < a.span.offset + a.span.bytes;
   }
 
-  static Found BrokenOverlap(const Storage& older, const Storage& newer) {
+  // How many others the storage overlaps.
+  int64_t OverlapsOf(const Storage& storage) const {
+    return std::count_if(storage_.begin(), storage_.end(), [&](const Storage& other) {
+      if (&other == &storage || other.last < storage.first || storage.last < other.first) {
+        return false;
+      }
+      const auto [older, newer] = std::minmax({&storage, &other});  // by begin of life
+      const bool takes_over = StartOf(*older) == StartOf(*newer) && TakesOver(*newer, *older);
+      return Overlap(storage, other) && !takes_over;
+    });
+  }
+
+  // See V11 for whose fault it is.
+  Found Blame(const Storage& older, const Storage& newer) const {
+    const bool is_older = OverlapsOf(older) > OverlapsOf(newer);
+    const Storage& wrong = is_older ? older : newer;
+    const Storage& other = is_older ? newer : older;
     const auto place = [](const MemSpan& span) {
       return absl::StrCat(span.bytes, " bytes at ", span.region, "+0x", absl::Hex(span.offset));
     };
     const auto name = [](const Storage& storage) {
       return absl::StrCat(storage.is_scratch ? "the scratch memory of " : "", storage.value->ref());
     };
-    if (newer.is_scratch) {
-      return BrokenNode(*newer.value->producer(), name(newer), " has ", place(newer.span),
-                        ", where ", name(older), " still has ", place(older.span));
-    }
-    return BrokenValue(*newer.value, "has ", place(newer.span), ", where ", name(older),
-                       " still has ", place(older.span));
+    const std::string what =
+        absl::StrCat("has ", place(wrong.span), ", where ", name(other),
+                     is_older ? " will have " : " still has ", place(other.span));
+    if (!wrong.is_scratch) return BrokenValue(*wrong.value, what);
+    return BrokenNode(*wrong.value->producer(), name(wrong), " ", what);
   }
 
   const Graph& graph_;

@@ -46,11 +46,20 @@ struct CompileContext {
   std::function<void(const std::string&)> explain = {};
 };
 
+// How far a graph is decided. Each stage stands on those before it: kernels are for nodes, and
+// places in memory are for what those kernels make and need.
+enum class Stage : uint8_t { kNodes, kKernels, kPlaces };
+
 struct Pass {
   absl::string_view name;     // "fuse_gate_up"
   absl::string_view summary;  // one line for --help and docs
   // Returns whether the graph changed. Passes keep no state between runs.
   absl::StatusOr<bool> (*run)(Graph& graph, const CompileContext& context);
+
+  // The stage that the graph must have reached, and the one that it is at afterwards. What it had
+  // beyond that does not fit any more.
+  Stage needs = Stage::kNodes;
+  Stage gives = Stage::kNodes;
 };
 
 }  // namespace sluice

@@ -39,11 +39,21 @@ struct PassReport {
   size_t nodes_after = 0;
 };
 
-// Errors: a pass name in `options` that is not in `passes` (the message lists them), or what a pass
-// or the verifier found, with the pass named.
+// The order of passes must fit the graph: what a pass needs is there, and a stage that an earlier
+// pass or the graph has reached is reached in the end, too, whatever undoes it in between. A pass
+// before plan_memory takes away the places that a graph has: they are another graph's. Kernels that
+// it names stay where the nodes do, and select_kernels keeps to them.
+//
+// Errors: a pass name in `options` that is not in `passes` (the message lists them), an order that
+// does not fit (it names both passes, and the right order), or what a pass or the verifier found,
+// with the pass named.
 absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& context,
                        const PassOptions& options, Graph* graph,
                        std::vector<PassReport>* report = nullptr);
+
+// The stage of a graph: with a place in memory it is planned, and with a kernel for every node that
+// needs one its kernels are chosen.
+Stage StageOf(const Graph& graph, const CompileContext& context);
 
 // A hash of what passes change: nodes, outputs, bounds, layouts. Much cheaper than printing.
 uint64_t Fingerprint(const Graph& graph);

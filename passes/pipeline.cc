@@ -52,13 +52,13 @@ constexpr std::array kPipeline = {
     Pass{"expand_fused", "fused ops without a kernel become what they stand for", ExpandFused},
     // After all rewriting: the choice stands for the nodes that will run.
     Pass{"select_kernels", "the cheapest kernel that accepts a node is written into it",
-         SelectKernels},
+         SelectKernels, Stage::kNodes, Stage::kKernels},
     // After select_kernels, whose choice is what a layout has to beat.
     Pass{"prepack_weights", "weights get layouts that kernels read faster, within a budget",
-         PrepackWeights},
+         PrepackWeights, Stage::kKernels, Stage::kKernels},
     // Last: needs the final nodes in their final order, and what their kernels need.
     Pass{"plan_memory", "every activation and scratch memory gets its place in the arena",
-         PlanMemory},
+         PlanMemory, Stage::kKernels, Stage::kPlaces},
 };
 
 }  // namespace
@@ -76,22 +76,28 @@ CompileContext ContextOf(const Backend& backend) {
   return {.caps = &backend.caps(), .kernels = backend.kernels(), .placement = backend.placement()};
 }
 
-absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
-                      std::vector<PassReport>* report) {
+absl::Status VerifyPlan(const Backend& backend, const Graph& graph) {
   const CompileContext context = ContextOf(backend);
-  SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, context, options, graph, report));
-  // Unless the pipeline was cut short, in which case nobody will run the graph.
-  const bool is_whole = options.stop_before.empty() && options.stop_after.empty() &&
-                        options.limit < 0 && options.disabled.empty();
-  if (!options.verify || !is_whole || context.kernels == nullptr) return absl::OkStatus();
-  if (context.placement == nullptr) return VerifyCompiled(*graph, *context.kernels, *context.caps);
-  SLUICE_ASSIGN_OR_RETURN(const DeviceSplit split, SplitByDevice(*graph));
+  if (context.kernels == nullptr) return absl::OkStatus();
+  if (context.placement == nullptr) return VerifyCompiled(graph, *context.kernels, *context.caps);
+  SLUICE_ASSIGN_OR_RETURN(const DeviceSplit split, SplitByDevice(graph));
   for (const DeviceGraph& part : split.graphs) {
     const Target target = TargetOf(part.device, context);
     if (target.kernels == nullptr) continue;
     SLUICE_RETURN_IF_ERROR(VerifyCompiled(part.graph, *target.kernels, *target.caps));
   }
   return absl::OkStatus();
+}
+
+absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
+                      std::vector<PassReport>* report) {
+  std::vector<PassReport> own;
+  if (report == nullptr) report = &own;
+  const size_t before = report->size();
+  SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, ContextOf(backend), options, graph, report));
+  // Unless the pipeline was cut short, in which case nobody will run the graph.
+  const bool is_planned = report->size() > before && report->back().name == kPipeline.back().name;
+  return options.verify && is_planned ? VerifyPlan(backend, *graph) : absl::OkStatus();
 }
 
 }  // namespace sluice

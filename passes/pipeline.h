@@ -22,7 +22,11 @@ inline constexpr absl::string_view kFirstBucketPass = "specialise";
 // What passes for the backend may know of it.
 CompileContext ContextOf(const Backend& backend);
 
-// Runs the pipeline for a backend.
+// The rules of backends/compiled_rules.h for a graph whose kernels, layouts and places are made for
+// this backend, of several devices for the part of each. A backend without kernels has none.
+absl::Status VerifyPlan(const Backend& backend, const Graph& graph);
+
+// Runs the pipeline for a backend, and if it comes to its end checks the plan.
 absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph* graph,
                       std::vector<PassReport>* report = nullptr);
 

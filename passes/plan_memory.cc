@@ -20,6 +20,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "graph/verifier.h"
 #include "passes/kernel_choice.h"
 #include "passes/passes.h"
 #include "passes/storage.h"
@@ -55,7 +56,7 @@ int64_t LowestFit(const Storage& item, const std::vector<const Storage*>& placed
     if (other->device != item.device) continue;
     if (other->last < item.first || other->first > item.last) continue;
     if (other->offset >= offset + item.bytes) break;
-    offset = std::max(offset, AlignStorage(other->offset + other->bytes));
+    offset = std::max(offset, AlignPlace(other->offset + other->bytes));
   }
   return offset;
 }
@@ -84,27 +85,33 @@ void PlaceConstants(std::vector<Storage>* storage) {
     if (!item.is_constant || item.scratch_of != nullptr) continue;
     int64_t& end = ends[item.device];
     item.offset = end;
-    end = AlignStorage(end + item.bytes);
+    end = AlignPlace(end + item.bytes);
   }
 }
 
 // Writes the places into the graph; true if they are new.
 bool Annotate(const std::vector<Storage>& storage, Graph& graph) {
   absl::flat_hash_map<const Node*, MemSpan> scratch;
-  bool changed = false;
+  absl::flat_hash_map<const Value*, MemSpan> places;
   for (const Storage& item : storage) {
     const bool in_arena = !item.is_constant || item.scratch_of != nullptr;
     const MemSpan span{in_arena ? "act" : "const", item.offset, item.bytes};
     if (item.scratch_of != nullptr) scratch[item.scratch_of] = span;
-    for (Value* value : item.values) {
-      changed |= value->mem() != span;
-      value->set_mem(span);
-    }
+    for (const Value* value : item.values) places[value] = span;
   }
+  const auto find = [](const auto& spans, const auto* key) -> std::optional<MemSpan> {
+    const auto it = spans.find(key);
+    return it != spans.end() ? std::optional<MemSpan>(it->second) : std::nullopt;
+  };
+  // What has no place by this plan loses one of an older plan.
+  bool changed = false;
   for (const auto& node : graph.nodes()) {
-    const auto it = scratch.find(node.get());
-    std::optional<MemSpan> span;
-    if (it != scratch.end()) span = it->second;
+    for (const auto& result : node->results()) {
+      std::optional<MemSpan> span = find(places, result.get());
+      changed |= result->mem() != span;
+      result->set_mem(std::move(span));
+    }
+    std::optional<MemSpan> span = find(scratch, node.get());
     changed |= node->scratch() != span;
     node->set_scratch(std::move(span));
   }

@@ -105,10 +105,6 @@ class Collector {
 
 }  // namespace
 
-int64_t AlignStorage(int64_t bytes) {
-  return (bytes + kStorageAlignment - 1) / kStorageAlignment * kStorageAlignment;
-}
-
 absl::StatusOr<std::vector<Storage>> CollectStorage(const Graph& graph,
                                                     const std::vector<int64_t>& scratch) {
   return Collector(graph, scratch).Run();

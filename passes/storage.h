@@ -29,10 +29,6 @@ struct Storage {
 absl::StatusOr<std::vector<Storage>> CollectStorage(const Graph& graph,
                                                     const std::vector<int64_t>& scratch);
 
-// Offsets and sizes are multiples of this: a cache line, and the width of an AVX-512 register.
-inline constexpr int64_t kStorageAlignment = 64;
-int64_t AlignStorage(int64_t bytes);
-
 // What no plan can do without: the largest sum of what lives at one time, constants excluded. Of
 // several devices, the sum of theirs.
 int64_t LowerBound(const std::vector<Storage>& storage);

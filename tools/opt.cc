@@ -98,6 +98,17 @@ absl::Status CheckBounds(const SymbolValues& bounds, const Graph& graph) {
   return absl::OkStatus();
 }
 
+// A plan that was made here must hold. Of one that was there, what it breaks is told: the graph may
+// be for another target, and is printed as it is.
+absl::Status CheckPlan(const OptOptions& options, const Backend& backend, const Graph& graph) {
+  if (StageOf(graph, ContextOf(backend)) != Stage::kPlaces) return absl::OkStatus();
+  const absl::Status status = VerifyPlan(backend, graph);
+  if (status.ok() || !options.passes.empty()) return status;
+  Warn(absl::StrCat(options.file, ": the graph's plan does not hold for ", backend.name(), ": ",
+                    status.message()));
+  return absl::OkStatus();
+}
+
 absl::Status Opt(const OptOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Pass> passes, ChosenPasses(options.passes));
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.file));
@@ -112,6 +123,7 @@ absl::Status Opt(const OptOptions& options) {
   settings.packs = &packs;
   std::vector<PassReport> report;
   SLUICE_RETURN_IF_ERROR(RunPasses(passes, context, settings, &graph, &report));
+  SLUICE_RETURN_IF_ERROR(CheckPlan(options, *backend, graph));
   SLUICE_ASSIGN_OR_RETURN(const std::string text, Format(graph, options.format));
   std::cout << text;
   if (!options.time) return absl::OkStatus();

@@ -23,7 +23,7 @@ struct ReduceCommand {
   std::string file, against = "ref", out;
   double tolerance = 0;
   uint64_t seed = 1;
-  bool status = false, pass_by_pass = false;
+  bool status = false, pass_by_pass = false, as_is = false;
 };
 
 void ShowProgress(int64_t attempts, const Graph& smallest) {
@@ -47,10 +47,14 @@ absl::Status RunReduce(const ReduceCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, command.backend.Make());
   const BackendOptions against = {.name = command.against, .threads = command.backend.threads};
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> expected, against.Make());
+  if (const std::string note = NoteOnPlan(graph, *got); !command.as_is && !note.empty()) {
+    Warn(absl::StrCat(command.file, ": ", note));
+  }
   FailureFinder finder(*expected, *got,
                        {.tolerance = command.tolerance,
                         .seed = command.seed,
                         .errors_only = command.status,
+                        .as_is = command.as_is,
                         .pass_by_pass = command.pass_by_pass});
   const std::optional<Failure> failure = finder.Find(graph);
   if (!failure.has_value()) {
@@ -88,8 +92,14 @@ void AddReduce(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   command->add_flag("--status", options->status,
                     "look for an error of passes or backend only, not for numbers that differ");
-  command->add_flag("--pass-by-pass", options->pass_by_pass,
-                    "instead: look for a pass that changes the reference's numbers");
+  auto* by_pass =
+      command->add_flag("--pass-by-pass", options->pass_by_pass,
+                        "instead: look for a pass that changes the reference's numbers");
+  command
+      ->add_flag("--as-is", options->as_is,
+                 "the kernels, places and scratch memory that the graph has: checks the rules of "
+                 "compiled graphs and runs no pass; else memory is planned anew")
+      ->excludes(by_pass);
   command
       ->add_option("--tolerance", options->tolerance,
                    "largest NMSE of a value; default: as for sluice verify")

@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "backends/ref/ref_backend.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "models/files/file_format.h"
@@ -34,6 +33,7 @@ struct VerifyOptions {
   uint64_t seed = 1;
   bool pass_by_pass = false;
   bool packed = false;
+  bool as_is = false;
 };
 
 absl::StatusOr<bool> IsModel(const std::string& path) {
@@ -65,6 +65,10 @@ absl::StatusOr<std::vector<int32_t>> TokensOf(const VerifyOptions& options, Mode
 absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& options,
                                                         Backend* expected, Backend& got,
                                                         CompareOptions compare) {
+  if (options.as_is) {
+    return absl::InvalidArgumentError(
+        "--as-is needs a graph in a file, as `sluice dump --final` prints it: a model has no plan");
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokensOf(options, *model));
   DecoderOptions decoder;
@@ -90,14 +94,18 @@ absl::StatusOr<std::vector<StepComparison>> VerifyGraph(const VerifyOptions& opt
                                                         CompareOptions compare) {
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.model.path));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, options.model.path));
+  if (const std::string note = NoteOnPlan(graph, got); !options.as_is && !note.empty()) {
+    Warn(absl::StrCat(options.model.path, ": ", note));
+  }
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
-  return options.pass_by_pass ? ComparePasses(graph, options.seed, got, compare)
-                              : CompareBackends(graph, options.seed, expected, got, compare);
+  const GraphSetup setup = {graph, options.seed, options.as_is};
+  return options.pass_by_pass ? ComparePasses(setup, got, compare)
+                              : CompareBackends(setup, expected, got, compare);
 }
 
 void PrintStep(const StepComparison& step) {
   const Comparison& c = step.comparison;
-  if (c.compared == 0 && c.only_expected == 0) {
+  if (c.one_sided) {
     std::cout << step.step << ": " << c.only_got << " values looked at\n";
     return;
   }
@@ -131,28 +139,36 @@ absl::Status SaveGraph(const Graph& graph, const std::string& path) {
   return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeExpected(const VerifyOptions& options) {
-  if (options.packed && options.against == "ref") {
-    return MakeRefBackend({.round_activations = true});
+// What there is to say where no side is at fault.
+absl::Status Conclude(absl::Span<const StepComparison> steps) {
+  const int64_t seen = ValuesSeen(steps);
+  if (seen == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no value was compared: ",
+        steps.empty() ? "no pass changes what the graph computes"
+                      : "the sides have none in common; what no output needs is not computed"));
   }
-  const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
-  return against.Make();
+  const bool one_sided = steps[0].comparison.one_sided;
+  std::cout << (one_sided ? "all finite: " : "agree: ") << seen
+            << (one_sided ? " values looked at\n" : " values compared\n");
+  return absl::OkStatus();
 }
 
 // A graph has tokens, a cache and adapters in it; a model needs no random data.
 absl::Status CheckInput(const CLI::App& command, const VerifyOptions& options, bool is_model) {
   const std::string model = absl::StrCat("on a model, and ", options.model.path, " is a graph");
-  return CheckEffects(command,
-                      {{"--ids", is_model, model},
-                       {"--prompt", is_model, model},
-                       {"--ctx-size", is_model, model},
-                       {"--cache-type-k", is_model, model},
-                       {"--cache-type-v", is_model, model},
-                       {"--lora", is_model, model},
-                       {"--seed", !is_model, "on the random data of a graph, and this is a model"},
-                       {"--against", !options.pass_by_pass, "without --pass-by-pass"},
-                       {"--tolerance", options.pass_by_pass || options.against != "none",
-                        "where numbers are compared, not with --against none"}});
+  return CheckEffects(
+      command, {{"--ids", is_model, model},
+                {"--prompt", is_model, model},
+                {"--ctx-size", is_model, model},
+                {"--cache-type-k", is_model, model},
+                {"--cache-type-v", is_model, model},
+                {"--lora", is_model, model},
+                {"--packed", is_model, absl::StrCat(model, ", which says layout(...) itself")},
+                {"--seed", !is_model, "on the random data of a graph, and this is a model"},
+                {"--against", !options.pass_by_pass, "without --pass-by-pass"},
+                {"--tolerance", options.pass_by_pass || options.against != "none",
+                 "where numbers are compared, not with --against none"}});
 }
 
 absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
@@ -161,7 +177,8 @@ absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, options.backend.Make());
   std::unique_ptr<Backend> expected;
   if (options.against != "none") {
-    SLUICE_ASSIGN_OR_RETURN(expected, MakeExpected(options));
+    const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
+    SLUICE_ASSIGN_OR_RETURN(expected, against.Make());
   }
   const CompareOptions compare = {.tolerance = options.tolerance};
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StepComparison> steps,
@@ -169,10 +186,7 @@ absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
                                    : VerifyGraph(options, expected.get(), *got, compare));
   for (const StepComparison& step : steps) PrintStep(step);
   const StepComparison* fault = FirstFault(steps);
-  if (fault == nullptr) {
-    std::cout << (options.against == "none" ? "all finite\n" : "agree\n");
-    return absl::OkStatus();
-  }
+  if (fault == nullptr) return Conclude(steps);
   PrintFault(*fault->comparison.fault);
   if (!options.save_graph.empty()) {
     SLUICE_RETURN_IF_ERROR(SaveGraph(fault->graph, options.save_graph));
@@ -201,8 +215,13 @@ void AddVerify(CLI::App& app, absl::Status* status) {
                         "instead: the reference on the graph as built and after each pass");
   command
       ->add_flag("--packed", options->packed,
-                 "with weights in layouts of their own, as run has them: the reference rounds "
-                 "activations to 8 bits where the kernels do")
+                 "of a model, with weights in layouts of their own, as run has them: the reference "
+                 "rounds activations to 8 bits where the kernels do; a graph says so itself")
+      ->excludes(by_pass);
+  command
+      ->add_flag("--as-is", options->as_is,
+                 "the kernels, places and scratch memory that the graph has: checks the rules of "
+                 "compiled graphs and runs no pass; else memory is planned anew")
       ->excludes(by_pass);
   command
       ->add_option("--tolerance", options->tolerance,
@@ -224,7 +243,8 @@ void AddVerify(CLI::App& app, absl::Status* status) {
        "verify model.gguf --pass-by-pass            the reference before and after each pass",
        "verify step.ir --seed 2 --against none      a graph on random data: only NaN and Inf"},
       "All tokens but the last are one step, the last is another.\n"
-      "Exit codes: 0 the sides agree, 1 they do not, or an error is on stderr.");
+      "Exit codes: 0 the sides agree, 1 they do not, nothing was compared, or an error is on "
+      "stderr.");
   command->callback([command, options, status] {
     *status = Checked({CheckBackend(*command, options->backend, options->against == "cpu")},
                       [&] { return Verify(*command, *options); });

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
 #include "graph/text.h"
+#include "graph/verifier.h"
 #include "passes/pipeline.h"
 
 namespace sluice {
@@ -53,6 +54,10 @@ TEST_F(CompiledRules, C1KernelsAreKnownAndAccept) {
   NodeOf("%a")->set_kernel("cpu.gelu");
   EXPECT_THAT(Error(), HasSubstr("has the kernel 'cpu.gelu', but cpu has none of that name for "
                                  "'silu'"));
+  NodeOf("%a")->set_kernel("cpu.silu");
+  NodeOf("%f")->set_kernel("cpu.silu");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("rule C1 (kernels fit): %f = reshape"),
+                             EndsWith("has the kernel 'cpu.silu', but a view needs none")));
 }
 
 TEST_F(CompiledRules, C2LayoutsAreKnownAndWanted) {
@@ -70,6 +75,10 @@ TEST_F(CompiledRules, C3ResultsHavePlaces) {
   graph_.Find("%n")->set_mem(place);
   graph_.Find("%g")->set_mem(MemSpan{"act", 0, 256});
   EXPECT_THAT(Error(), EndsWith("%g is placed in 'act', expected const"));
+  graph_.Find("%g")->set_mem(MemSpan{"const", 0, 256});
+  graph_.Find("%v")->set_mem(MemSpan{"act", 0, 1024});
+  EXPECT_THAT(Error(), EndsWith("%v is placed in 'act', expected none: what it is of has memory of "
+                                "its own"));
   graph_.Find("@w")->set_mem(MemSpan{"act", 1 << 20, 4096});
   EXPECT_EQ(Error(),
             "rule C3 (results have places): @w is placed in 'act', expected none: it has memory of "
@@ -91,6 +100,25 @@ TEST_F(CompiledRules, C5ScratchMemorySuffices) {
                                              scratch.bytes - 1, "; run plan_memory")));
   NodeOf("%y")->set_scratch(MemSpan{"const", scratch.offset, scratch.bytes});
   EXPECT_THAT(Error(), EndsWith("its scratch memory is in 'const', expected act"));
+  NodeOf("%y")->set_scratch(scratch);
+  NodeOf("%a")->set_scratch(MemSpan{"const", 0, 64});  // whose kernel needs none
+  EXPECT_THAT(Error(), EndsWith("its scratch memory is in 'const', expected act"));
+}
+
+TEST_F(CompiledRules, C6PlacesAreCloseTogether) {
+  // %a, %n, %y and the scratch of its product; %f is %a.
+  const MemSpan place = *graph_.Find("%y")->mem(), scratch = *NodeOf("%y")->scratch();
+  const int64_t most = 2 * 1024 + 512 + AlignPlace(scratch.bytes);
+  graph_.Find("%y")->set_mem(MemSpan{"act", most - 512, 512});
+  EXPECT_EQ(Error(), "");
+  graph_.Find("%y")->set_mem(MemSpan{"act", most - 448, 512});
+  EXPECT_THAT(Error(),
+              AllOf(HasSubstr("rule C6 (places are close together): %y = "),
+                    HasSubstr(absl::StrCat("all of act takes ", most, " bytes one after"))));
+  graph_.Find("%y")->set_mem(place);
+  NodeOf("%y")->set_scratch(MemSpan{"act", scratch.offset, int64_t{1} << 40});
+  EXPECT_THAT(Error(), AllOf(HasSubstr("%y = matmul"),
+                             HasSubstr("its scratch memory has 1099511627776 bytes at act+0x")));
 }
 
 }  // namespace

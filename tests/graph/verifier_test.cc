@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "graph/text.h"
 #include "tests/support/toy_ops.h"
 
@@ -315,12 +316,19 @@ TEST_F(Verifier, V10OutputsAreDistinct) {
 
 TEST_F(Verifier, V11PlacesAreRanges) {
   Find("%a")->set_mem(MemSpan{"act", -64, 128});
-  EXPECT_EQ(
-      ErrorOf(graph_),
-      "rule V11 (places in memory do not overlap): %a = neg(%x) : f32[t,4] mem(act-0x40:128): "
-      "%a: is placed at the offset -64 with 128 bytes, expected a range from 0 on");
+  EXPECT_EQ(ErrorOf(graph_),
+            "rule V11 (places in memory are sound): %a = neg(%x) : f32[t,4] mem(act-0x40:128): "
+            "%a: is placed at the offset -64 with 128 bytes, expected a range from 0 on");
   Find("%a")->set_mem(MemSpan{"act", std::numeric_limits<int64_t>::max(), 128});
   EXPECT_THAT(ErrorOf(graph_), EndsWith("expected a range from 0 on"));
+}
+
+// Also where it makes a place overlap another: the neighbour is right.
+TEST_F(Verifier, V11PlacesAreAligned) {
+  Find("%a")->set_mem(MemSpan{"act", 4, 128});
+  Find("%b")->set_mem(MemSpan{"act", 128, 128});
+  EXPECT_THAT(ErrorOf(graph_), EndsWith("%a: is placed at the offset 0x4, expected a multiple of "
+                                        "64"));
 }
 
 TEST_F(Verifier, V11PlacesAreLargeEnough) {
@@ -346,6 +354,30 @@ TEST_F(Verifier, V11WhatLivesTogetherDoesNotOverlap) {
   EXPECT_EQ(ErrorOf(graph_), "");
   Find("%d")->set_mem(MemSpan{"act", 64, 128});  // a result of the same node
   EXPECT_THAT(ErrorOf(graph_), HasSubstr("rule V11 "));
+}
+
+// %b is older than %c, and in its way and in that of %a: so it is %b that is wrong.
+TEST_F(Verifier, V11IsBrokenByWhatOverlapsMost) {
+  constexpr char kText[] =
+      "%a = neg(%x) : f32[t,4] mem(act+0x0:128)\n"
+      "%b = neg(%x) : f32[t,4] mem(act+$0:128)\n"
+      "%c = neg(%x) : f32[t,4] mem(act+0x80:128)\n"
+      "%d = neg(%a) : f32[t,4]\n%e = neg(%b) : f32[t,4]\n%f = neg(%c) : f32[t,4]\n";
+  const auto error_with = [&](absl::string_view place) {
+    return ErrorOf(absl::StrReplaceAll(kText, {{"$0", place}}));
+  };
+  EXPECT_EQ(error_with("0x100"), "");
+  EXPECT_THAT(error_with("0x40"),
+              EndsWith("%b: has 128 bytes at act+0x40, where %a still has 128 bytes at act+0x0"));
+  EXPECT_THAT(error_with("0xc0"),
+              EndsWith("%c: has 128 bytes at act+0x80, where %b still has 128 bytes at act+0xc0"));
+  // %a, the oldest, over all of the others.
+  EXPECT_THAT(ErrorOf("%a = neg(%x) : f32[t,4] mem(act+0x0:384)\n"
+                      "%b = neg(%x) : f32[t,4] mem(act+0x80:128)\n"
+                      "%c = neg(%x) : f32[t,4] mem(act+0x100:128)\n"
+                      "%d = neg(%a) : f32[t,4]\n%e = neg(%b) : f32[t,4]\n%f = neg(%c) : "
+                      "f32[t,4]\n"),
+              EndsWith("%a: has 384 bytes at act+0x0, where %b will have 128 bytes at act+0x80"));
 }
 
 TEST_F(Verifier, V11OutputsAndSourcesLiveToTheEnd) {

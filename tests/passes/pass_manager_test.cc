@@ -105,6 +105,77 @@ TEST(RunPasses, DumpsAfterEachPass) {
               HasSubstr("cannot write"));
 }
 
+// What the order of passes comes to for the CPU: "" or an error.
+std::string OrderError(const std::vector<std::string>& names, Graph& graph,
+                       const PassOptions& options = {}) {
+  const auto cpu = MakeCpuBackend({.threads = 1});
+  std::vector<Pass> passes;
+  for (const std::string& name : names) passes.push_back(*FindPass(name));
+  return std::string(
+      RunPasses(names.empty() ? Pipeline() : passes, ContextOf(*cpu), options, &graph).message());
+}
+
+std::string OrderError(const std::vector<std::string>& names, const PassOptions& options = {}) {
+  Graph graph = MustParse(kChain);
+  return OrderError(names, graph, options);
+}
+
+TEST(PassOrder, APassNeedsWhatComesBeforeIt) {
+  EXPECT_EQ(OrderError({"plan_memory", "select_kernels"}),
+            "pass plan_memory needs a kernel for every node, and %a has none: run select_kernels "
+            "before it");
+  EXPECT_THAT(OrderError({"prepack_weights"}), HasSubstr("run select_kernels before it"));
+  EXPECT_THAT(OrderError({}, {.disabled = {"select_kernels"}}),
+              HasSubstr("pass prepack_weights needs a kernel for every node"));
+  EXPECT_EQ(OrderError({"select_kernels", "prepack_weights", "plan_memory"}), "");
+  EXPECT_EQ(OrderError({}, {.disabled = {"plan_memory"}}), "");
+}
+
+TEST(PassOrder, NoPassUndoesAnEarlierOne) {
+  EXPECT_EQ(OrderError({"select_kernels", "fuse_qkv"}),
+            "pass fuse_qkv undoes the kernels that select_kernels gives: run it before "
+            "select_kernels");
+  EXPECT_EQ(OrderError({"select_kernels", "plan_memory", "prepack_weights"}),
+            "pass prepack_weights undoes the places in memory that plan_memory gives: run it "
+            "before plan_memory");
+  EXPECT_EQ(OrderError({"fuse_qkv", "canonicalise", "select_kernels"}), "");
+  EXPECT_EQ(OrderError({"select_kernels", "eliminate_dead", "select_kernels"}), "");
+}
+
+TEST(PassOrder, NoPassUndoesWhatTheGraphHas) {
+  Graph graph = MustParse(kChain);
+  ASSERT_EQ(OrderError({"select_kernels"}, graph), "");
+  EXPECT_EQ(OrderError({"eliminate_dead"}, graph),
+            "pass eliminate_dead undoes the kernels that the graph has: run select_kernels after "
+            "it, for new ones");
+  ASSERT_EQ(OrderError({"plan_memory"}, graph), "");
+  EXPECT_EQ(OrderError({"eliminate_dead"}, graph),
+            "pass eliminate_dead undoes the places in memory that the graph has: run "
+            "select_kernels,plan_memory after it, for new ones");
+  EXPECT_EQ(OrderError({"prepack_weights"}, graph),
+            "pass prepack_weights undoes the places in memory that the graph has: run plan_memory "
+            "after it, for new ones");
+  EXPECT_THAT(OrderError({}, graph, {.stop_after = "fuse_qkv"}), HasSubstr("undoes the places"));
+  EXPECT_EQ(graph.nodes().size(), 3);
+  EXPECT_EQ(OrderError({}, graph), "");  // all of it, and a new plan
+  EXPECT_EQ(graph.nodes().size(), 2);
+}
+
+// A choice for a single node is no stage.
+TEST(PassOrder, KernelsOfSomeNodesAreRequests) {
+  Graph graph = MustParse(kChain);
+  graph.nodes()[0]->set_kernel("cpu.silu");
+  EXPECT_EQ(OrderError({"eliminate_dead"}, graph), "");
+}
+
+TEST(PassOrder, PlacesOfAnotherGraphAreForgotten) {
+  Graph graph = MustParse(kChain);
+  ASSERT_EQ(OrderError({}, graph), "");
+  graph.nodes()[1]->result()->set_mem(MemSpan{"act", 1 << 20, 32});
+  ASSERT_EQ(OrderError({}, graph), "");
+  EXPECT_LT(graph.nodes()[1]->result()->mem()->offset, 1 << 20);
+}
+
 TEST(Fingerprint, SeesWhatPrintShows) {
   Graph graph = MustParse(kChain);
   const uint64_t before = Fingerprint(graph);

@@ -149,5 +149,39 @@ TEST(Reduce, AnErrorIsKeptByItsCodeAndOp) {
   EXPECT_EQ(reduced.nodes()[0]->kernel(), "cpu.unheard_of");
 }
 
+TEST(Reduce, APlanAsItStandsIsReducedToTheNodeThatBreaksARule) {
+  auto graph = SmallGraphOf(Model::LoadEmbedded());
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const auto ref = MakeRefBackend(), cpu = MakeCpuBackend({.threads = 1});
+  ASSERT_TRUE(Optimize(*cpu, {}, &*graph).ok());
+  FailureFinder finder(*ref, *cpu, {.as_is = true});
+  EXPECT_FALSE(finder.Find(*graph).has_value());
+  Value* const wrong = graph->Find("%l1.r");
+  ASSERT_NE(wrong, nullptr);
+  wrong->set_mem({});
+  EXPECT_FALSE(FailureFinder(*ref, *cpu, {}).Find(*graph).has_value());  // it is planned anew
+  const std::optional<Failure> failure = finder.Find(*graph);
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_THAT(failure->what, HasSubstr("rule C3"));
+  const Graph reduced = ReducedTo(*graph, [&](const Graph& smaller) {
+    const auto found = finder.Find(smaller);
+    return found.has_value() && found->IsLike(*failure);
+  });
+  EXPECT_EQ(reduced.nodes().size(), 1) << Print(reduced);
+}
+
+// Both sides round where a weight has a layout: else every graph with packed weights fails.
+TEST(Reduce, PackedWeightsAreNoFailure) {
+  auto graph = SmallGraphOf(Model::LoadEmbedded());
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const auto cpu = MakeCpuBackend({.threads = 1});
+  PackPlan packs{.budget = int64_t{1} << 40};
+  ASSERT_TRUE(Optimize(*cpu, {.packs = &packs}, &*graph).ok());
+  const auto rounding = MakeRefBackend({.round_activations = true}), exact = MakeRefBackend();
+  EXPECT_FALSE(FailureFinder(*rounding, *cpu, {}).Find(*graph).has_value());
+  FailureFinder sharp(*exact, *cpu, {.tolerance = 1e-8});
+  EXPECT_TRUE(sharp.Find(*graph).has_value()) << "nothing was packed";
+}
+
 }  // namespace
 }  // namespace sluice

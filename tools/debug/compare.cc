@@ -95,6 +95,7 @@ class ComparisonBuilder : public RunObserver {
     std::stable_sort(result_.worst.begin(), result_.worst.end(),
                      [](const auto& a, const auto& b) { return a.nmse > b.nmse; });
     if (result_.worst.size() > options_.worst) result_.worst.resize(options_.worst);
+    result_.one_sided = expected_ == nullptr;
     if (expected_ != nullptr) {
       result_.only_expected = static_cast<int64_t>(expected_->size()) - result_.compared;
     }
@@ -202,6 +203,9 @@ double DefaultTolerance(const Graph& graph) {
     if (value.type().dtype == DType::kBF16) tolerance = std::max(tolerance, 0x1p-16);
     if (value.type().dtype == DType::kQ8_0) tolerance = std::max(tolerance, kRoundedTo8Bits);
   };
+  for (const auto& weight : graph.weights()) {
+    if (!weight->layout().empty()) tolerance = std::max(tolerance, kRoundedTo8Bits);
+  }
   for (const auto& state : graph.states()) look_at(*state);
   for (const auto& node : graph.nodes()) {
     for (const auto& result : node->results()) look_at(*result);

@@ -43,8 +43,12 @@ struct Fault {
 struct Comparison {
   int64_t compared = 0;                     // values
   int64_t only_expected = 0, only_got = 0;  // values that one side alone has: fused or new
+  bool one_sided = false;                   // there was nothing to compare with
   std::vector<ValueDifference> worst;       // the worst few, the worst one first
   std::optional<Fault> fault;               // the first, in order of execution
+
+  // Values that were compared, or looked at where there was nothing to compare with.
+  int64_t seen() const { return one_sided ? only_got : compared; }
 };
 
 struct CompareOptions {
@@ -81,7 +85,7 @@ absl::StatusOr<Comparison> Compare(const Recording& expected, const RunStep& got
 absl::StatusOr<Comparison> FindNonFinite(const RunStep& step);
 
 // How far a backend may be from the reference, as the NMSE of one value of a graph with such a
-// cache or such casts in it.
+// cache, such casts or such layouts in it.
 double DefaultTolerance(const Graph& graph);
 
 // The same where both sides round to 8 bits. What lies next to a tie may go either way: 2^-7 of the

@@ -35,16 +35,16 @@ bool Failure::IsLike(const Failure& other) const {
 absl::StatusOr<std::vector<StepComparison>> FailureFinder::Compare(const Graph& graph) {
   const CompareOptions compare = {.tolerance = options_.tolerance > 0 ? options_.tolerance
                                                                       : DefaultTolerance(graph)};
-  if (options_.pass_by_pass) return ComparePasses(graph, options_.seed, got_, compare);
-  return CompareBackends(graph, options_.seed, options_.errors_only ? nullptr : &expected_, got_,
-                         compare);
+  const GraphSetup setup = {graph, options_.seed, options_.as_is};
+  if (options_.pass_by_pass) return ComparePasses(setup, got_, compare);
+  return CompareBackends(setup, options_.errors_only ? nullptr : &expected_, got_, compare);
 }
 
 std::optional<Failure> FailureFinder::Find(const Graph& graph) {
   const auto steps = Compare(graph);
   if (!steps.ok()) {
     // What the oracle cannot run either is the data's fault.
-    const auto alone = CompareBackends(graph, options_.seed, nullptr, expected_, {});
+    const auto alone = CompareBackends(GraphSetup{graph, options_.seed}, nullptr, expected_, {});
     if (!alone.ok()) return std::nullopt;
     return FromStatus(steps.status(), graph);
   }

@@ -27,6 +27,7 @@ struct FailureOptions {
   double tolerance = 0;  // 0: DefaultTolerance of each graph
   uint64_t seed = 1;     // of the random data
   bool errors_only = false;
+  bool as_is = false;         // GraphSetup's
   bool pass_by_pass = false;  // compare the stages of the pipeline for `got` on the reference
 };
 

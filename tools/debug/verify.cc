@@ -33,8 +33,15 @@ absl::StatusOr<Comparison> CompareOrCheck(const std::optional<Recording>& expect
   return expected.has_value() ? Compare(*expected, got, options) : FindNonFinite(got);
 }
 
-// A stage of compilation, with the pass that made it.
-struct Stage {
+absl::Status CheckAsIs(const Graph& graph, const Backend& backend) {
+  if (backend.kernels() != nullptr) return VerifyPlan(backend, graph);
+  return absl::InvalidArgumentError(
+      absl::StrCat("as it stands, a graph runs with its kernels and places, and ", backend.name(),
+                   " has neither; expected another backend"));
+}
+
+// What a pass made.
+struct PassOutcome {
   std::string pass;
   Graph graph;
 };
@@ -46,9 +53,9 @@ bool ComputesOther(const Graph& before, const Graph& after) {
   return !Diff(before, after, kHow).empty();
 }
 
-absl::StatusOr<std::vector<Stage>> StagesOf(const Graph& graph, const Backend& target,
-                                            const SymbolValues& bucket) {
-  std::vector<Stage> stages;
+absl::StatusOr<std::vector<PassOutcome>> StagesOf(const Graph& graph, const Backend& target,
+                                                  const SymbolValues& bucket) {
+  std::vector<PassOutcome> stages;
   PassOptions options = {.bucket = bucket};
   const Graph* last = &graph;
   options.after_each = [&](absl::string_view pass, const Graph& stage) {
@@ -205,10 +212,10 @@ absl::StatusOr<Steps> ComparePasses(const DecoderSetup& setup, const Backend& ta
   };
   Steps steps;
   for (const DecoderStep& step : StepsOf(setup)) {
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages,
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<PassOutcome> stages,
                             StagesOf(setup.graph, target, BucketBounds(step.tokens, 1)));
     SLUICE_ASSIGN_OR_RETURN(const Recording expected, Recording::Of(run_on(setup.graph, step)));
-    for (const Stage& stage : stages) {
+    for (const PassOutcome& stage : stages) {
       SLUICE_ASSIGN_OR_RETURN(Comparison comparison,
                               Compare(expected, run_on(stage.graph, step), options));
       SLUICE_ASSIGN_OR_RETURN(const bool is_wrong,
@@ -222,38 +229,43 @@ absl::StatusOr<Steps> ComparePasses(const DecoderSetup& setup, const Backend& ta
 
 // --- Any graph ------------------------------------------------------------------------------
 
-absl::StatusOr<Steps> CompareBackends(const Graph& graph, uint64_t seed, Backend* expected,
-                                      Backend& got, const CompareOptions& options) {
-  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, seed));
-  const auto run_on = [&](Backend& backend) {
-    return [&](RunObserver* observer) -> absl::Status {
+absl::StatusOr<Steps> CompareBackends(const GraphSetup& setup, Backend* expected, Backend& got,
+                                      const CompareOptions& options) {
+  const Graph& graph = setup.graph;
+  if (setup.as_is) SLUICE_RETURN_IF_ERROR(CheckAsIs(graph, got));
+  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, setup.seed));
+  const auto run_on = [&](Backend& backend, const PassOptions& passes) {
+    return [&data, &graph, &backend, passes](RunObserver* observer) -> absl::Status {
       Graph compiled = graph.Clone();
-      SLUICE_RETURN_IF_ERROR(Optimize(backend, PassesFor(backend), &compiled));
+      SLUICE_RETURN_IF_ERROR(Optimize(backend, passes, &compiled));
       return data.Run(backend, compiled, observer).status();
     };
   };
   std::optional<Recording> recording;
   if (expected != nullptr) {
-    SLUICE_ASSIGN_OR_RETURN(recording, Recording::Of(run_on(*expected)));
+    SLUICE_ASSIGN_OR_RETURN(recording, Recording::Of(run_on(*expected, PassesFor(*expected))));
   }
-  SLUICE_ASSIGN_OR_RETURN(Comparison comparison, CompareOrCheck(recording, run_on(got), options));
+  const PassOptions passes = setup.as_is ? NoPasses() : PassesFor(got);
+  SLUICE_ASSIGN_OR_RETURN(Comparison comparison,
+                          CompareOrCheck(recording, run_on(got, passes), options));
   Steps steps;
   SLUICE_RETURN_IF_ERROR(
       Add("random data", std::move(comparison), graph, graph.Bounds(), &steps).status());
   return steps;
 }
 
-absl::StatusOr<Steps> ComparePasses(const Graph& graph, uint64_t seed, const Backend& target,
+absl::StatusOr<Steps> ComparePasses(const GraphSetup& setup, const Backend& target,
                                     const CompareOptions& options) {
+  const Graph& graph = setup.graph;
   const std::unique_ptr<Backend> ref = MakeRefBackend();
-  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, seed));
+  SLUICE_ASSIGN_OR_RETURN(const RandomData data, RandomData::Make(graph, setup.seed));
   const auto run = [&](const Graph& stage) {
     return [&](RunObserver* observer) { return data.Run(*ref, stage, observer).status(); };
   };
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<Stage> stages, StagesOf(graph, target, {}));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<PassOutcome> stages, StagesOf(graph, target, {}));
   SLUICE_ASSIGN_OR_RETURN(const Recording expected, Recording::Of(run(graph)));
   Steps steps;
-  for (const Stage& stage : stages) {
+  for (const PassOutcome& stage : stages) {
     SLUICE_ASSIGN_OR_RETURN(Comparison comparison, Compare(expected, run(stage.graph), options));
     SLUICE_ASSIGN_OR_RETURN(const bool is_wrong,
                             Add(absl::StrCat("after ", stage.pass), std::move(comparison), graph,
@@ -261,6 +273,24 @@ absl::StatusOr<Steps> ComparePasses(const Graph& graph, uint64_t seed, const Bac
     if (is_wrong) break;
   }
   return steps;
+}
+
+std::string NoteOnPlan(const Graph& graph, const Backend& target) {
+  if (StageOf(graph, ContextOf(target)) != Stage::kPlaces) return "";
+  if (target.kernels() == nullptr) {
+    return absl::StrCat("the graph has a memory plan, which ", target.name(), " does not look at");
+  }
+  constexpr absl::string_view kAsIs = "it is made anew, and --as-is runs it as it stands";
+  const absl::Status status = VerifyPlan(target, graph);
+  if (status.ok()) return absl::StrCat("the graph has a memory plan: ", kAsIs);
+  return absl::StrCat("the graph's plan does not hold for ", target.name(), ": ", status.message(),
+                      "; ", kAsIs);
+}
+
+int64_t ValuesSeen(absl::Span<const StepComparison> steps) {
+  int64_t seen = 0;
+  for (const StepComparison& step : steps) seen += step.comparison.seen();
+  return seen;
 }
 
 const StepComparison* FirstFault(absl::Span<const StepComparison> steps) {

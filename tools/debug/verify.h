@@ -1,6 +1,7 @@
 // Comparisons of whole models and of single graphs, node by node: what `sluice verify` does.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -45,14 +46,30 @@ absl::StatusOr<std::vector<StepComparison>> ComparePasses(const DecoderSetup& se
                                                           const Backend& target,
                                                           const CompareOptions& options);
 
-// The same two for any graph, at any stage of compilation, on random data with symbols at their
-// bounds: one step.
-absl::StatusOr<std::vector<StepComparison>> CompareBackends(const Graph& graph, uint64_t seed,
+// A graph at any stage of compilation, on random data with symbols at their bounds: one step.
+struct GraphSetup {
+  const Graph& graph;
+  uint64_t seed = 1;  // of the data
+  // The kernels, layouts and places that the graph has, without any pass, if they obey the rules of
+  // compiled graphs (VerifyPlan). Else the pipeline runs, keeps to the kernels that the graph
+  // names, and plans its memory anew.
+  bool as_is = false;
+};
+
+// The same two for such a graph. An `expected` that is no reference compiles it for itself.
+absl::StatusOr<std::vector<StepComparison>> CompareBackends(const GraphSetup& setup,
                                                             Backend* expected, Backend& got,
                                                             const CompareOptions& options);
-absl::StatusOr<std::vector<StepComparison>> ComparePasses(const Graph& graph, uint64_t seed,
+absl::StatusOr<std::vector<StepComparison>> ComparePasses(const GraphSetup& setup,
                                                           const Backend& target,
                                                           const CompareOptions& options);
+
+// What to tell people before the plan of a graph from a file is made anew for `target`: one line,
+// which says what rule the old one breaks, if any. "" if there is no place in memory in it.
+std::string NoteOnPlan(const Graph& graph, const Backend& target);
+
+// Their sum. Without any value seen, sides do not agree, whatever else holds.
+int64_t ValuesSeen(absl::Span<const StepComparison> steps);
 
 // The first fault; nullptr if the two sides agree.
 const StepComparison* FirstFault(absl::Span<const StepComparison> steps);

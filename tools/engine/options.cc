@@ -65,8 +65,10 @@ absl::StatusOr<std::unique_ptr<Backend>> BackendOptions::Make(
     }
     placement.rules.push_back(*std::move(rule));
   }
+  // A weight with a layout is in a graph whose kernels round what meets it.
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> first,
-                          name == "ref" ? MakeRefBackend() : MakeVulkan(device, !no_coopmat));
+                          name == "ref" ? MakeRefBackend({.round_activations = true})
+                                        : MakeVulkan(device, !no_coopmat));
   if (!is_placed) return first;
   placement.devices.push_back(std::move(first));
   placement.devices.push_back(
