@@ -132,6 +132,36 @@ incomplete_readmes() {
     grep -vE '^tests/data|testdata' | sort)
 }
 
+documents() { find README.md docs "${folders[@]}" -name '*.md' -not -path '*/data/*'; }
+
+# Files that documents name, in backquotes with a folder or in links, and that are not there.
+missing_files() {
+  local at name
+  while IFS=' ' read -r at name; do
+    [[ -e $name || -e $(dirname "${at%%:*}")/$name ]] || echo "$at names $name"
+  done < <(documents | xargs grep -noE '`[a-zA-Z0-9_./-]+/[a-zA-Z0-9_.-]+\.[a-z]+`|\]\([^)#: ]+\)' |
+    sed -E 's/^([^:]*:[0-9]*):(`|\]\()(.*)[`)]$/\1 \3/' | grep -vE ' (\.\./shared/|.*NAME)')
+}
+
+# Flags that documents name and that neither the program nor a script knows. Those of other
+# programs: numactl's, cmake's, a timer's.
+unknown_flags() {
+  local program=build/release/sluice command
+  {
+    "$program" --help
+    for command in $("$program" --help | sed -nE 's/^  ([a-z-]+) .*/\1/p'); do
+      "$program" "$command" --help
+    done
+    cat run test scripts/*.sh bench/*.sh bench/peers/run bench/peers/*.mjs bench/peers/*.cc \
+      tests/support/*.cc tests/*/*_test.cc
+    echo "--cpunodebind --membind --preset --interleave"
+  } 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u >"$1"
+  documents | xargs grep -noP -- '(?<![\w/-])--[a-z][a-z0-9-]+(?![\w/])' |
+    sed -E 's/^([^:]*:[0-9]*):/\1 /' | while IFS=' ' read -r at flag; do
+      grep -qxF -- "$flag" "$1" || echo "$at names $flag"
+    done
+}
+
 without_pragma_once() {
   find "${folders[@]}" -name '*.h' -print0 | xargs -0 -r grep -L '^#pragma once$' || true
 }
@@ -156,6 +186,14 @@ check "dependencies point one way" "$(wrong_dependencies)"
 check "no circle of folders" "$(folder_circles)"
 check "libraries stay where they belong" "$(wrong_libraries)"
 check "READMEs name what their folders hold" "$(incomplete_readmes)"
+check "files that documents name are there" "$(missing_files)"
+if [[ -x build/release/sluice ]]; then
+  known_flags=$(mktemp)
+  check "flags that documents name exist" "$(unknown_flags "$known_flags")"
+  rm -f "$known_flags"
+else
+  echo "skipped: flags that documents name (build/release/sluice is not built)"
+fi
 check "every header has #pragma once" "$(without_pragma_once)"
 if clang-format --version 2>/dev/null | grep -q "version $clang_format_major\."; then
   check "clang-format" "$(badly_formatted)"
