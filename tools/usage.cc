@@ -67,7 +67,7 @@ bool MayBeEmpty(const CLI::Option& option) {
 }
 
 void MakeStrict(CLI::Option* option) {
-  if (option->get_type_size() == 0) {
+  if (option->get_items_expected_max() == 0) {
     option->disable_flag_override();
     return;
   }
@@ -121,6 +121,7 @@ void AppendNames(const CLI::App& command, std::vector<std::string>* names) {
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) names->push_back("--" + name);
   }
+  for (const CLI::App* group : command.get_subcommands({})) AppendNames(*group, names);
 }
 
 // Marks a status as the caller's fault.
@@ -182,18 +183,14 @@ void MakeStrict(CLI::App* app) {
   }
 }
 
-std::string DescribeExtra(const CLI::App& app, const std::string& argument) {
-  std::vector<std::string> names;
-  std::string command = app.get_name();
-  for (const CLI::App* used : app.get_subcommands()) {
-    command = used->get_name();
-    AppendNames(*used, &names);
-  }
+std::string DescribeExtra(const CLI::App& command, const std::string& argument) {
   const std::string option = argument.substr(0, argument.find('='));
   if (!absl::StartsWith(option, "-")) {
-    return absl::StrCat(command, ": '", argument, "' is one argument too many");
+    return absl::StrCat(command.get_name(), ": '", argument, "' is one argument too many");
   }
-  return absl::StrCat(command, ": unknown option ", option, Nearest(option, names));
+  std::vector<std::string> names;
+  AppendNames(command, &names);
+  return absl::StrCat(command.get_name(), ": unknown option ", option, Nearest(option, names));
 }
 
 }  // namespace sluice::tools

@@ -47,7 +47,7 @@ std::shared_ptr<CLI::FormatterBase> HelpFormat();
 // may be empty are.
 void MakeStrict(CLI::App* app);
 
-// What is wrong with an argument that nothing takes, and what may have been meant.
-std::string DescribeExtra(const CLI::App& app, const std::string& argument);
+// What is wrong with an argument that nothing of `command` takes, and what may have been meant.
+std::string DescribeExtra(const CLI::App& command, const std::string& argument);
 
 }  // namespace sluice::tools
