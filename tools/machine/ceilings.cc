@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -115,18 +114,14 @@ SLUICE_AVX512 void Combine64(std::byte* data, int64_t bytes) { Combine<64>(data,
 
 // Two products of bf16 numbers in each lane.
 __attribute__((target("avx512f,avx512bf16"))) float Bf16Pairs(int64_t rounds) {
-  const __m512i ones = _mm512_set1_epi16(0x3f80);
-  using Float = Vectors<64>::Float;
-  std::array<Float, kChains> chains = {};
+  const auto ones = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80));
+  __m512 chains[kChains] = {};
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) {
-      chains[c] =
-          _mm512_dpbf16_ps(chains[c], std::bit_cast<__m512bh>(ones), std::bit_cast<__m512bh>(ones));
-    }
+    for (int c = 0; c < kChains; ++c) chains[c] = _mm512_dpbf16_ps(chains[c], ones, ones);
   }
   float sum = 0;
-  for (const Float& chain : chains) sum += chain[0];
+  for (int c = 0; c < kChains; ++c) sum += chains[c][0];
   return sum;
 }
 #endif

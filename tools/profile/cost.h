@@ -30,8 +30,8 @@ SymbolValues SymbolsOf(const Graph& graph, const StepSize& size);
 // Nothing for a view. Errors: a symbol without a value.
 absl::StatusOr<OpCost> CostOf(const Node& node, const SymbolValues& symbols, int64_t context);
 
-// What the kernel that was chosen for the node multiplies with: integers where it wants weights in a
-// layout of codes (x16), else f32. f32 without kernels, too.
+// What the kernel that was chosen for the node multiplies with: integers where it wants weights in
+// a layout of codes (x16), else f32. f32 without kernels, too.
 Arithmetic ArithmeticOf(const Node& node, const KernelSet* kernels);
 
 struct StepCost {
