@@ -25,7 +25,7 @@ struct DumpOptions {
   bool final = false;
   bool likeliest = false;
   int64_t tokens = 512;
-  int64_t context = 0;
+  ContextOptions context;
   CompileOptions compile;
 };
 
@@ -33,7 +33,7 @@ absl::StatusOr<Graph> Build(const DumpOptions& options, const Model& model) {
   DecoderOptions decoder;
   SLUICE_RETURN_IF_ERROR(options.cache.Apply(&decoder));
   decoder.max_tokens = options.tokens;
-  decoder.context = options.context;
+  decoder.context = options.context.For(model.config());
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(decoder));
   if (!options.likeliest) return graph;
   if (model.config().encoder.has_value()) {
@@ -72,7 +72,7 @@ absl::StatusOr<std::string> AllStages(const DumpOptions& options, const Model& m
   PageData page(path.empty() ? "embedded model" : path.substr(path.rfind('/') + 1), context);
   if (!options.trace.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(options.trace));
-    SLUICE_ASSIGN_OR_RETURN(NodeTimes times, ReadTrace(content, options.trace));
+    SLUICE_ASSIGN_OR_RETURN(TraceTimes times, ReadTrace(content, options.trace, options.tokens));
     page.SetTimes(std::move(times));
   }
   PackPlan packs;
@@ -132,7 +132,7 @@ absl::Status Dump(const CLI::App& command, const DumpOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::string text,
                           options.format == "html" ? AllStages(options, *model, std::move(graph))
                                                    : OneStage(options, *model, std::move(graph)));
-  PrintWarnings(*model);
+  PrintWarnings(*model, options.context);
   std::cout << text;
   return absl::OkStatus();
 }
@@ -155,15 +155,14 @@ void AddDump(CLI::App& app, absl::Status* status) {
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  command->add_option("-c,--ctx-size", options->context, "context in tokens; 0: the model's own")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
-      ->capture_default_str();
+  Declare(command, &options->context);
   command->add_option("--format", options->format, kFormatHelp)
       ->check(OneOf(FormatNames()))
       ->capture_default_str();
   command
       ->add_option("--trace", options->trace,
-                   "measured times for the html page, from sluice profile")
+                   "measured times for the html page, from sluice profile: those of steps whose "
+                   "graph is for --tokens, decode or else prefill")
       ->option_text("FILE");
   Declare(command, &options->backend);
   Declare(command, &options->cache);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/inspect/report.h"
@@ -20,7 +21,9 @@ struct InspectCommand {
   ModelOptions model;
   BackendOptions backend;
   CacheOptions cache;
-  SessionSetup setup = {.context = 4096, .form = RowForm::kLikeliest};
+  ContextOptions context;
+  SessionSetup setup = {.form = RowForm::kLikeliest};
+  PeakOptions peak;
   bool measure = false;
   std::string format = "text";
   ReportOptions report;
@@ -30,17 +33,22 @@ absl::Status Inspect(const CLI::App& app, InspectCommand command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, command.model.Load());
   SLUICE_RETURN_IF_ERROR(CheckCache(app, *model));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, command.backend.Make());
-  const int64_t longest = model->config().context_length;
-  command.setup.context = std::min(command.setup.context, longest);
+  command.setup.context = command.context.For(model->config());
+  if (command.peak.prompt > command.setup.context) {
+    return absl::InvalidArgumentError(absl::StrCat("-p ", command.peak.prompt,
+                                                   ": the prompt is longer than the context of ",
+                                                   command.setup.context, " tokens (-c)"));
+  }
   SLUICE_ASSIGN_OR_RETURN(PlanOptions plan, PlanOf(*model, command.cache, command.setup));
-  SLUICE_ASSIGN_OR_RETURN(const Inspection inspection,
-                          InspectModel(*model, *backend, {.plan = std::move(plan)}));
+  SLUICE_ASSIGN_OR_RETURN(
+      const Inspection inspection,
+      InspectModel(*model, *backend, {.plan = std::move(plan), .peak = command.peak}));
   if (command.measure) {
     const int threads = backend->caps().threads();
-    const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
+    const std::vector<Ceiling> ceilings = MeasureCeilings(backend->caps(), {threads});
     if (!ceilings.empty()) command.report.ceiling = ceilings[0];
   }
-  PrintWarnings(*model);
+  PrintWarnings(*model, command.context);
   std::cout << (command.format == "json" ? InspectionJson(*model, inspection, command.report)
                                          : InspectionText(*model, inspection, command.report));
   return absl::OkStatus();
@@ -54,9 +62,10 @@ void AddInspect(CLI::App& app, absl::Status* status) {
       "inspect", "Show what a model holds, what a step costs, and whether it fits this machine");
   Declare(command, &options->model);
   DeclareLora(command, &options->model);
+  Declare(command, &options->context);
   command
-      ->add_option("-c,--ctx-size", options->setup.context,
-                   "context in tokens, at most the model's own; 0: the model's own")
+      ->add_option("-p,--n-prompt", options->peak.prompt,
+                   "prompt tokens that peak memory is predicted for; 0: as many as the context")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command
@@ -65,8 +74,9 @@ void AddInspect(CLI::App& app, absl::Status* status) {
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
   command->add_flag("--all", options->report.all_metadata, "every metadata key");
-  command->add_flag("--measure", options->measure,
-                    "measure bandwidth and arithmetic (0.3 s): bounds the speed of decoding");
+  command->add_flag(
+      "--measure", options->measure,
+      "measure bandwidth and arithmetic (about a second): bounds the speed of decoding");
   command->add_option("--format", options->format, "text or json")
       ->check(OneOf({"text", "json"}))
       ->capture_default_str();

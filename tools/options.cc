@@ -142,6 +142,15 @@ absl::Status CheckCache(const CLI::App& command, const Model& model) {
                                 {"--cache-type-v", is_decoder, decoders}});
 }
 
+void Declare(CLI::App* command, ContextOptions* options, const std::string& what,
+             const std::string& usual) {
+  command
+      ->add_option("-c,--ctx-size", options->asked,
+                   absl::StrCat(what, ", at most the model's own; 0: the model's own"))
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->default_str(usual.empty() ? absl::StrCat(options->usual) : usual);
+}
+
 SessionEvents OnTerminal() {
   auto bar = std::make_shared<std::optional<Progress>>();
   return {.on_packed =
@@ -215,6 +224,12 @@ void Warn(const std::string& message) { std::cerr << "warning: " << message << "
 
 void PrintWarnings(const Model& model) {
   for (const std::string& warning : model.warnings()) Warn(warning);
+}
+
+void PrintWarnings(const Model& model, const ContextOptions& context) {
+  PrintWarnings(model);
+  const std::string warning = context.Warning(model.config());
+  if (!warning.empty()) Warn(warning);
 }
 
 void DeclareDraft(CLI::App* command, DraftOptions* draft) {

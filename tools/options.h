@@ -22,6 +22,9 @@ void Declare(CLI::App* command, CacheOptions* options);
 void Declare(CLI::App* command, CompileOptions* options);
 // Of those, all but --buckets, for commands that compile for one size of step.
 void DeclarePasses(CLI::App* command, CompileOptions* options);
+// -c; `what` the tokens are, `usual` as its default is printed, "": a number.
+void Declare(CLI::App* command, ContextOptions* options,
+             const std::string& what = "context in tokens", const std::string& usual = "");
 // --lora, for commands that build graphs.
 void DeclareLora(CLI::App* command, ModelOptions* options);
 
@@ -53,6 +56,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 void Warn(const std::string& message);  // one line on stderr
 // What was odd about a model. Printed once it is known to be usable: a failure stays one line.
 void PrintWarnings(const Model& model);
+void PrintWarnings(const Model& model, const ContextOptions& context);
 
 // Speculative decoding: --draft-ngram and --draft-max.
 void DeclareDraft(CLI::App* command, DraftOptions* draft);

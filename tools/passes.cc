@@ -1,4 +1,5 @@
 // sluice passes: what each pass does to a model, as a table.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -21,7 +22,8 @@ struct PassesOptions {
   BackendOptions backend;
   int64_t tokens = 1;
   std::string format = "text";
-  std::vector<std::string> disabled;
+  ContextOptions context;
+  CompileOptions compile;
 };
 
 void PrintText(const std::vector<PassEffect>& effects) {
@@ -40,15 +42,20 @@ void PrintText(const std::vector<PassEffect>& effects) {
 absl::Status Passes(const PassesOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, options.backend.Make());
-  SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph({}));
+  DecoderOptions decoder;
+  decoder.max_tokens = std::max(decoder.max_tokens, options.tokens);
+  decoder.context = options.context.For(model->config());
+  SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));
   const CompileContext context = ContextOf(*backend);
+  // As in a session: passes that are given no packs pack nothing.
+  PackPlan packs;
+  SLUICE_ASSIGN_OR_RETURN(packs.budget, options.compile.PrepackBytes(graph));
+  SLUICE_ASSIGN_OR_RETURN(PassOptions passes, options.compile.Passes(*model));
+  passes.bucket = BucketBounds(options.tokens, 1);
+  passes.packs = &packs;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<PassEffect> effects,
-                          RunAndReport(context,
-                                       {.disabled = options.disabled,
-                                        .bucket = BucketBounds(options.tokens, 1),
-                                        .updates = model->updates()},
-                                       &graph));
-  PrintWarnings(*model);
+                          RunAndReport(context, passes, &graph));
+  PrintWarnings(*model, options.context);
   if (options.format == "md") {
     SLUICE_ASSIGN_OR_RETURN(const absl::string_view name,
                             ReadKey<absl::string_view>(model->file(), "general.name",
@@ -71,16 +78,19 @@ void AddPasses(CLI::App& app, absl::Status* status) {
   command->add_option("--tokens", options->tokens, "tokens of a step, at most; 1: a decode step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
-  DeclareDisable(command, &options->disabled);
+  Declare(command, &options->context);
   command->add_option("--format", options->format, "text, or md: the page docs/passes.md")
       ->check(OneOf({"text", "md"}))
       ->capture_default_str();
   Declare(command, &options->backend);
+  DeclarePasses(command, &options->compile);
   AddExamples(command, {"passes model.gguf                 of a decode step",
                         "passes model.gguf --tokens 512    of a prompt",
                         "passes --format md > passes.md    as docs/passes.md"});
   command->callback([command, options, status] {
-    *status = Checked({CheckBackend(*command, options->backend)}, [&] { return Passes(*options); });
+    *status = Checked({CheckBackend(*command, options->backend),
+                       CheckCompile(*command, options->backend, options->compile)},
+                      [&] { return Passes(*options); });
   });
 }
 

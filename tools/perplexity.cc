@@ -29,7 +29,7 @@ struct PerplexityCommand {
   CacheOptions cache;
   CompileOptions compile;
   std::string text, base, out, format = "md";
-  int64_t window = 512;
+  ContextOptions window = {.usual = 512};
   int64_t skip = -1;
   int64_t batch = 512;
 };
@@ -73,10 +73,16 @@ absl::Status CannotWrite(const std::string& path) {
   return absl::UnavailableError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
 }
 
-absl::StatusOr<TextWindows> WindowsOf(const PerplexityCommand& command,
-                                      const Tokenizer& tokenizer) {
+absl::StatusOr<TextWindows> WindowsOf(const PerplexityCommand& command, const Tokenizer& tokenizer,
+                                      int64_t length) {
+  if (length < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("windows of ", length,
+                     " token: nothing is predicted; -c takes 2 or more, up to the model's "
+                     "context"));
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadFile(command.text));
-  TextWindows windows{.ids = tokenizer.Encode(text), .length = command.window};
+  TextWindows windows{.ids = tokenizer.Encode(text), .length = length};
   if (tokenizer.adds_bos() && tokenizer.bos() != kNoToken) windows.first = tokenizer.bos();
   if (windows.ids.size() >= 2) return windows;
   return absl::InvalidArgumentError(
@@ -164,13 +170,15 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, command.model.Load());
   SLUICE_ASSIGN_OR_RETURN(const Tokenizer* const tokenizer, model->tokenizer());
   Outcome outcome;
-  SLUICE_ASSIGN_OR_RETURN(outcome.windows, WindowsOf(command, *tokenizer));
+  SLUICE_ASSIGN_OR_RETURN(outcome.windows,
+                          WindowsOf(command, *tokenizer, command.window.For(model->config())));
   const int64_t size = outcome.windows.size();
   outcome.skip = command.skip >= 0 ? command.skip : size / 2 - 1;
   if (outcome.skip >= size - 1) {
     return absl::InvalidArgumentError(absl::StrCat("--skip ", outcome.skip, " leaves nothing of ",
                                                    "windows of ", size, " tokens to score"));
   }
+  const std::string context_warning = command.window.Warning(model->config());
   const int64_t chunk = std::min(command.batch, size);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(std::move(model), command.backend, command.cache,
@@ -179,6 +187,7 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
                                        .max_tokens = chunk,
                                        .max_outputs = chunk,
                                        .events = OnTerminal()}));
+  if (!context_warning.empty()) Warn(context_warning);
   SLUICE_RETURN_IF_ERROR(Evaluate(command, *loaded.session, chunk, &outcome));
   command.format == "json" ? PrintJson(command, outcome) : PrintText(command, outcome);
   return absl::OkStatus();
@@ -193,9 +202,7 @@ void AddPerplexity(CLI::App& app, absl::Status* status) {
   Declare(command, &options->model);
   DeclareLora(command, &options->model);
   command->add_option("-f,--file", options->text, "the text; -: stdin")->required();
-  command->add_option("-c,--ctx-size", options->window, "tokens of a window")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
-      ->capture_default_str();
+  Declare(command, &options->window, "tokens of a window");
   command
       ->add_option("--skip", options->skip,
                    "positions at the start of a window that are not scored; -1: half of it")

@@ -40,9 +40,8 @@ struct ProfileCommand {
 // Of all steps, warm-up included.
 int64_t TokensOf(const ProfileOptions& options) {
   int64_t tokens = 0;
-  for (const int64_t phase : {options.prompt, options.generate}) {
-    if (phase > 0) tokens += 2 * (options.depth + phase);
-  }
+  if (options.prompt > 0) tokens += options.depth + (1 + options.repetitions) * options.prompt;
+  if (options.generate > 0) tokens += options.depth + 2 * options.generate;
   return tokens;
 }
 
@@ -86,10 +85,10 @@ void AdaptToEncoder(const ModelConfig& config, ProfileOptions* options, SessionS
 absl::StatusOr<Ceiling> CeilingOf(const Backend& backend, const BackendOptions& options) {
   if (HasFeature(backend.caps(), kOwnMemory)) {
     SLUICE_ASSIGN_OR_RETURN(const double bandwidth, MeasureVulkan(options.device));
-    return Ceiling{.device = backend.caps().name(), .read_bytes_per_second = bandwidth};
+    return Ceiling{.device = backend.caps().name(), .transfers = {{0, bandwidth}}};
   }
   const int threads = backend.caps().threads();
-  const std::vector<Ceiling> ceilings = MeasureCeilings({threads});
+  const std::vector<Ceiling> ceilings = MeasureCeilings(backend.caps(), {threads});
   return ceilings.empty() ? Ceiling{.threads = threads} : ceilings[0];
 }
 
@@ -114,6 +113,7 @@ absl::Status RunProfile(const CLI::App& app, const ProfileCommand& command) {
   Profile profile;
   {
     Progress progress("profile", TokensOf(options));
+    options.kernels = loaded.backend->kernels();
     options.on_step = [&progress](int64_t tokens) { progress.Advance(tokens); };
     SLUICE_ASSIGN_OR_RETURN(profile, ProfileSteps(*loaded.session, options));
   }
@@ -149,6 +149,11 @@ void AddProfile(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   command->add_option("-d,--n-depth", options->profile.depth, "tokens in the context before")
       ->check(sizes)
+      ->capture_default_str();
+  command
+      ->add_option("-r,--repetitions", options->profile.repetitions,
+                   "samples of the prompt, of which the median counts; each generated token is one")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}))
       ->capture_default_str();
   command
       ->add_option("-b,--batch-size,--ubatch-size", options->setup.max_tokens,

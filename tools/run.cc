@@ -30,8 +30,7 @@ struct RunOptions {
   std::string prompt, prompt_file;
   ChatOptions chat;
   JsonOptions json;
-  int64_t context = 4096;
-  bool context_asked_for = false;
+  ContextOptions context;
   int64_t batch = 512;
   int64_t seed = -1;
   bool special = false;
@@ -119,21 +118,19 @@ absl::Status Run(RunOptions options) {
       return std::make_unique<GrammarFilter>(grammar, tokens);
     };
   }
-  const int64_t longest = model->config().context_length;
+  const std::string context_warning = options.context.Warning(model->config());
+  const int64_t context = options.context.For(model->config());
   const DraftOptions& draft = options.generate.draft;
   const int64_t outputs = draft.ngram > 0 ? 1 + draft.max : 1;
   SLUICE_ASSIGN_OR_RETURN(const LoadedSession loaded,
                           OpenSession(std::move(model), options.backend, options.cache,
                                       {.compile = options.compile,
-                                       .context = std::min(options.context, longest),
+                                       .context = context,
                                        .max_tokens = std::max(options.batch, outputs),
                                        .max_outputs = outputs,
                                        .form = options.generate.row_form(),
                                        .events = OnTerminal()}));
-  if (options.context_asked_for && options.context > longest) {
-    Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
-                         options.context, longest));
-  }
+  if (!context_warning.empty()) Warn(context_warning);
   options.generate.is_end = [&](TokenId id) { return tokenizer->IsEndOfGeneration(id); };
   if (!chat_template) return ContinuePrompt(*loaded.session, *tokenizer, prompt, options);
   return Chat({*loaded.session, *tokenizer, *chat_template}, options.chat, prompt,
@@ -155,11 +152,7 @@ void AddRun(CLI::App& app, absl::Status* status) {
                    "tokens to make at most; -1: until the model ends or the context is full")
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
       ->capture_default_str();
-  command
-      ->add_option("-c,--ctx-size", options->context,
-                   "context in tokens, at most the model's own; 0: the model's own")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
-      ->capture_default_str();
+  Declare(command, &options->context);
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "prompt tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
@@ -183,7 +176,6 @@ void AddRun(CLI::App& app, absl::Status* status) {
     if (command->count("--temp") == 0 && options->model.path.empty()) {
       options->generate.sampling.temperature = kEmbeddedTemperature;
     }
-    options->context_asked_for = command->count("--ctx-size") > 0;
     *status = Checked({CheckBackend(*command, options->backend),
                        CheckCompile(*command, options->backend, options->compile),
                        CheckSampling(*command, options->generate.sampling),

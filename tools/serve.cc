@@ -45,7 +45,8 @@ struct ServeOptions {
   CompileOptions compile;
   server::ApiOptions api;
   std::string alias, chat_template, pooling, key_file, log_format = "text";
-  int64_t context = 4096, batch = 512;
+  ContextOptions context;
+  int64_t batch = 512;
   int64_t timeout_seconds = 600, shutdown_seconds = 10;
   int64_t body_mib = 4;
   bool prefix_cache = true;
@@ -108,7 +109,7 @@ SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
     setup.pooling = PoolingFromName(options.pooling);
     return setup;
   }
-  setup.context = options.context == 0 ? 0 : std::min(options.context, config.context_length);
+  setup.context = options.context.For(config);
   setup.max_tokens = std::max(options.batch, options.api.running);
   setup.max_seqs = options.api.running;
   // What is guessed needs logits, too.
@@ -137,8 +138,10 @@ absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& op
     SLUICE_ASSIGN_OR_RETURN(served->chat_template, TemplateOf(options, model->file()));
   }
   const SessionSetup setup = SetupOf(options, model->config());
+  const std::string context_warning = is_encoder ? "" : options.context.Warning(model->config());
   SLUICE_ASSIGN_OR_RETURN(*loaded,
                           OpenSession(std::move(model), options.backend, options.cache, setup));
+  if (!context_warning.empty()) Warn(context_warning);
   Session& session = *loaded->session;
   // All sizes of step and forms of rows, so that no client waits for the compiler.
   for (const int64_t bucket : session.buckets()) {
@@ -214,11 +217,7 @@ void DeclareModel(CLI::App* command, ServeOptions* options) {
                    "-np: answers at once; each has room for a whole context")
       ->check(CLI::Range(int64_t{1}, int64_t{256}))
       ->capture_default_str();
-  command
-      ->add_option("-c,--ctx-size", options->context,
-                   "context of each answer in tokens, at most the model's own; 0: the model's own")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
-      ->capture_default_str();
+  Declare(command, &options->context, "context of each answer in tokens");
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();

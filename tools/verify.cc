@@ -28,8 +28,8 @@ struct VerifyOptions {
   BackendOptions backend;
   CacheOptions cache;
   std::string against = "ref", prompt, ids, save_graph;
-  double tolerance = 0;  // 0: DefaultTolerance
-  int64_t context = 0;   // 0: as many as there are tokens
+  double tolerance = 0;                   // 0: DefaultTolerance
+  ContextOptions context = {.usual = 1};  // at least as many as there are tokens
   uint64_t seed = 1;
   bool pass_by_pass = false;
   bool packed = false;
@@ -74,13 +74,13 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
   DecoderOptions decoder;
   SLUICE_RETURN_IF_ERROR(options.cache.Apply(&decoder));
   const auto count = static_cast<int64_t>(tokens.size());
-  decoder.context = std::max(options.context, count);
+  decoder.context = std::max(options.context.For(model->config()), count);
   decoder.max_tokens = count;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));
   // Adapters are part of what both sides compute.
   SLUICE_RETURN_IF_ERROR(
       RunPasses({*FindPass("add_lora")}, {}, {.updates = model->updates()}, &graph));
-  PrintWarnings(*model);
+  PrintWarnings(*model, options.context);
   if (compare.tolerance == 0) compare.tolerance = DefaultTolerance(graph);
   if (options.packed) compare.tolerance = std::max(compare.tolerance, kRoundedTo8Bits);
   const DecoderSetup setup = {graph, model->weights(), tokens,
@@ -230,8 +230,7 @@ void AddVerify(CLI::App& app, absl::Status* status) {
       ->check(CLI::PositiveNumber);
   auto* ids = command->add_option("--ids", options->ids, "token ids: 1,2,3");
   command->add_option("-p,--prompt", options->prompt, "text instead of token ids")->excludes(ids);
-  command->add_option("-c,--ctx-size", options->context, "context; default: as many as tokens")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  Declare(command, &options->context, "context in tokens", "as many as there are");
   command->add_option("--seed", options->seed, "of the random data for a graph")
       ->capture_default_str();
   command->add_option("--save-graph", options->save_graph,

@@ -142,8 +142,9 @@ TEST(PassesPage, IsUpToDate) {
   ASSERT_TRUE(graph.ok()) << graph.status();
   const std::unique_ptr<Backend> cpu = MakeCpuBackend();
   const proto::DeviceCaps caps = FixedCaps();
+  PackPlan packs{.budget = kPrepackBytes};
   const auto effects = RunAndReport({.caps = &caps, .kernels = cpu->kernels()},
-                                    {.bucket = BucketBounds(1, 1)}, &*graph);
+                                    {.bucket = BucketBounds(1, 1), .packs = &packs}, &*graph);
   ASSERT_TRUE(effects.ok()) << effects.status();
   EXPECT_LE(100 * effects->back().nodes_after, 55 * effects->front().nodes_before);
   Compare(fs::path(SLUICE_SOURCE_DIR) / "docs/passes.md", PassesPage("Qwen3-30B-A3B", *effects));

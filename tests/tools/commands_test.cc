@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/support/program.h"
+#include "tools/engine/options.h"
 
 namespace sluice {
 namespace {
@@ -124,6 +126,85 @@ TEST_F(Commands, PerplexityComparesARunWithAnother) {
   Program nothing({"perplexity", "-f", Path("text"), "-c", "8", "--skip", "7"});
   EXPECT_EQ(nothing.Finish(), kFailed);
   EXPECT_THAT(nothing.errors(), HasSubstr("--skip 7 leaves nothing"));
+}
+
+// The embedded model's context is of 512 tokens.
+TEST_F(Commands, NoneTakesMoreContextThanTheModelHas) {
+  std::ofstream(Path("text")) << "Once upon a time, there was a little fox who lived in a wood.";
+  const std::vector<std::vector<std::string>> commands = {
+      {"run", "-n", "1", "-p", "Once", "--temp", "0", "-s", "1"},
+      {"dump", "--tokens", "1"},
+      {"inspect"},
+      {"passes"},
+      {"perplexity", "-f", Path("text"), "-t", "1"}};
+  for (std::vector<std::string> command : commands) {
+    SCOPED_TRACE(command[0]);
+    command.insert(command.end(), {"-c", "100000"});
+    Program more(command);
+    EXPECT_EQ(more.Finish(), 0) << more.errors();
+    EXPECT_THAT(more.errors(), HasSubstr("warning: -c 100000: the model's context ends at 512 "
+                                         "tokens, which is taken instead\n"));
+    command.back() = "0";
+    Program own(command);
+    EXPECT_EQ(own.Finish(), 0) << own.errors();
+    EXPECT_THAT(own.errors(), testing::Not(HasSubstr("-c ")));
+    if (command[0] == "dump") {
+      EXPECT_EQ(more.output(), own.output());
+    }
+  }
+}
+
+TEST(ContextOptions, TakeWhatIsAskedForUpToTheModels) {
+  const ModelConfig config = {.context_length = 2048};
+  EXPECT_EQ((tools::ContextOptions{.usual = 4096}.For(config)), 2048);
+  EXPECT_EQ((tools::ContextOptions{.usual = 4096}.Warning(config)), "") << "nobody asked for it";
+  EXPECT_EQ((tools::ContextOptions{.usual = 512}.For(config)), 512);
+  EXPECT_EQ((tools::ContextOptions{.usual = 512, .asked = 0}.For(config)), 2048);
+  EXPECT_EQ((tools::ContextOptions{.usual = 512, .asked = 0}.Warning(config)), "");
+  EXPECT_EQ((tools::ContextOptions{.usual = 512, .asked = 2048}.For(config)), 2048);
+  EXPECT_EQ((tools::ContextOptions{.usual = 512, .asked = 2048}.Warning(config)), "");
+  EXPECT_EQ((tools::ContextOptions{.usual = 512, .asked = 2049}.For(config)), 2048);
+  EXPECT_THAT((tools::ContextOptions{.usual = 512, .asked = 2049}.Warning(config)),
+              HasSubstr("-c 2049: the model's context ends at 2048 tokens"));
+}
+
+TEST_F(Commands, InspectPredictsThePeakOfAPrompt) {
+  const Json json = Json::parse(
+      OutputOf({"inspect", "-c", "256", "-p", "20", "--format", "json", "--prepack-memory", "0"}));
+  EXPECT_EQ(json["peak"]["context"], 256);
+  EXPECT_EQ(json["peak"]["prompt"], 20);
+  EXPECT_DOUBLE_EQ(json["peak"]["cache"], 32 * json["memory"]["cache_per_token"].get<double>());
+  Program longer({"inspect", "-c", "256", "-p", "257"});
+  EXPECT_EQ(longer.Finish(), kFailed);
+  EXPECT_THAT(longer.errors(), HasSubstr("-p 257: the prompt is longer than the context of 256"));
+}
+
+TEST_F(Commands, PassesPackWhatRunPacks) {
+  const auto line_of = [](const std::string& output) {
+    for (const std::string& line : Lines(output)) {
+      if (absl::StartsWith(line, "prepack_weights")) return line;
+    }
+    return std::string("none");
+  };
+  EXPECT_THAT(line_of(OutputOf({"passes"})), testing::Not(HasSubstr("no change")));
+  EXPECT_THAT(line_of(OutputOf({"passes", "--prepack-memory", "0"})), HasSubstr("no change"));
+}
+
+TEST_F(Commands, DumpShowsTimesOfItsOwnGraphOnly) {
+  OutputOf({"profile", "-p", "8", "-n", "2", "-r", "1", "--trace", Path("trace.json"), "-t", "1"});
+  const std::vector<std::string> page = {"dump",    "--format",         "html",
+                                         "--trace", Path("trace.json"), "--tokens"};
+  const auto with = [&](const std::string& tokens) {
+    std::vector<std::string> arguments = page;
+    arguments.push_back(tokens);
+    return arguments;
+  };
+  EXPECT_THAT(OutputOf(with("1")),
+              HasSubstr(R"("timed":"decode steps of up to 1 token, medians")"));
+  Program other(with("300"));
+  EXPECT_EQ(other.Finish(), kFailed);
+  EXPECT_THAT(other.errors(), HasSubstr("no times of steps of up to 300 tokens: it has decode of "
+                                        "up to 1, prefill of up to "));
 }
 
 TEST_F(Commands, DumpShowsStepsThatBringTheLikeliestTokens) {

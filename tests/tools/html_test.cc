@@ -49,7 +49,9 @@ Compilation Compile() {
   for (const auto& node : result.final.nodes()) {
     if (!node->op().expands_to.empty() && !node->kernel().empty()) result.fused = node.get();
   }
-  data.SetTimes({{result.fused->name(), {.microseconds = 1500, .runs = 3}}});
+  data.SetTimes({.phase = "decode",
+                 .bucket = 1,
+                 .nodes = {{result.fused->name(), {.microseconds = 1500, .runs = 3}}}});
   result.page = HtmlPage(data.Json());
   return result;
 }

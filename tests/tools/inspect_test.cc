@@ -99,6 +99,31 @@ TEST_F(Inspect, PeakIsTheSumOfThePlanAndTheTables) {
   EXPECT_EQ(without.vocabulary, 0);
 }
 
+TEST_F(Inspect, PeakIsThatOfThePromptThatIsAskedFor) {
+  const auto model = Load(ModelFile("llama"));
+  InspectOptions options = Small();
+  options.peak.prompt = 17;  // two steps of 8 and one of 1, in two cache blocks of 16
+  const Inspection inspection = Of(*model, options);
+  EXPECT_EQ(inspection.peak.cache, 2 * 16 * 64);
+  int64_t arenas = 0;
+  for (const BucketPlan& bucket : inspection.plan.buckets) {
+    if (bucket.tokens == 1 || bucket.tokens == 8) arenas += bucket.memory.arena;
+  }
+  EXPECT_EQ(inspection.peak.arenas, arenas);
+  // Whether it fits is asked of a context that fills up.
+  const Inspection full = Of(*model);
+  EXPECT_EQ(inspection.fit.needed, full.fit.needed);
+  EXPECT_EQ(full.fit.needed, full.peak.total());
+  EXPECT_LT(inspection.peak.total(), full.peak.total());
+  EXPECT_THAT(InspectionText(*model, inspection, {}),
+              HasSubstr("predicted for a prompt of 17 tokens in a context of 64\n"));
+  EXPECT_THAT(InspectionText(*model, full, {}),
+              HasSubstr("predicted for a full context of 64 tokens\n"));
+  const auto json = nlohmann::json::parse(InspectionJson(*model, inspection, {}));
+  EXPECT_EQ(json["peak"]["context"], 64);
+  EXPECT_EQ(json["peak"]["prompt"], 17);
+}
+
 TEST_F(Inspect, DecodeStepsCostWhatTheMathsSays) {
   const auto model = Load(ModelFile("llama"));
   const Inspection inspection = Of(*model);
@@ -205,9 +230,10 @@ std::vector<StepWork> WorkOf(const Graph& graph) {
 TEST_F(Inspect, ReportsSayTheSameAsTheFigures) {
   const auto model = Load(ModelFile("llama").Text("general.name", "a \x1b[31m name"));
   Inspection inspection = Of(*model);
-  const ReportOptions options = {
-      .all_metadata = true,
-      .ceiling = Ceiling{.threads = 2, .read_bytes_per_second = 1e9, .flops_per_second = 1e12}};
+  const ReportOptions options = {.all_metadata = true,
+                                 .ceiling = Ceiling{.threads = 2,
+                                                    .transfers = {{1, 2e9}, {1000, 1e9}},
+                                                    .operations_per_second = {1e12, 1e12, 4e12}}};
   const auto json = nlohmann::json::parse(InspectionJson(*model, inspection, options));
   EXPECT_EQ(json["parameters"]["total"], kAll);
   EXPECT_EQ(json["memory"]["cache"], 64 * 64);
@@ -223,7 +249,7 @@ TEST_F(Inspect, ReportsSayTheSameAsTheFigures) {
   EXPECT_FALSE(json.contains("schedule"));  // the host calls the CPU's kernels
 
   const std::string text = InspectionText(*model, inspection, options);
-  EXPECT_THAT(text, HasSubstr("fits: needs "));
+  EXPECT_THAT(text, HasSubstr("fits: a full context of 64 tokens needs "));
   EXPECT_THAT(text, HasSubstr("tokenizer.ggml.tokens = [6 string] a, b, c, d, e, f"));
   EXPECT_THAT(text, testing::Not(HasSubstr("\x1b")));
   inspection.schedule = ScheduleByLayer(WorkOf(inspection.plan.buckets[0].graph));
@@ -232,8 +258,8 @@ TEST_F(Inspect, ReportsSayTheSameAsTheFigures) {
   inspection.fit = {.needed = 3 << 20, .available = 2 << 20, .largest_context = 48};
   inspection.machine = {.available = 2 << 20, .limited_by = "control group /x"};
   EXPECT_THAT(InspectionText(*model, inspection, {}),
-              HasSubstr("does not fit: needs 3.00 MiB, 2.00 MiB available (control group /x); "
-                        "-c 48 would fit"));
+              HasSubstr("does not fit: a full context of 64 tokens needs 3.00 MiB, 2.00 MiB "
+                        "available (control group /x); -c 48 would fit"));
 }
 
 TEST(Schedule, LayersWithTheSameWorkAreOfOneKind) {
@@ -332,13 +358,65 @@ TEST(Tables, LineUp) {
 }
 
 TEST(Ceilings, AreThereForEveryNumberOfThreads) {
-  const auto ceilings = MeasureCeilings({1, 2});
+  const auto ceilings = MeasureCeilings(MakeCpuBackend({.threads = 1})->caps(), {1, 2});
   ASSERT_EQ(ceilings.size(), 2u);
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(ceilings[i].threads, i + 1);
-    EXPECT_GT(ceilings[i].read_bytes_per_second, 0);
-    EXPECT_GT(ceilings[i].flops_per_second, 0);
+    for (const double rate : ceilings[i].operations_per_second) EXPECT_GT(rate, 0);
+    ASSERT_GT(ceilings[i].transfers.size(), 1u);
+    for (size_t k = 1; k < ceilings[i].transfers.size(); ++k) {
+      const TransferRate &less = ceilings[i].transfers[k - 1], &more = ceilings[i].transfers[k];
+      EXPECT_LT(less.bytes, more.bytes);
+      EXPECT_GE(less.bytes_per_second, more.bytes_per_second);
+      EXPECT_GT(more.bytes_per_second, 0);
+    }
   }
+}
+
+// Rates that nobody measured.
+const Ceiling kMadeUp = {.threads = 1,
+                         .transfers = {{1000, 400}, {4000, 200}, {64000, 50}},
+                         .operations_per_second = {100, 200, 800}};
+
+TEST(Ceilings, TransfersAreThoseOfTheBytesThatAreGoneOver) {
+  EXPECT_EQ(kMadeUp.BytesPerSecond(1), 400) << "less than was measured";
+  EXPECT_EQ(kMadeUp.BytesPerSecond(1000), 400);
+  EXPECT_EQ(kMadeUp.BytesPerSecond(3999), 400) << "may be as near as 1000 are";
+  EXPECT_EQ(kMadeUp.BytesPerSecond(4000), 200);
+  EXPECT_EQ(kMadeUp.BytesPerSecond(1e9), 50);
+  EXPECT_EQ(kMadeUp.MemoryBytesPerSecond(), 50);
+  EXPECT_EQ(TransferSeconds(kMadeUp, {.bytes_read = 600, .bytes_written = 200}), 2);
+  EXPECT_EQ(TransferSeconds(kMadeUp, {.bytes_read = 6000, .bytes_written = 2000}), 40);
+  EXPECT_EQ(TransferSeconds({}, {.bytes_read = 600}), 0) << "not known";
+}
+
+TEST(Ceilings, ArithmeticIsHeldAgainstItsOwnKind) {
+  const OpCost cost = {.flops = 1600};
+  EXPECT_EQ(ComputeSeconds(kMadeUp, cost, Arithmetic::kF32), 16);
+  EXPECT_EQ(ComputeSeconds(kMadeUp, cost, Arithmetic::kBf16), 8);
+  EXPECT_EQ(ComputeSeconds(kMadeUp, cost, Arithmetic::kInt8), 2);
+  EXPECT_EQ(ComputeSeconds({}, cost, Arithmetic::kF32), 0) << "not known";
+
+  const auto graph = Parse(
+      "graph g\ninput %x : f32[4]\n%a = silu(%x) : f32[4] kernel(\"codes\")\n"
+      "%b = silu(%a) : f32[4] kernel(\"floats\")\n%c = silu(%b) : f32[4]\noutput %c\n",
+      "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  KernelSet kernels;
+  kernels.Add({.name = "codes", .op = "silu", .layout = "x16"});
+  kernels.Add({.name = "floats", .op = "silu"});
+  std::vector<Arithmetic> found;
+  for (const auto& node : graph->nodes()) found.push_back(ArithmeticOf(*node, &kernels));
+  EXPECT_THAT(found, testing::ElementsAre(Arithmetic::kInt8, Arithmetic::kF32, Arithmetic::kF32));
+  EXPECT_EQ(ArithmeticOf(*graph->nodes()[0], nullptr), Arithmetic::kF32);
+
+  const auto cost_of = CostOfStep(*graph, {}, &kernels);
+  ASSERT_TRUE(cost_of.ok()) << cost_of.status();
+  const auto flops = [&](Arithmetic kind) { return cost_of->flops[static_cast<size_t>(kind)]; };
+  EXPECT_EQ(flops(Arithmetic::kF32), 2 * flops(Arithmetic::kInt8));
+  EXPECT_EQ(flops(Arithmetic::kF32) + flops(Arithmetic::kInt8), cost_of->total.flops);
+  // A third of the operations at 800 a second, two thirds at 100: longer than 96 bytes at 400.
+  EXPECT_DOUBLE_EQ(DecodeBound(*cost_of, kMadeUp), 1 / (16.0 / 800 + 32.0 / 100));
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "passes/pipeline.h"
 #include "tools/profile/report.h"
 #include "tools/profile/trace.h"
+#include "tools/views/trace.h"
 
 namespace sluice {
 namespace {
@@ -27,7 +28,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// The embedded model, a prompt of 20 tokens in steps of 8, and 3 decode steps.
+// The embedded model, a prompt of 20 tokens in steps of 8, twice, and 3 decode steps.
 class EmbeddedProfile : public testing::Test {
  protected:
   void SetUp() override {
@@ -48,7 +49,7 @@ class EmbeddedProfile : public testing::Test {
     return (*executable)->graph();
   }
 
-  const ProfileOptions options_ = {.prompt = 20, .generate = 3, .depth = 5};
+  const ProfileOptions options_ = {.prompt = 20, .generate = 3, .depth = 5, .repetitions = 2};
   const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.threads = 1});
   std::unique_ptr<Model> model_;
   std::unique_ptr<Session> session_;
@@ -58,12 +59,15 @@ class EmbeddedProfile : public testing::Test {
 TEST_F(EmbeddedProfile, StepsAreThoseThatWereAskedFor) {
   std::vector<std::string> steps;
   for (const ProfiledStep& step : profile_.steps) {
-    steps.push_back(
-        absl::StrCat(Name(step.phase), " ", step.size.tokens, " to ", step.size.length));
+    steps.push_back(absl::StrCat(Name(step.phase), " ", step.sample, ": ", step.size.tokens, " to ",
+                                 step.size.length, " by ", step.bucket));
     EXPECT_GE(step.seconds, 0);
   }
-  EXPECT_THAT(steps, ElementsAre("prefill 8 to 13", "prefill 8 to 21", "prefill 4 to 25",
-                                 "decode 1 to 6", "decode 1 to 7", "decode 1 to 8"));
+  EXPECT_THAT(
+      steps,
+      ElementsAre("prefill 0: 8 to 13 by 8", "prefill 0: 8 to 21 by 8", "prefill 0: 4 to 25 by 4",
+                  "prefill 1: 8 to 13 by 8", "prefill 1: 8 to 21 by 8", "prefill 1: 4 to 25 by 4",
+                  "decode 0: 1 to 6 by 1", "decode 1: 1 to 7 by 1", "decode 2: 1 to 8 by 1"));
 }
 
 TEST_F(EmbeddedProfile, EveryNodeOfAStepIsSeenOnceAndInOrder) {
@@ -106,26 +110,120 @@ TEST_F(EmbeddedProfile, CostsAddUpToThoseOfTheStep) {
 }
 
 TEST_F(EmbeddedProfile, EveryGroupingHoldsAllRuns) {
-  const PhaseTotal total = TotalOf(profile_, Phase::kDecode);
-  EXPECT_EQ(total.steps, 3);
-  EXPECT_EQ(total.tokens, 3);
-  EXPECT_LE(total.node_seconds, total.seconds);
-  for (const ProfileKey key : AllProfileKeys()) {
-    SCOPED_TRACE(Name(key));
-    int64_t calls = 0;
-    double seconds = 0, bytes = 0;
-    for (const ProfileRow& row : GroupRuns(profile_, Phase::kDecode, key)) {
-      calls += row.calls;
-      seconds += row.seconds;
-      bytes += row.cost.bytes_read;
-    }
+  for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+    const PhaseTotal total = TotalOf(profile_, phase);
+    EXPECT_EQ(total.samples, phase == Phase::kPrefill ? 2 : 3);
+    EXPECT_EQ(total.steps, phase == Phase::kPrefill ? 3 : 1);
+    EXPECT_EQ(total.tokens, phase == Phase::kPrefill ? 20 : 1);
     const auto runs = std::count_if(profile_.runs.begin(), profile_.runs.end(), [&](auto& run) {
-      return profile_.steps[run.step].phase == Phase::kDecode;
+      return profile_.steps[run.step].phase == phase;
     });
-    EXPECT_EQ(calls, runs);
-    EXPECT_EQ(bytes, total.cost.bytes_read);
-    EXPECT_NEAR(seconds, total.node_seconds, 1e-9 * static_cast<double>(runs));  // rounding
+    for (const ProfileKey key : AllProfileKeys()) {
+      SCOPED_TRACE(Name(key));
+      double calls = 0, bytes = 0;
+      for (const ProfileRow& row : GroupRuns(profile_, phase, key)) {
+        calls += row.calls;
+        bytes += row.cost.bytes_read;
+        EXPECT_LE(row.seconds.low, row.seconds.median);
+        EXPECT_LE(row.seconds.median, row.seconds.high);
+      }
+      EXPECT_NEAR(calls * static_cast<double>(total.samples), static_cast<double>(runs), 1e-6);
+      EXPECT_NEAR(bytes, total.all.cost.bytes_read, 1e-9 * bytes);
+    }
   }
+}
+
+TEST(Spread, IsMedianAndQuartiles) {
+  EXPECT_EQ(SpreadOf({}).median, 0);
+  EXPECT_EQ(SpreadOf({7}).high, 7);
+  const Spread five = SpreadOf({5, 1, 1000, 2, 4});
+  EXPECT_EQ(five.low, 2);
+  EXPECT_EQ(five.median, 4);
+  EXPECT_EQ(five.high, 5);
+  EXPECT_EQ(SpreadOf({1, 2}).median, 1.5);
+}
+
+// A prompt of two nodes, run three times, the second time with the first node held up; and a decode
+// step.
+Profile HeldUp() {
+  Profile profile;
+  profile.nodes = {{.name = "p", .op = "matmul", .kernel = "k", .arithmetic = Arithmetic::kInt8},
+                   {.name = "q", .op = "add"}};
+  for (const int64_t sample : {0, 1, 2}) {
+    profile.steps.push_back({.phase = Phase::kPrefill,
+                             .sample = sample,
+                             .bucket = 16,
+                             .size = {.tokens = 9},
+                             .seconds = sample == 1 ? 100.0 : 8.0});
+    const auto step = static_cast<size_t>(sample);
+    profile.runs.push_back({.node = 0,
+                            .step = step,
+                            .seconds = sample == 1 ? 90.0 : 4.0,
+                            .cost = {.flops = 1600, .bytes_read = 800}});
+    profile.runs.push_back({.node = 1,
+                            .step = step,
+                            .seconds = 2.0,
+                            .cost = {.flops = 50, .bytes_read = 3000, .bytes_written = 1000}});
+  }
+  profile.steps.push_back(
+      {.phase = Phase::kDecode, .bucket = 1, .size = {.tokens = 1}, .seconds = 0.5});
+  profile.runs.push_back({.node = 1, .step = 3, .seconds = 0.25, .cost = {.flops = 5}});
+  return profile;
+}
+
+const Ceiling kMadeUp = {.threads = 1,
+                         .transfers = {{100, 800}, {4000, 2000.0 / 3}},
+                         .operations_per_second = {100, 100, 800}};
+
+TEST(ProfileRows, OneSampleThatIsHeldUpMovesNoMedian) {
+  const std::vector<ProfileRow> rows =
+      GroupRuns(HeldUp(), Phase::kPrefill, ProfileKey::kOp, kMadeUp);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].key, "matmul");
+  EXPECT_EQ(rows[0].seconds.median, 4);
+  EXPECT_EQ(rows[0].seconds.low, 4);
+  EXPECT_EQ(rows[0].seconds.high, 47);
+  EXPECT_EQ(rows[0].calls, 1);
+  // Each against the rates of its own kind and of its own bytes.
+  EXPECT_DOUBLE_EQ(rows[0].transfer_seconds, 1);
+  EXPECT_DOUBLE_EQ(rows[0].compute_seconds, 2);
+  EXPECT_DOUBLE_EQ(rows[1].transfer_seconds, 6);
+  EXPECT_DOUBLE_EQ(rows[1].compute_seconds, 0.5);
+  const PhaseTotal total = TotalOf(HeldUp(), Phase::kPrefill, kMadeUp);
+  EXPECT_EQ(total.all.seconds.median, 8);
+  EXPECT_EQ(total.between.median, 2);
+  EXPECT_EQ(total.samples, 3);
+  EXPECT_EQ(total.steps, 1);
+  EXPECT_EQ(total.tokens, 9);
+  EXPECT_DOUBLE_EQ(total.all.transfer_seconds, 7);
+  const std::string text =
+      ProfileText(HeldUp(), {.keys = {ProfileKey::kOp}, .ceiling = kMadeUp, .most_rows = 0});
+  EXPECT_THAT(text, HasSubstr("| matmul        |  4000.000 | 4000.000-47000.000 |   50.0 |"));
+  EXPECT_THAT(text, HasSubstr("prefill: 9 tokens in 1 step, 1.1 tokens/s; median of 3 samples"));
+  EXPECT_THAT(text, HasSubstr("decode: 1 token in 1 step, 2.0 tokens/s; median of 1 sample,"));
+}
+
+// What was measured of one graph is never shown on another.
+TEST(ProfileRows, TracesAreReadPhaseByPhase) {
+  const std::string trace = ChromeTrace(HeldUp(), "t");
+  const auto prefill = ReadTrace(trace, "t.json", 16);
+  ASSERT_TRUE(prefill.ok()) << prefill.status();
+  EXPECT_EQ(prefill->phase, "prefill");
+  EXPECT_EQ(prefill->bucket, 16);
+  ASSERT_EQ(prefill->nodes.size(), 2u);
+  EXPECT_EQ(prefill->nodes.at("p").microseconds, 4e6);
+  EXPECT_EQ(prefill->nodes.at("p").runs, 3);
+  EXPECT_EQ(prefill->nodes.at("q").microseconds, 2e6);
+  const auto decode = ReadTrace(trace, "t.json", 1);
+  ASSERT_TRUE(decode.ok()) << decode.status();
+  EXPECT_EQ(decode->phase, "decode");
+  ASSERT_EQ(decode->nodes.size(), 1u);
+  EXPECT_EQ(decode->nodes.at("q").microseconds, 0.25e6);
+  const absl::Status other = ReadTrace(trace, "t.json", 512).status();
+  EXPECT_TRUE(absl::IsNotFound(other));
+  EXPECT_THAT(std::string(other.message()),
+              HasSubstr("t.json: no times of steps of up to 512 tokens: it has decode of up to 1, "
+                        "prefill of up to 16"));
 }
 
 TEST_F(EmbeddedProfile, ContextThatIsTooSmallIsAnError) {
@@ -152,7 +250,7 @@ TEST_F(EmbeddedProfile, TracesHoldEveryRunWithItsFacts) {
     if (event["tid"] != 1) continue;
     ++nodes;
     EXPECT_EQ(event["cat"], event["args"]["op"]);
-    for (const char* key : {"kernel", "origin", "tokens", "flops"}) {
+    for (const char* key : {"kernel", "origin", "phase", "sample", "bucket", "tokens", "flops"}) {
       EXPECT_TRUE(event["args"].contains(key)) << key;
     }
     const auto name = event["name"].get<std::string>();
@@ -171,13 +269,14 @@ TEST_F(EmbeddedProfile, TracesHoldEveryRunWithItsFacts) {
 TEST_F(EmbeddedProfile, ReportsHaveTheTablesThatWereAskedFor) {
   const ProfileReport report = {
       .keys = {ProfileKey::kPart, ProfileKey::kOrigin},
-      .ceiling = {.threads = 1, .read_bytes_per_second = 1e10, .flops_per_second = 1e11},
+      .ceiling = {.threads = 1, .transfers = {{1, 1e10}}, .operations_per_second = {1e11}},
       .most_rows = 2};
   const auto json = nlohmann::json::parse(ProfileJson(profile_, report));
   ASSERT_EQ(json["phases"].size(), 2u);
   const auto& decode = json["phases"][1];
   EXPECT_EQ(decode["phase"], "decode");
-  EXPECT_EQ(decode["tokens"], 3);
+  EXPECT_EQ(decode["samples"], 3);
+  EXPECT_EQ(decode["tokens"], 1);
   EXPECT_TRUE(decode.contains("by_part") && decode.contains("by_origin"));
   EXPECT_FALSE(decode.contains("by_op"));
   std::set<std::string> origins;
@@ -185,7 +284,7 @@ TEST_F(EmbeddedProfile, ReportsHaveTheTablesThatWereAskedFor) {
   EXPECT_THAT(origins, testing::Contains("builder"));
   const std::string text = ProfileText(profile_, report);
   EXPECT_THAT(text, HasSubstr("prefill: 20 tokens in 3 steps"));
-  EXPECT_THAT(text, HasSubstr("decode: 3 tokens in 3 steps"));
+  EXPECT_THAT(text, HasSubstr("decode: 1 token in 1 step"));
   EXPECT_THAT(text, HasSubstr("between nodes"));
   EXPECT_THAT(text, HasSubstr(" more"));
 }

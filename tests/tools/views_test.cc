@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "backends/cpu/cpu_backend.h"
 #include "graph/layer.h"
 #include "graph/text.h"
@@ -180,7 +181,7 @@ TEST(PageData, PutsMovedNodesWhereTheyAre) {
     list.push_back(graph(kQ, kR, kN));
     return list;
   }();
-  const CompileContext context;
+  const CompileContext context = {};
   PageData page("moves", context);
   Stage stage;
   for (const Graph& each : stages) {
@@ -248,23 +249,66 @@ TEST(Page, NeedsNothingFromElsewhere) {
   }
 }
 
-TEST(Trace, AddsUpTheRunsOfANode) {
-  const absl::StatusOr<NodeTimes> times = ReadTrace(
-      R"({"traceEvents": [{"name": "l0.q", "ph": "X", "ts": 0, "dur": 2.5, "args": {"op": "a"}},
-          {"name": "l0.q", "ph": "X", "ts": 9, "dur": 1}, {"name": "note", "ph": "M"},
-          {"name": "x", "ph": "X", "ts": 1, "dur": 7}]})",
-      "t.json");
-  ASSERT_TRUE(times.ok()) << times.status();
-  ASSERT_EQ(times->size(), 2u);
-  EXPECT_EQ(times->at("l0.q").microseconds, 3.5);
-  EXPECT_EQ(times->at("l0.q").runs, 2);
+std::string Event(const std::string& name, double duration, const std::string& args) {
+  return absl::StrCat(R"({"name": ")", name, R"(", "ph": "X", "ts": 0, "dur": )", duration,
+                      R"(, "args": {)", args, "}}");
+}
+
+std::string TraceOf(const std::vector<std::string>& events) {
+  return absl::StrCat(R"({"traceEvents": [{"name": "note", "ph": "M"}, )",
+                      absl::StrJoin(events, ","), "]}");
+}
+
+TEST(Trace, TakesTheStepsOfOneGraphAndTheirMedians) {
+  const std::string decode = R"("phase": "decode", "bucket": 1)";
+  const std::string prefill = R"("phase": "prefill", "bucket": 1)";
+  const std::string large = R"("phase": "prefill", "bucket": 512)";
+  const std::string trace =
+      TraceOf({Event("l0.q", 2, decode), Event("l0.q", 900, decode), Event("l0.q", 3, decode),
+               Event("l0.q", 4, prefill), Event("l0.q", 5000, large), Event("only", 7, large),
+               Event("step 1", 8, R"("bucket": 1)")});
+  const auto one = ReadTrace(trace, "t.json", 1);
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(one->phase, "decode");
+  ASSERT_EQ(one->nodes.size(), 1u);
+  EXPECT_EQ(one->nodes.at("l0.q").microseconds, 3);
+  EXPECT_EQ(one->nodes.at("l0.q").runs, 3);
+  const auto many = ReadTrace(trace, "t.json", 512);
+  ASSERT_TRUE(many.ok()) << many.status();
+  EXPECT_EQ(many->phase, "prefill");
+  EXPECT_EQ(many->nodes.size(), 2u);
+  const auto without = ReadTrace(TraceOf({Event("l0.q", 4, prefill)}), "t.json", 1);
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_EQ(without->phase, "prefill");
+}
+
+TEST(Trace, SaysWhatItHasWhereNothingFits) {
+  const auto error = [](const std::string& trace) {
+    const absl::Status status = ReadTrace(trace, "t.json", 64).status();
+    EXPECT_TRUE(absl::IsNotFound(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(error(TraceOf({Event("q", 1, R"("phase": "decode", "bucket": 1)")})),
+              HasSubstr("t.json: no times of steps of up to 64 tokens: it has decode of up to 1; "
+                        "--tokens says which graph is shown"));
+  EXPECT_THAT(error(TraceOf({Event("q", 1, R"("op": "matmul")")})),
+              HasSubstr("t.json: no event says its phase and bucket"));
+}
+
+TEST(PageData, SaysWhichStepsItsTimesAreOf) {
+  const CompileContext context;
+  PageData page("m", context);
+  EXPECT_EQ(page.Json()["timed"], "");
+  page.SetTimes({.phase = "decode", .bucket = 1, .nodes = {{"q", {.microseconds = 2, .runs = 3}}}});
+  EXPECT_EQ(page.Json()["timed"], "decode steps of up to 1 token, medians");
+  EXPECT_EQ(page.Json()["times"]["q"], json::array({2.0, 3}));
 }
 
 TEST(Trace, RefusesWhatIsNone) {
   for (const char* text : {"", "[]", "{}", R"({"traceEvents": 1})", R"({"traceEvents": [1]})",
                            R"({"traceEvents": [{"ph": "X", "name": "a"}]})",
                            R"({"traceEvents": [{"ph": "X", "name": 1, "dur": 1}]})"}) {
-    const absl::Status status = ReadTrace(text, "t.json").status();
+    const absl::Status status = ReadTrace(text, "t.json", 1).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
     EXPECT_THAT(std::string(status.message()), HasSubstr("t.json: no trace: ")) << text;
   }

@@ -85,6 +85,17 @@ absl::Status CacheOptions::Apply(DecoderOptions* options) const {
   return absl::OkStatus();
 }
 
+int64_t ContextOptions::For(const ModelConfig& config) const {
+  const int64_t wanted = asked.value_or(usual);
+  return wanted == 0 ? config.context_length : std::min(wanted, config.context_length);
+}
+
+std::string ContextOptions::Warning(const ModelConfig& config) const {
+  if (For(config) >= asked.value_or(0)) return "";
+  return absl::StrCat("-c ", *asked, ": the model's context ends at ", config.context_length,
+                      " tokens, which is taken instead");
+}
+
 absl::StatusOr<PassOptions> CompileOptions::Passes(const Model& model) const {
   PassOptions passes{.disabled = disabled, .updates = model.updates()};
   SLUICE_ASSIGN_OR_RETURN(passes.explain, ExplainTo(std::cerr, explained));

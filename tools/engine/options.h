@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -45,6 +46,17 @@ struct BackendOptions {
 struct CacheOptions {
   std::string k_type = "f16", v_type = "f16";
   absl::Status Apply(DecoderOptions* options) const;
+};
+
+// The tokens that a sequence may have: one rule for all commands with -c.
+struct ContextOptions {
+  int64_t usual = 4096;          // where nothing is asked for
+  std::optional<int64_t> asked;  // 0: the model's own
+
+  // At most the model's own.
+  int64_t For(const ModelConfig& config) const;
+  // "", or that this is less than was asked for.
+  std::string Warning(const ModelConfig& config) const;
 };
 
 // What the compiler decides, overridden.

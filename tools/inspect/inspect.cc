@@ -97,6 +97,7 @@ ParameterCount CountParameters(const Model& model, const Graph& graph) {
 absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const InspectOptions& options,
                           const ModelPlan& plan, int64_t available) {
   PeakOptions peak = options.peak;
+  peak.prompt = 0;
   if (peak.tokens == 0) peak.tokens = plan.context;
   Fit fit{.needed = PredictPeak(model, plan, peak).total(), .available = available};
   const int64_t block = options.plan.decoder.block_size;
@@ -113,9 +114,11 @@ absl::StatusOr<Fit> FitOf(const Model& model, const Backend& backend, const Insp
 }
 
 double DecodeBound(const StepCost& cost, const Ceiling& ceiling) {
-  const double bytes = cost.total.bytes_read + cost.total.bytes_written;
-  return 1 / std::max(bytes / ceiling.read_bytes_per_second,
-                      cost.total.flops / ceiling.flops_per_second);
+  double compute = 0;
+  for (size_t i = 0; i < kArithmeticCount; ++i) {
+    compute += ComputeSeconds(ceiling, {.flops = cost.flops[i]}, static_cast<Arithmetic>(i));
+  }
+  return 1 / std::max(TransferSeconds(ceiling, cost.total), compute);
 }
 
 absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backend,
@@ -129,6 +132,7 @@ absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backe
   }
   result.parameters = CountParameters(model, result.plan.buckets.front().graph);
   result.formats = TensorFormats(model.files());
+  result.prompt = options.peak.prompt;
   result.peak = PredictPeak(model, result.plan, options.peak);
   SLUICE_ASSIGN_OR_RETURN(result.machine, ReadMachineMemory());
   SLUICE_ASSIGN_OR_RETURN(result.fit,
@@ -140,8 +144,8 @@ absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backe
   if (model.config().encoder.has_value()) return result;
   for (const int64_t length : {int64_t{1}, result.plan.context / 2, result.plan.context}) {
     DecodeCost decode{.length = std::max<int64_t>(length, 1)};
-    SLUICE_ASSIGN_OR_RETURN(
-        decode.cost, CostOfStep(result.plan.buckets.front().graph, {.length = decode.length}));
+    SLUICE_ASSIGN_OR_RETURN(decode.cost, CostOfStep(result.plan.buckets.front().graph,
+                                                    {.length = decode.length}, backend.kernels()));
     result.decode.push_back(std::move(decode));
   }
   return result;

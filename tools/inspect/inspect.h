@@ -37,7 +37,7 @@ struct DecodeCost {
   StepCost cost;
 };
 
-// Whether the peak fits into what is available, and how far it could go.
+// Whether the peak of a full context fits into what is available, and how far it could go.
 struct Fit {
   int64_t needed = 0, available = 0;
   // The longest context with which it would fit, a multiple of the block size and at most the
@@ -60,6 +60,7 @@ struct Inspection {
   std::vector<FormatUse> formats;
   ModelPlan plan;
   std::vector<StepPlacement> placement;  // one for each bucket
+  int64_t prompt = 0;                    // tokens that `peak` is for; 0: a full context
   PeakMemory peak;
   MachineMemory machine;
   Fit fit;
@@ -74,8 +75,8 @@ struct Inspection {
 absl::StatusOr<Inspection> InspectModel(const Model& model, const Backend& backend,
                                         const InspectOptions& options);
 
-// Tokens per second that a decode step cannot exceed: its bytes at the machine's bandwidth, or its
-// operations at its arithmetic.
+// Tokens per second that a decode step cannot exceed: its bytes at the rate of so many bytes that
+// are gone over again and again, or its operations, each at the ceiling of its kernel's arithmetic.
 double DecodeBound(const StepCost& cost, const Ceiling& ceiling);
 
 }  // namespace sluice

@@ -4,6 +4,7 @@
 
 #include "tools/inspect/metadata.h"
 #include "tools/inspect/report.h"
+#include "tools/machine/ceiling_report.h"
 
 namespace sluice {
 namespace {
@@ -47,8 +48,9 @@ Json MemoryJson(const ModelPlan& plan) {
           {"buckets", std::move(buckets)}};
 }
 
-Json PeakJson(const PeakMemory& peak) {
-  Json json;
+Json PeakJson(const Inspection& inspection) {
+  const PeakMemory& peak = inspection.peak;
+  Json json = {{"context", inspection.plan.context}, {"prompt", inspection.prompt}};
   for (const auto& [name, field] : PeakFields()) json[std::string(name)] = peak.*field;
   json["total"] = peak.total();
   return json;
@@ -109,13 +111,11 @@ std::string InspectionJson(const Model& model, const Inspection& inspection,
   json["formats"] = FormatsJson(inspection.formats);
   json["memory"] = MemoryJson(inspection.plan);
   json["placement"] = PlacementJson(inspection.placement);
-  json["peak"] = PeakJson(inspection.peak);
+  json["peak"] = PeakJson(inspection);
   json["machine"] = {{"available", inspection.machine.available},
                      {"limited_by", inspection.machine.limited_by}};
   if (options.ceiling.has_value()) {
-    json["machine"]["threads"] = options.ceiling->threads;
-    json["machine"]["read_bytes_per_second"] = options.ceiling->read_bytes_per_second;
-    json["machine"]["flops_per_second"] = options.ceiling->flops_per_second;
+    json["machine"].update(CeilingJson(*options.ceiling));
   }
   json["fit"] = {{"fits", inspection.fit.fits()},
                  {"needed", inspection.fit.needed},

@@ -106,9 +106,25 @@ int64_t VocabularyBytes(const WeightSource& file) {
   return lists + HashTableBytes(tokens, kView + 8) + HashTableBytes(merges, 24) + merges * kView;
 }
 
-int64_t CompiledBytes(const ModelPlan& plan) {
+// Those of single tokens, with which a session is opened, and of the steps of a prompt.
+std::vector<const BucketPlan*> BucketsUsed(const ModelPlan& plan, int64_t prompt) {
+  std::vector<const BucketPlan*> used;
+  const auto takes = [&](const BucketPlan& bucket, int64_t tokens) {
+    const bool is_first = &bucket == &plan.buckets.front();
+    return tokens > 0 && tokens <= bucket.tokens && (is_first || (&bucket - 1)->tokens < tokens);
+  };
+  for (const BucketPlan& bucket : plan.buckets) {
+    const bool is_used = prompt == 0 || takes(bucket, 1) ||
+                         takes(bucket, prompt % plan.max_tokens) ||
+                         (prompt >= plan.max_tokens && takes(bucket, plan.max_tokens));
+    if (is_used) used.push_back(&bucket);
+  }
+  return used;
+}
+
+int64_t CompiledBytes(const ModelPlan& plan, const std::vector<const BucketPlan*>& buckets) {
   size_t nodes = plan.buckets.back().graph.nodes().size();  // the session's own graph
-  for (const BucketPlan& bucket : plan.buckets) nodes += bucket.graph.nodes().size();
+  for (const BucketPlan* bucket : buckets) nodes += bucket->graph.nodes().size();
   return static_cast<int64_t>(nodes) * kBytesPerNode;
 }
 
@@ -127,7 +143,9 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
   const DecoderOptions& decoder = options.decoder;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model.BuildGraph(decoder));
   const SymbolValues bounds = graph.Bounds();
-  ModelPlan plan{.context = bounds.Get(decoder::kTable) * decoder.block_size};
+  ModelPlan plan{.context = bounds.Get(decoder::kTable) * decoder.block_size,
+                 .block_size = decoder.block_size,
+                 .max_tokens = decoder.max_tokens};
   PassOptions shared = options.passes;
   shared.stop_before = std::string(kFirstBucketPass);
   SLUICE_RETURN_IF_ERROR(Optimize(backend, shared, &graph));
@@ -152,15 +170,22 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
 
 PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOptions& options) {
   PeakMemory peak;
-  peak.weights = WeightBytes(plan, options.tokens > 0 ? options.tokens : plan.context);
+  const int64_t filled = options.prompt > 0 ? options.prompt : plan.context;
+  peak.weights = WeightBytes(plan, options.tokens > 0 ? options.tokens : filled);
   peak.cache = plan.cache_bytes;
-  for (const BucketPlan& bucket : plan.buckets) {
-    peak.arenas += bucket.memory.arena + bucket.memory.constants;
+  if (options.prompt > 0) {
+    const int64_t blocks = (filled + plan.block_size - 1) / plan.block_size;
+    peak.cache = static_cast<int64_t>(static_cast<double>(blocks * plan.block_size) *
+                                      plan.cache_bytes_per_token);
+  }
+  const std::vector<const BucketPlan*> buckets = BucketsUsed(plan, options.prompt);
+  for (const BucketPlan* bucket : buckets) {
+    peak.arenas += bucket->memory.arena + bucket->memory.constants;
   }
   peak.packed = plan.packed_bytes;
   peak.metadata = MetadataBytes(model.files());
   if (options.tokenizer) peak.vocabulary = VocabularyBytes(model.file());
-  peak.compiled = CompiledBytes(plan);
+  peak.compiled = CompiledBytes(plan, buckets);
   peak.libraries = kLibraryBytes;
   return peak;
 }

@@ -34,6 +34,8 @@ struct PlanOptions {
 
 struct ModelPlan {
   int64_t context = 0;      // tokens of a sequence, rounded up to whole cache blocks
+  int64_t block_size = 1;   // tokens of a cache block
+  int64_t max_tokens = 0;   // of a step
   int64_t cache_bytes = 0;  // keys and values of all layers
   double cache_bytes_per_token = 0;
   int64_t packed_bytes = 0;         // weights in other layouts, of all executables together
@@ -49,8 +51,8 @@ absl::StatusOr<ModelPlan> PlanModel(const Model& model, const Backend& backend,
 struct PeakMemory {
   int64_t weights = 0;     // mapped pages that steps touch
   int64_t packed = 0;      // weights in another layout, whose pages of the file are let go
-  int64_t cache = 0;       // a full context
-  int64_t arenas = 0;      // of all executables, constants included
+  int64_t cache = 0;       // of the tokens that are in the context
+  int64_t arenas = 0;      // of the executables that run, constants included
   int64_t metadata = 0;    // the file's head, mapped: names, vocabulary
   int64_t vocabulary = 0;  // the tokenizer's own tables
   int64_t compiled = 0;    // graphs and executables
@@ -67,11 +69,14 @@ struct PeakField {
 absl::Span<const PeakField> PeakFields();
 
 struct PeakOptions {
+  // Tokens in the context: a prompt, in steps as large as the plan allows, that little is generated
+  // after. 0: prompts of all lengths, and a context that fills up.
+  int64_t prompt = 0;
   int64_t tokens = 0;     // rows of the embedding table that are read; 0: as many as a context has
   bool tokenizer = true;  // text goes in and out, and not only token ids
 };
 
-// Assumes a context that fills up, and prompts long enough that every expert is used.
+// Assumes one sequence, and a prompt long enough that every expert is used.
 PeakMemory PredictPeak(const Model& model, const ModelPlan& plan, const PeakOptions& options);
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "tools/inspect/metadata.h"
+#include "tools/machine/ceiling_report.h"
 #include "tools/terminal/markdown_table.h"
 #include "tools/terminal/units.h"
 
@@ -73,8 +74,9 @@ void AppendPlan(const ModelPlan& plan, std::string* text) {
 
 std::string FitText(const Inspection& inspection) {
   const Fit& fit = inspection.fit;
-  const std::string numbers = absl::StrCat("needs ", Bytes(fit.needed), ", ", Bytes(fit.available),
-                                           " available (", inspection.machine.limited_by, ")");
+  const std::string numbers = absl::StrCat(
+      "a full context of ", inspection.plan.context, " tokens needs ", Bytes(fit.needed), ", ",
+      Bytes(fit.available), " available (", inspection.machine.limited_by, ")");
   if (fit.fits()) {
     return absl::StrCat("fits: ", numbers, "; up to -c ", fit.largest_context, " would");
   }
@@ -85,7 +87,12 @@ std::string FitText(const Inspection& inspection) {
 }
 
 void AppendPeak(const Inspection& inspection, std::string* text) {
-  absl::StrAppend(text, "\nPeak memory, predicted\n\n");
+  absl::StrAppend(text, "\nPeak memory, predicted for ",
+                  inspection.prompt > 0
+                      ? absl::StrCat("a prompt of ", inspection.prompt, " tokens in a context of ",
+                                     inspection.plan.context)
+                      : absl::StrCat("a full context of ", inspection.plan.context, " tokens"),
+                  "\n\n");
   for (const auto& [name, field] : PeakFields()) {
     if (inspection.peak.*field > 0) AppendLine(text, name, Bytes(inspection.peak.*field));
   }
@@ -124,11 +131,7 @@ void AppendDecode(const Inspection& inspection, const ReportOptions& options, st
   }
   absl::StrAppend(text, "\nA decode step of one sequence\n\n", MarkdownTable(rows));
   if (!options.ceiling.has_value()) return;
-  absl::StrAppend(text, "\nMeasured on ", options.ceiling->threads,
-                  options.ceiling->threads == 1 ? " thread: " : " threads: ",
-                  absl::StrFormat("reading %.1f GB/s, f32 multiply-add %.1f GFLOP/s\n",
-                                  options.ceiling->read_bytes_per_second / 1e9,
-                                  options.ceiling->flops_per_second / 1e9));
+  absl::StrAppend(text, "\n", CeilingText(*options.ceiling));
 }
 
 void AppendSchedule(const Inspection& inspection, std::string* text) {

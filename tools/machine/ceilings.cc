@@ -3,20 +3,28 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 
+#include "backends/cpu/kernels/x16_product.h"
 #include "backends/cpu/threads.h"
 #include "backends/host_buffer.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace sluice {
 namespace {
 
-constexpr int kRepetitions = 3;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRepetitions = 5;
+constexpr double kShortest = 1e-3;  // seconds of a run: many times what it takes to start threads
+constexpr int64_t kLeastBytes = int64_t{16} << 10, kMostBytes = int64_t{256} << 20;
 
 template <int kBytes>
 struct Vectors {
@@ -44,8 +52,27 @@ inline __attribute__((always_inline)) float MultiplyAdds(int64_t rounds) {
   return sum;
 }
 
+// A third of the bytes each: c = a ^ b. The most that a core moves at a time is two loads and a
+// store, as additions do.
 template <int kBytes>
-inline __attribute__((always_inline)) uint64_t ReadAll(const std::byte* data, int64_t bytes) {
+inline __attribute__((always_inline)) void Combine(std::byte* data, int64_t bytes) {
+  using Word = typename Vectors<kBytes>::Word;
+  constexpr int kUnroll = 4;
+  const int64_t part = bytes / 3 / (kUnroll * kBytes) * (kUnroll * kBytes);
+  for (int64_t at = 0; at < part; at += kUnroll * kBytes) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kUnroll; ++i) {
+      Word a, b;
+      std::memcpy(&a, data + at + i * kBytes, kBytes);
+      std::memcpy(&b, data + part + at + i * kBytes, kBytes);
+      a ^= b;
+      std::memcpy(data + 2 * part + at + i * kBytes, &a, kBytes);
+    }
+  }
+}
+
+template <int kBytes>
+inline __attribute__((always_inline)) void Read(std::byte* data, int64_t bytes) {
   using Word = typename Vectors<kBytes>::Word;
   constexpr int kLoads = 4;
   std::array<Word, kLoads> sums = {};
@@ -57,51 +84,56 @@ inline __attribute__((always_inline)) uint64_t ReadAll(const std::byte* data, in
       sums[i] ^= word;
     }
   }
-  return (sums[0] ^ sums[1] ^ sums[2] ^ sums[3])[0];
+  const Word all = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+  std::memcpy(data, &all, kBytes);  // what is used cannot be left out
 }
+
+using MoveFn = void (*)(std::byte* data, int64_t bytes);
+using SpinFn = float (*)(int64_t rounds);
 
 // The same loops for each width of vectors; which one runs is decided on the machine.
 struct Loops {
   int vector_bytes;
-  float (*multiply_adds)(int64_t rounds);
-  uint64_t (*read_all)(const std::byte* data, int64_t bytes);
+  SpinFn multiply_adds;
+  MoveFn read, combine;
 };
 
 float MultiplyAdds16(int64_t rounds) { return MultiplyAdds<16>(rounds); }
-uint64_t ReadAll16(const std::byte* data, int64_t bytes) { return ReadAll<16>(data, bytes); }
+void Read16(std::byte* data, int64_t bytes) { Read<16>(data, bytes); }
+void Combine16(std::byte* data, int64_t bytes) { Combine<16>(data, bytes); }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) float MultiplyAdds32(int64_t rounds) {
-  return MultiplyAdds<32>(rounds);
-}
-__attribute__((target("avx2"))) uint64_t ReadAll32(const std::byte* data, int64_t bytes) {
-  return ReadAll<32>(data, bytes);
-}
-__attribute__((target("avx512f"))) float MultiplyAdds64(int64_t rounds) {
-  return MultiplyAdds<64>(rounds);
-}
-__attribute__((target("avx512f"))) uint64_t ReadAll64(const std::byte* data, int64_t bytes) {
-  return ReadAll<64>(data, bytes);
+#define SLUICE_AVX2 __attribute__((target("avx2,fma")))
+#define SLUICE_AVX512 __attribute__((target("avx512f")))
+SLUICE_AVX2 float MultiplyAdds32(int64_t rounds) { return MultiplyAdds<32>(rounds); }
+SLUICE_AVX2 void Read32(std::byte* data, int64_t bytes) { Read<32>(data, bytes); }
+SLUICE_AVX2 void Combine32(std::byte* data, int64_t bytes) { Combine<32>(data, bytes); }
+SLUICE_AVX512 float MultiplyAdds64(int64_t rounds) { return MultiplyAdds<64>(rounds); }
+SLUICE_AVX512 void Read64(std::byte* data, int64_t bytes) { Read<64>(data, bytes); }
+SLUICE_AVX512 void Combine64(std::byte* data, int64_t bytes) { Combine<64>(data, bytes); }
+
+// Two products of bf16 numbers in each lane.
+__attribute__((target("avx512f,avx512bf16"))) float Bf16Pairs(int64_t rounds) {
+  const auto ones = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80));
+  __m512 chains[kChains] = {};
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) chains[c] = _mm512_dpbf16_ps(chains[c], ones, ones);
+  }
+  float sum = 0;
+  for (int c = 0; c < kChains; ++c) sum += chains[c][0];
+  return sum;
 }
 #endif
 
 Loops WidestLoops() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return {64, MultiplyAdds64, ReadAll64};
+  if (__builtin_cpu_supports("avx512f")) return {64, MultiplyAdds64, Read64, Combine64};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return {32, MultiplyAdds32, ReadAll32};
+    return {32, MultiplyAdds32, Read32, Combine32};
   }
 #endif
-  return {16, MultiplyAdds16, ReadAll16};
-}
-
-// Twice the last-level cache where that is known and sensible: virtual machines report the cache of
-// the whole host, of which they have a part.
-int64_t BufferBytes() {
-  const int64_t cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  constexpr int64_t kLeast = int64_t{64} << 20, kMost = int64_t{256} << 20;
-  return std::min(std::clamp(2 * cache, kLeast, kMost), memory / 8);
+  return {16, MultiplyAdds16, Read16, Combine16};
 }
 
 // Gives the buffer pages of its own: what was never written is one page of zeros.
@@ -115,48 +147,143 @@ void TouchPages(int threads, absl::Span<std::byte> buffer) {
   });
 }
 
-// Seconds of the middle run.
-template <typename Body>
-double MedianSeconds(const Body& body) {
-  using Clock = std::chrono::steady_clock;
-  std::array<double, kRepetitions> seconds;
-  for (double& s : seconds) {
-    const Clock::time_point start = Clock::now();
-    body();
-    s = std::chrono::duration<double>(Clock::now() - start).count();
+double SecondsOf(const std::function<void()>& body) {
+  const Clock::time_point start = Clock::now();
+  body();
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The most that `work(times)` does in a second, if once is `amount`. The best of several runs, not
+// the middle one: others on the machine only ever take away.
+double BestRate(double amount, const std::function<void(int64_t times)>& work) {
+  int64_t times = 1;
+  double seconds = SecondsOf([&] { work(times); });
+  while (seconds < kShortest) {
+    const double wanted = 1.5 * kShortest / std::max(seconds, 1e-9);
+    times = std::max<int64_t>(
+        times + 1, static_cast<int64_t>(static_cast<double>(times) * std::min(wanted, 100.0)));
+    seconds = SecondsOf([&] { work(times); });
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[kRepetitions / 2];
+  for (int i = 1; i < kRepetitions; ++i) {
+    seconds = std::min(seconds, SecondsOf([&] { work(times); }));
+  }
+  return amount * static_cast<double>(times) / seconds;
+}
+
+// Both loops on parts of one buffer, a part for each thread, and the better of the two.
+double BestTransfer(const cpu::Threads& threads, const Loops& loops, absl::Span<std::byte> data) {
+  const auto bytes = static_cast<int64_t>(data.size());
+  double best = 0;
+  for (const MoveFn move : {loops.read, loops.combine}) {
+    const auto work = [&](int64_t times) {
+      threads.For(bytes, bytes / threads.count(), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = 0; i < times; ++i) move(data.data() + begin, end - begin);
+      });
+    };
+    best = std::max(best, BestRate(static_cast<double>(bytes), work));
+  }
+  return best;
+}
+
+std::vector<TransferRate> MeasureTransfers(const cpu::Threads& threads, const Loops& loops,
+                                           absl::Span<std::byte> buffer) {
+  std::vector<TransferRate> rates;
+  const auto most = static_cast<int64_t>(buffer.size());
+  for (int64_t bytes = kLeastBytes; bytes <= most; bytes *= 2) {
+    const auto part = buffer.first(static_cast<size_t>(bytes));
+    rates.push_back({bytes, BestTransfer(threads, loops, part)});
+  }
+  // What does not fall as bytes get more is noise.
+  for (size_t i = rates.size() - 1; i > 0; --i) {
+    rates[i - 1].bytes_per_second =
+        std::max(rates[i - 1].bytes_per_second, rates[i].bytes_per_second);
+  }
+  return rates;
+}
+
+double BestSpin(const cpu::Threads& threads, double operations_of_a_round, SpinFn spin) {
+  std::atomic<float> sink = 0;  // what is used cannot be left out
+  return BestRate(operations_of_a_round * threads.count(), [&](int64_t times) {
+    threads.For(threads.count(), 1, [&](int64_t, int64_t, int) { sink = spin(times); });
+  });
+}
+
+double MeasureF32(const cpu::Threads& threads, const Loops& loops) {
+  const double lanes = loops.vector_bytes / static_cast<double>(sizeof(float));
+  return BestSpin(threads, 2 * lanes * kChains, loops.multiply_adds);
+}
+
+// Where there are no instructions for it, bf16 is widened and multiplied as f32.
+double MeasureBf16(const cpu::Threads& threads, double f32) {
+#if defined(__x86_64__)
+  constexpr double kLanes = 64 / sizeof(float);
+  if (__builtin_cpu_supports("avx512bf16")) {
+    return std::max(f32, BestSpin(threads, 2 * 2 * kLanes * kChains, Bf16Pairs));
+  }
+#endif
+  return f32;
+}
+
+double MeasureInt8(const cpu::Threads& threads, const cpu::X16Isa& isa) {
+  std::atomic<int32_t> sink = 0;
+  int32_t first = 0;
+  const auto operations = static_cast<double>(isa.spin(1, &first));
+  return BestRate(operations * threads.count(), [&](int64_t times) {
+    threads.For(threads.count(), 1, [&](int64_t, int64_t, int) {
+      int32_t sum = first;
+      isa.spin(times, &sum);
+      sink += sum;
+    });
+  });
 }
 
 }  // namespace
 
-std::vector<Ceiling> MeasureCeilings(absl::Span<const int> thread_counts) {
-  constexpr int64_t kRounds = 4'000'000;
+absl::string_view Name(Arithmetic arithmetic) {
+  constexpr std::array<absl::string_view, kArithmeticCount> kNames = {"f32", "bf16", "int8"};
+  return kNames[static_cast<size_t>(arithmetic)];
+}
+
+double Ceiling::BytesPerSecond(double bytes) const {
+  double rate = transfers.empty() ? 0 : transfers.front().bytes_per_second;
+  for (const TransferRate& transfer : transfers) {
+    if (static_cast<double>(transfer.bytes) <= bytes) rate = transfer.bytes_per_second;
+  }
+  return rate;
+}
+
+double Ceiling::MemoryBytesPerSecond() const {
+  return transfers.empty() ? 0 : transfers.back().bytes_per_second;
+}
+
+double TransferSeconds(const Ceiling& ceiling, const OpCost& cost) {
+  const double bytes = cost.bytes_read + cost.bytes_written, rate = ceiling.BytesPerSecond(bytes);
+  return rate > 0 ? bytes / rate : 0;
+}
+
+double ComputeSeconds(const Ceiling& ceiling, const OpCost& cost, Arithmetic arithmetic) {
+  const double rate = ceiling.operations_per_second[static_cast<size_t>(arithmetic)];
+  return rate > 0 ? cost.flops / rate : 0;
+}
+
+std::vector<Ceiling> MeasureCeilings(const proto::DeviceCaps& caps,
+                                     absl::Span<const int> thread_counts) {
   const Loops loops = WidestLoops();
-  const int64_t bytes = BufferBytes();
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  const int64_t bytes = std::max(kLeastBytes, std::min(kMostBytes, memory / 8));
   const absl::StatusOr<std::unique_ptr<HostBuffer>> buffer = HostBuffer::Create(bytes);
   if (!buffer.ok() || thread_counts.empty()) return {};
-  const std::byte* data = (*buffer)->host();
-  TouchPages(thread_counts.back(), absl::MakeSpan((*buffer)->host(), static_cast<size_t>(bytes)));
-  std::atomic<uint64_t> sink = 0;  // keeps the loops from being optimised away
+  const auto data = absl::MakeSpan((*buffer)->host(), static_cast<size_t>(bytes));
+  TouchPages(thread_counts.back(), data);
   std::vector<Ceiling> ceilings;
   for (const int count : thread_counts) {
     const cpu::Threads threads(count);
-    const double read = MedianSeconds([&] {
-      threads.For(bytes, 1, [&](int64_t begin, int64_t end, int) {
-        sink += loops.read_all(data + begin, end - begin);
-      });
-    });
-    const double compute = MedianSeconds([&] {
-      threads.For(count, 1, [&](int64_t, int64_t, int) {
-        sink += static_cast<uint64_t>(loops.multiply_adds(kRounds));
-      });
-    });
-    const double lanes = loops.vector_bytes / static_cast<double>(sizeof(float));
+    const cpu::Threads::Region region(threads);
+    const double f32 = MeasureF32(threads, loops);
     ceilings.push_back({.threads = count,
-                        .read_bytes_per_second = static_cast<double>(bytes) / read,
-                        .flops_per_second = 2 * lanes * kChains * kRounds * count / compute});
+                        .transfers = MeasureTransfers(threads, loops, data),
+                        .operations_per_second = {f32, MeasureBf16(threads, f32),
+                                                  MeasureInt8(threads, cpu::X16IsaFor(caps))}});
   }
   return ceilings;
 }

@@ -91,7 +91,13 @@ absl::StatusOr<OpCost> CostOf(const Node& node, const SymbolValues& symbols, int
   return CostOfViews(node, operands, results, context);
 }
 
-absl::StatusOr<StepCost> CostOfStep(const Graph& graph, const StepSize& size) {
+Arithmetic ArithmeticOf(const Node& node, const KernelSet* kernels) {
+  const Kernel* kernel = kernels != nullptr ? kernels->Find(node.kernel()) : nullptr;
+  return kernel != nullptr && !kernel->layout.empty() ? Arithmetic::kInt8 : Arithmetic::kF32;
+}
+
+absl::StatusOr<StepCost> CostOfStep(const Graph& graph, const StepSize& size,
+                                    const KernelSet* kernels) {
   const SymbolValues symbols = SymbolsOf(graph, size);
   StepCost step;
   for (const auto& node : graph.nodes()) {
@@ -100,6 +106,7 @@ absl::StatusOr<StepCost> CostOfStep(const Graph& graph, const StepSize& size) {
     SLUICE_ASSIGN_OR_RETURN(const Views results, ResultViews(*node, symbols));
     const OpCost cost = CostOfViews(*node, operands, results, size.context());
     step.total = step.total + cost;
+    step.flops[static_cast<size_t>(ArithmeticOf(*node, kernels))] += cost.flops;
     OpCost& part = step.parts[static_cast<size_t>(PartOf(*node))];
     part = part + cost;
     step.weight_bytes += WeightBytes(*node, cost, operands);

@@ -21,9 +21,13 @@ constexpr RowForm kForm = RowForm::kLikeliest;  // what common samplers need
 // Notes only times while steps run; what they cost is worked out afterwards.
 class Profiler : public RunObserver {
  public:
-  void BeginStep(Phase phase, const StepSize& size) {
+  explicit Profiler(const KernelSet* kernels) : kernels_(kernels) {}
+
+  // All but the times of `step` is set.
+  void BeginStep(ProfiledStep step) {
     if (profile_.steps.empty()) origin_ = Clock::now();
-    profile_.steps.push_back({.phase = phase, .size = size, .start = Now()});
+    step.start = Now();
+    profile_.steps.push_back(step);
   }
   void EndStep() { profile_.steps.back().seconds = Now() - profile_.steps.back().start; }
 
@@ -72,11 +76,13 @@ class Profiler : public RunObserver {
                                 .op = node.op().name,
                                 .kernel = node.kernel(),
                                 .origin = node.origin(),
-                                .part = PartOf(node)});
+                                .part = PartOf(node),
+                                .arithmetic = ArithmeticOf(node, kernels_)});
     }
     return it->second;
   }
 
+  const KernelSet* kernels_;
   Clock::time_point origin_;
   Profile profile_;
   std::vector<const Node*> nodes_;
@@ -88,29 +94,37 @@ class Driver {
  public:
   Driver(Session& session, const ProfileOptions& options) : session_(session), options_(options) {}
 
-  // One phase on a new sequence; without a profiler, to warm up.
+  // After a warm-up. The context of `depth` tokens is there only once, and is gone back to.
   absl::Status RunPhase(Phase phase, Profiler* profiler) {
     const std::unique_ptr<Sequence> sequence = session_.NewSequence();
     const bool prefill = phase == Phase::kPrefill;
+    const int64_t tokens = prefill ? options_.prompt : options_.generate;
     const int64_t largest = session_.max_tokens();
-    SLUICE_RETURN_IF_ERROR(Feed(*sequence, options_.depth, largest, phase, nullptr));
-    return Feed(*sequence, prefill ? options_.prompt : options_.generate, prefill ? largest : 1,
-                phase, profiler);
+    SLUICE_RETURN_IF_ERROR(Feed(*sequence, options_.depth, largest, {}, nullptr));
+    const int64_t repetitions = prefill ? options_.repetitions : 1;
+    for (int64_t i = -1; i < repetitions; ++i) {
+      sequence->Truncate(options_.depth);
+      SLUICE_RETURN_IF_ERROR(Feed(*sequence, tokens, prefill ? largest : 1,
+                                  {.phase = phase, .sample = i}, i < 0 ? nullptr : profiler));
+    }
+    return absl::OkStatus();
   }
 
  private:
-  absl::Status Feed(Sequence& sequence, int64_t tokens, int64_t largest_step, Phase phase,
+  // Steps like `step`; decode steps are samples of their own.
+  absl::Status Feed(Sequence& sequence, int64_t tokens, int64_t largest_step, ProfiledStep step,
                     Profiler* profiler) {
     for (int64_t left = tokens; left > 0;) {
       const int64_t count = std::min(left, largest_step);
       left -= count;
-      SLUICE_RETURN_IF_ERROR(Step(sequence, count, phase, profiler));
+      SLUICE_RETURN_IF_ERROR(Step(sequence, count, step, profiler));
+      if (step.phase == Phase::kDecode) ++step.sample;
       if (options_.on_step) options_.on_step(count);
     }
     return absl::OkStatus();
   }
 
-  absl::Status Step(Sequence& sequence, int64_t count, Phase phase, Profiler* profiler) {
+  absl::Status Step(Sequence& sequence, int64_t count, ProfiledStep step, Profiler* profiler) {
     std::vector<StepToken> batch;
     for (int64_t i = 0; i < count; ++i) {
       const uint64_t id = random_() % static_cast<uint64_t>(session_.vocabulary());
@@ -118,7 +132,10 @@ class Driver {
     }
     SLUICE_ASSIGN_OR_RETURN(Executable * executable, session_.ExecutableFor(count, kForm));
     if (profiler == nullptr) return session_.StepRows(batch, kForm).status();
-    profiler->BeginStep(phase, {.tokens = count, .length = sequence.length() + count});
+    const std::vector<int64_t> buckets = session_.buckets();
+    step.bucket = *std::lower_bound(buckets.begin(), buckets.end(), count);
+    step.size = {.tokens = count, .length = sequence.length() + count};
+    profiler->BeginStep(step);
     session_.set_observer(profiler);
     const absl::Status status = session_.StepRows(batch, kForm).status();
     session_.set_observer(nullptr);
@@ -130,6 +147,45 @@ class Driver {
   Session& session_;
   const ProfileOptions& options_;
   std::mt19937 random_{1234};
+};
+
+size_t SamplesOf(const Profile& profile, Phase phase) {
+  int64_t samples = 0;
+  for (const ProfiledStep& step : profile.steps) {
+    if (step.phase == phase) samples = std::max(samples, step.sample + 1);
+  }
+  return static_cast<size_t>(samples);
+}
+
+// A row in the making: the runs of all samples added up.
+struct RowSums {
+  explicit RowSums(size_t samples) : seconds(samples) {}
+
+  void Add(const ProfiledNode& node, const NodeRun& run, const Ceiling& ceiling) {
+    ++calls;
+    cost = cost + run.cost;
+    transfer_seconds += TransferSeconds(ceiling, run.cost);
+    compute_seconds += ComputeSeconds(ceiling, run.cost, node.arithmetic);
+  }
+
+  ProfileRow Row(std::string key) && {
+    const double part = seconds.empty() ? 0 : 1 / static_cast<double>(seconds.size());
+    return {.key = std::move(key),
+            .calls = part * static_cast<double>(calls),
+            .seconds = SpreadOf(std::move(seconds)),
+            .cost = {.flops = part * cost.flops,
+                     .bytes_read = part * cost.bytes_read,
+                     .bytes_written = part * cost.bytes_written},
+            .transfer_seconds = part * transfer_seconds,
+            .compute_seconds = part * compute_seconds,
+            .kernels = {kernels.begin(), kernels.end()}};
+  }
+
+  std::vector<double> seconds;  // by sample
+  int64_t calls = 0;
+  OpCost cost;
+  double transfer_seconds = 0, compute_seconds = 0;
+  std::set<std::string> kernels;
 };
 
 std::string KeyOf(const ProfiledNode& node, ProfileKey key) {
@@ -160,53 +216,73 @@ absl::StatusOr<Profile> ProfileSteps(Session& session, const ProfileOptions& opt
                                                    session.max_context()));
   }
   Driver driver(session, options);
-  Profiler profiler;
+  Profiler profiler(options.kernels);
   for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
     const bool wanted = (phase == Phase::kPrefill ? options.prompt : options.generate) > 0;
     if (!wanted) continue;
-    SLUICE_RETURN_IF_ERROR(driver.RunPhase(phase, nullptr));
     SLUICE_RETURN_IF_ERROR(driver.RunPhase(phase, &profiler));
   }
   return std::move(profiler).Finish();
 }
 
-std::vector<ProfileRow> GroupRuns(const Profile& profile, Phase phase, ProfileKey key) {
-  std::map<std::string, ProfileRow> by_key;
-  std::map<std::string, std::set<std::string>> kernels;
+Spread SpreadOf(std::vector<double> samples) {
+  if (samples.empty()) return {};
+  std::sort(samples.begin(), samples.end());
+  const auto at = [&samples](double part) {
+    const double place = part * static_cast<double>(samples.size() - 1);
+    const auto below = static_cast<size_t>(place);
+    const size_t above = std::min(below + 1, samples.size() - 1);
+    return samples[below] +
+           (place - static_cast<double>(below)) * (samples[above] - samples[below]);
+  };
+  return {.median = at(0.5), .low = at(0.25), .high = at(0.75)};
+}
+
+std::vector<ProfileRow> GroupRuns(const Profile& profile, Phase phase, ProfileKey key,
+                                  const Ceiling& ceiling) {
+  const size_t samples = SamplesOf(profile, phase);
+  std::map<std::string, RowSums> by_key;
   for (const NodeRun& run : profile.runs) {
-    if (profile.steps[run.step].phase != phase) continue;
+    const ProfiledStep& step = profile.steps[run.step];
+    if (step.phase != phase) continue;
     const ProfiledNode& node = profile.nodes[run.node];
-    const std::string name = KeyOf(node, key);
-    ProfileRow& row = by_key[name];
-    ++row.calls;
-    row.seconds += run.seconds;
-    row.cost = row.cost + run.cost;
-    if (!node.kernel.empty()) kernels[name].insert(node.kernel);
+    RowSums& sums = by_key.try_emplace(KeyOf(node, key), samples).first->second;
+    sums.Add(node, run, ceiling);
+    sums.seconds[static_cast<size_t>(step.sample)] += run.seconds;
+    if (!node.kernel.empty()) sums.kernels.insert(node.kernel);
   }
   std::vector<ProfileRow> rows;
-  for (auto& [name, row] : by_key) {
-    row.key = name;
-    row.kernels.assign(kernels[name].begin(), kernels[name].end());
-    rows.push_back(std::move(row));
-  }
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const ProfileRow& a, const ProfileRow& b) { return a.seconds > b.seconds; });
+  for (auto& [name, sums] : by_key) rows.push_back(std::move(sums).Row(name));
+  std::stable_sort(rows.begin(), rows.end(), [](const ProfileRow& a, const ProfileRow& b) {
+    return a.seconds.median > b.seconds.median;
+  });
   return rows;
 }
 
-PhaseTotal TotalOf(const Profile& profile, Phase phase) {
-  PhaseTotal total;
+PhaseTotal TotalOf(const Profile& profile, Phase phase, const Ceiling& ceiling) {
+  const size_t samples = SamplesOf(profile, phase);
+  PhaseTotal total{.samples = static_cast<int64_t>(samples)};
+  RowSums sums(samples);
+  std::vector<double> between(samples);
   for (const ProfiledStep& step : profile.steps) {
     if (step.phase != phase) continue;
     ++total.steps;
     total.tokens += step.size.tokens;
-    total.seconds += step.seconds;
+    sums.seconds[static_cast<size_t>(step.sample)] += step.seconds;
+    between[static_cast<size_t>(step.sample)] += step.seconds;
   }
   for (const NodeRun& run : profile.runs) {
-    if (profile.steps[run.step].phase != phase) continue;
-    total.node_seconds += run.seconds;
-    total.cost = total.cost + run.cost;
+    const ProfiledStep& step = profile.steps[run.step];
+    if (step.phase != phase) continue;
+    sums.Add(profile.nodes[run.node], run, ceiling);
+    between[static_cast<size_t>(step.sample)] -= run.seconds;
   }
+  if (samples > 0) {
+    total.steps /= total.samples;
+    total.tokens /= total.samples;
+  }
+  total.between = SpreadOf(std::move(between));
+  total.all = std::move(sums).Row("all");
   return total;
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "tools/machine/ceiling_report.h"
 #include "tools/terminal/markdown_table.h"
 #include "tools/terminal/units.h"
 
@@ -29,28 +30,22 @@ Rates RatesOf(const OpCost& cost, double seconds) {
   return {(cost.bytes_read + cost.bytes_written) / seconds, cost.flops / seconds};
 }
 
-std::string CeilingText(const Ceiling& ceiling) {
-  const double read = ceiling.read_bytes_per_second / 1e9;
-  if (!ceiling.device.empty()) {
-    return absl::StrFormat("At most, measured by copying on %s: %.1f GB/s\n", ceiling.device, read);
-  }
-  return absl::StrFormat(
-      "At most, measured on %d thread%s: reading %.1f GB/s, f32 multiply-add %.1f GFLOP/s\n",
-      ceiling.threads, ceiling.threads == 1 ? "" : "s", read, ceiling.flops_per_second / 1e9);
-}
+std::string Milliseconds(double seconds) { return absl::StrFormat("%.3f", 1e3 * seconds); }
 
-std::vector<std::string> Cells(const ProfileRow& row, const PhaseTotal& total,
-                               const Ceiling& ceiling) {
-  const Rates rates = RatesOf(row.cost, row.seconds);
+std::vector<std::string> Cells(const ProfileRow& row, const PhaseTotal& total) {
+  const double seconds = row.seconds.median;
+  const Rates rates = RatesOf(row.cost, seconds);
   const auto steps = static_cast<double>(total.steps);
   return {row.key,
-          absl::StrFormat("%.3f", 1e3 * row.seconds / steps),
-          absl::StrFormat("%.1f", Percent(row.seconds, total.seconds)),
-          absl::StrFormat("%.4g", static_cast<double>(row.calls) / steps),
+          Milliseconds(seconds / steps),
+          absl::StrCat(Milliseconds(row.seconds.low / steps), "-",
+                       Milliseconds(row.seconds.high / steps)),
+          absl::StrFormat("%.1f", Percent(seconds, total.all.seconds.median)),
+          absl::StrFormat("%.4g", row.calls / steps),
           absl::StrFormat("%.1f", rates.bytes / 1e9),
-          absl::StrFormat("%.0f", Percent(rates.bytes, ceiling.read_bytes_per_second)),
+          absl::StrFormat("%.0f", Percent(row.transfer_seconds, seconds)),
           absl::StrFormat("%.1f", rates.flops / 1e9),
-          absl::StrFormat("%.0f", Percent(rates.flops, ceiling.flops_per_second)),
+          absl::StrFormat("%.0f", Percent(row.compute_seconds, seconds)),
           absl::StrJoin(row.kernels, " ")};
 }
 
@@ -58,57 +53,79 @@ std::vector<std::string> Cells(const ProfileRow& row, const PhaseTotal& total,
 ProfileRow Rest(const std::vector<ProfileRow>& rows, size_t first) {
   ProfileRow rest{.key = absl::StrCat(rows.size() - first, " more")};
   for (size_t i = first; i < rows.size(); ++i) {
-    rest.calls += rows[i].calls;
-    rest.seconds += rows[i].seconds;
-    rest.cost = rest.cost + rows[i].cost;
+    const ProfileRow& row = rows[i];
+    rest.calls += row.calls;
+    rest.seconds.median += row.seconds.median;
+    rest.seconds.low += row.seconds.low;
+    rest.seconds.high += row.seconds.high;
+    rest.cost = rest.cost + row.cost;
+    rest.transfer_seconds += row.transfer_seconds;
+    rest.compute_seconds += row.compute_seconds;
   }
   return rest;
 }
 
 std::string Table(const Profile& profile, Phase phase, ProfileKey key,
                   const ProfileReport& report) {
-  const PhaseTotal total = TotalOf(profile, phase);
-  std::vector<ProfileRow> rows = GroupRuns(profile, phase, key);
+  const PhaseTotal total = TotalOf(profile, phase, report.ceiling);
+  std::vector<ProfileRow> rows = GroupRuns(profile, phase, key, report.ceiling);
   if (report.most_rows > 0 && rows.size() > report.most_rows) {
     ProfileRow rest = Rest(rows, report.most_rows);
     rows.resize(report.most_rows);
     rows.push_back(std::move(rest));
   }
-  std::vector<std::vector<std::string>> cells = {{std::string(Name(key)), "ms a step", "% time",
-                                                  "calls a step", "GB/s", "% of max", "GFLOP/s",
-                                                  "% of max", "kernels"}};
-  for (const ProfileRow& row : rows) cells.push_back(Cells(row, total, report.ceiling));
-  cells.push_back(Cells({.key = "between nodes", .seconds = total.seconds - total.node_seconds},
-                        total, report.ceiling));
-  cells.push_back(
-      Cells({.key = "all", .seconds = total.seconds, .cost = total.cost}, total, report.ceiling));
+  rows.push_back({.key = "between nodes", .seconds = total.between});
+  rows.push_back(total.all);
+  std::vector<std::vector<std::string>> cells = {{std::string(Name(key)), "ms a step",
+                                                  "middle half", "% time", "calls a step", "GB/s",
+                                                  "% of max", "GOP/s", "% of max", "kernels"}};
+  for (const ProfileRow& row : rows) cells.push_back(Cells(row, total));
   return MarkdownTable(cells);
 }
 
-Json RowJson(const ProfileRow& row, const PhaseTotal& total) {
-  return {{"key", row.key},
-          {"calls", row.calls},
-          {"seconds", row.seconds},
-          {"share", Percent(row.seconds, total.seconds) / 100},
+std::string PhaseText(Phase phase, const PhaseTotal& total) {
+  const Spread& seconds = total.all.seconds;
+  const auto tokens = static_cast<double>(total.tokens);
+  return absl::StrFormat(
+      "%s: %d token%s in %d step%s, %.1f tokens/s; median of %d sample%s, the middle half %.1f to "
+      "%.1f\n",
+      Name(phase), total.tokens, total.tokens == 1 ? "" : "s", total.steps,
+      total.steps == 1 ? "" : "s", tokens / seconds.median, total.samples,
+      total.samples == 1 ? "" : "s", tokens / seconds.high, tokens / seconds.low);
+}
+
+// What rows and phases have alike, of one sample.
+Json FiguresJson(const ProfileRow& row) {
+  return {{"seconds", row.seconds.median},
+          {"seconds_low", row.seconds.low},
+          {"seconds_high", row.seconds.high},
           {"flops", row.cost.flops},
           {"bytes_read", row.cost.bytes_read},
           {"bytes_written", row.cost.bytes_written},
-          {"kernels", row.kernels}};
+          {"transfer_seconds_at_most", row.transfer_seconds},
+          {"compute_seconds_at_most", row.compute_seconds}};
+}
+
+Json RowJson(const ProfileRow& row, const PhaseTotal& total) {
+  Json json = {{"key", row.key},
+               {"calls", row.calls},
+               {"share", Percent(row.seconds.median, total.all.seconds.median) / 100}};
+  json.update(FiguresJson(row));
+  json["kernels"] = row.kernels;
+  return json;
 }
 
 Json PhaseJson(const Profile& profile, Phase phase, const ProfileReport& report) {
-  const PhaseTotal total = TotalOf(profile, phase);
+  const PhaseTotal total = TotalOf(profile, phase, report.ceiling);
   Json json = {{"phase", std::string(Name(phase))},
+               {"samples", total.samples},
                {"steps", total.steps},
                {"tokens", total.tokens},
-               {"seconds", total.seconds},
-               {"node_seconds", total.node_seconds},
-               {"flops", total.cost.flops},
-               {"bytes_read", total.cost.bytes_read},
-               {"bytes_written", total.cost.bytes_written}};
+               {"between_seconds", total.between.median}};
+  json.update(FiguresJson(total.all));
   for (const ProfileKey key : report.keys) {
     Json& rows = json[absl::StrCat("by_", Name(key))] = Json::array();
-    for (const ProfileRow& row : GroupRuns(profile, phase, key)) {
+    for (const ProfileRow& row : GroupRuns(profile, phase, key, report.ceiling)) {
       rows.push_back(RowJson(row, total));
     }
   }
@@ -142,10 +159,7 @@ std::string ProfileText(const Profile& profile, const ProfileReport& report) {
   for (const Phase phase : kPhases) {
     const PhaseTotal total = TotalOf(profile, phase);
     if (total.steps == 0) continue;
-    absl::StrAppend(&text,
-                    absl::StrFormat("\n%s: %d tokens in %d step%s, %.1f tokens/s\n", Name(phase),
-                                    total.tokens, total.steps, total.steps == 1 ? "" : "s",
-                                    static_cast<double>(total.tokens) / total.seconds));
+    absl::StrAppend(&text, "\n", PhaseText(phase, total));
     for (const ProfileKey key : report.keys) {
       absl::StrAppend(&text, "\n", Table(profile, phase, key, report));
     }
@@ -155,10 +169,7 @@ std::string ProfileText(const Profile& profile, const ProfileReport& report) {
 
 std::string ProfileJson(const Profile& profile, const ProfileReport& report) {
   Json json;
-  json["machine"] = {{"device", report.ceiling.device},
-                     {"threads", report.ceiling.threads},
-                     {"read_bytes_per_second", report.ceiling.read_bytes_per_second},
-                     {"flops_per_second", report.ceiling.flops_per_second}};
+  json["machine"] = CeilingJson(report.ceiling);
   json["memory"] = {{"peak_growth", report.peak_growth}, {"peak_predicted", report.peak_predicted}};
   json["phases"] = Json::array();
   for (const Phase phase : kPhases) {

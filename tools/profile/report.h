@@ -20,11 +20,13 @@ struct ProfileReport {
 absl::string_view Name(ProfileKey key);  // "op", "part", "node", "kernel", "origin"
 absl::Span<const ProfileKey> AllProfileKeys();
 
-// Per row: time, its share of the phase, calls, what it reads and writes a second, what it
-// computes, both also in percent of the ceiling, and the kernels.
+// Per row: the median time of all samples and their middle half, its share of the phase, calls,
+// what it reads and writes a second, what it computes, both also in percent of what the ceilings
+// allow for its bytes and its kernels' arithmetic, and the kernels.
 std::string ProfileText(const Profile& profile, const ProfileReport& report);
 
-// One object: machine, memory, and phases with steps, tokens, seconds and one list of rows per key.
+// One object: machine, memory, and phases with one list of rows per key. Figures are of one sample:
+// a whole prompt, or a decode step.
 std::string ProfileJson(const Profile& profile, const ProfileReport& report);
 
 }  // namespace sluice

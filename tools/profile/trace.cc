@@ -37,20 +37,23 @@ Json StepEvent(const ProfiledStep& step, size_t index) {
   const std::string phase(Name(step.phase));
   Json event =
       CompleteEvent(absl::StrCat("step ", index), phase, kStepThread, step.start, step.seconds);
-  event["args"] = {{"tokens", step.size.tokens}, {"length", step.size.length}};
+  event["args"] = {{"sample", step.sample},
+                   {"bucket", step.bucket},
+                   {"tokens", step.size.tokens},
+                   {"length", step.size.length}};
   return event;
 }
 
 Json NodeEvent(const Profile& profile, const NodeRun& run) {
   const ProfiledNode& node = profile.nodes[run.node];
+  const ProfiledStep& step = profile.steps[run.step];
   Json event = CompleteEvent(node.name, node.op, kNodeThread, run.start, run.seconds);
-  event["args"] = {{"op", node.op},
-                   {"kernel", node.kernel},
-                   {"origin", node.origin},
-                   {"step", run.step},
-                   {"tokens", profile.steps[run.step].size.tokens},
-                   {"flops", run.cost.flops},
-                   {"bytes", run.cost.bytes_read + run.cost.bytes_written}};
+  event["args"] = {
+      {"op", node.op},           {"kernel", node.kernel},
+      {"origin", node.origin},   {"phase", std::string(Name(step.phase))},
+      {"sample", step.sample},   {"bucket", step.bucket},
+      {"step", run.step},        {"tokens", step.size.tokens},
+      {"flops", run.cost.flops}, {"bytes", run.cost.bytes_read + run.cost.bytes_written}};
   return event;
 }
 

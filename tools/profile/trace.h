@@ -10,8 +10,9 @@ namespace sluice {
 
 // The JSON object format of the "Trace Event Format" document: one complete event ("ph": "X") per
 // node and step on thread 1, named after the node, with its op as category and op, kernel, origin,
-// step, tokens, flops and bytes as arguments; one per step on thread 0; and metadata events that
-// name process and threads. Times are in microseconds.
+// the step's phase, sample, bucket, number and tokens, flops and bytes as arguments; one per step
+// on thread 0, with its phase as category; and metadata events that name process and threads. Times
+// are in microseconds.
 std::string ChromeTrace(const Profile& profile, absl::string_view title);
 
 }  // namespace sluice

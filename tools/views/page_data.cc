@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "graph/layer.h"
 #include "passes/kernel_choice.h"
 #include "passes/pipeline.h"
@@ -200,12 +201,13 @@ void PageData::NoteDocumentation(const Graph& graph) {
 
 json PageData::Json() const {
   json times = json::object();
-  for (const auto& [node, time] : times_) times[node] = {time.microseconds, time.runs};
-  return {{"title", title_},
-          {"ops", ops_},
-          {"kernels", kernels_},
-          {"times", times},
-          {"stages", stages_}};
+  for (const auto& [node, time] : times_.nodes) times[node] = {time.microseconds, time.runs};
+  const std::string timed =
+      times_.nodes.empty() ? ""
+                           : absl::StrCat(times_.phase, " steps of up to ", times_.bucket,
+                                          times_.bucket == 1 ? " token" : " tokens", ", medians");
+  return {{"title", title_}, {"ops", ops_},    {"kernels", kernels_},
+          {"times", times},  {"timed", timed}, {"stages", stages_}};
 }
 
 }  // namespace sluice

@@ -19,7 +19,8 @@ namespace sluice {
 // estimated seconds] of every kernel for the op). What is empty is left out.
 nlohmann::json NodeRecord(const Node& node, const Graph& graph, const CompileContext& context);
 
-// Collects stages. The JSON has "title", "ops" and "kernels" (their documentation), "times" and
+// Collects stages. The JSON has "title", "ops" and "kernels" (their documentation), "times" (by
+// node [median microseconds, runs]), "timed" (which steps these are of; "" without times) and
 // "stages". A stage is the difference to the one before, the first to an empty graph:
 //   removed  names of nodes
 //   placed   [name, name of the node before it or ""] of added and moved nodes, in order
@@ -33,7 +34,7 @@ class PageData {
   PageData(std::string title, const CompileContext& context)
       : title_(std::move(title)), context_(context) {}
 
-  void SetTimes(NodeTimes times) { times_ = std::move(times); }
+  void SetTimes(TraceTimes times) { times_ = std::move(times); }
   // `name` is a pass's, or "build".
   void AddStage(absl::string_view name, const Graph& graph);
   nlohmann::json Json() const;
@@ -47,7 +48,7 @@ class PageData {
 
   const std::string title_;
   const CompileContext& context_;
-  NodeTimes times_;
+  TraceTimes times_;
   std::optional<Graph> last_;
   Records last_nodes_, last_sources_;
   nlohmann::json last_graph_;

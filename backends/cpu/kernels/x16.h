@@ -117,6 +117,9 @@ struct X16Isa {
   X16MultiplyFn multiply_expanded[kX16FormatCount];
   // Writes the rows of x, `cols` floats each, as a tile.
   void (*quantize)(const float* x, int rows, int64_t cols, std::byte* tile);
+  // For measurements: the innermost loop of all products and nothing else, `rounds` times over the
+  // same numbers. Returns the operations done, two for a multiply-add, and adds to `sink`.
+  int64_t (*spin)(int64_t rounds, int32_t* sink);
 };
 
 // Null where the compiler's target is another family of processors.

@@ -263,6 +263,29 @@ void QuantizeTile(const float* x, int rows, int64_t cols, std::byte* tile) {
   }
 }
 
+// --- Measurement --------------------------------------------------------------------------------
+
+template <typename V>
+int64_t SpinProducts(int64_t rounds, int32_t* sink) {
+  constexpr int kSums = 2 * V::kRows;  // a product is not ready when the next one begins
+  alignas(64) std::byte codes[kQuads * 4 * kX16Rows], quads[4 * kSums];
+  std::memset(codes, 3, sizeof(codes));
+  std::memset(quads, 5, sizeof(quads));
+  typename V::Ints sums[kSums];
+  for (auto& sum : sums) sum = V::Zero();
+  for (int64_t round = 0; round < rounds; ++round) {
+    asm volatile("" : : "r"(codes), "r"(quads) : "memory");  // they may be others in each round
+    for (int q = 0; q < kQuads; ++q) {
+      const auto weights = V::LoadCodes(codes + q * 4 * kX16Rows);
+      for (int i = 0; i < kSums; ++i) {
+        sums[i] = V::template Dot<4>(sums[i], weights, V::LoadQuad(quads + 4 * i));
+      }
+    }
+  }
+  for (const auto& sum : sums) *sink += static_cast<int32_t>(sum[0]);
+  return rounds * kQuads * kSums * V::kLanes * 4 * 2;
+}
+
 template <typename V, size_t... kIndex>
 constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4],
                           std::index_sequence<kIndex...>) {
@@ -272,7 +295,8 @@ constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4],
           /*can_expand=*/false,
           {},
           {},
-          QuantizeTile<V>};
+          QuantizeTile<V>,
+          SpinProducts<V>};
 }
 
 template <typename V>

@@ -7,10 +7,10 @@ class App {
     this.stages = allStages(data.stages);
     this.ops = new Map(Object.entries(data.ops));
     this.kernels = new Map(Object.entries(data.kernels));
-    // Measured were the nodes of the last stage. A trace has events of whole steps, too.
+    // Measured were the nodes of the last stage.
     this.measured = new Map(Object.entries(data.times).filter(
       ([name]) => this.stages.at(-1).nodes.has(name)));
-    const durations = [...this.measured.values()].map(([total]) => total);
+    const durations = [...this.measured.values()].map(([time]) => time);
     this.totalTime = durations.reduce((sum, time) => sum + time, 0);
     this.longest = durations.reduce((most, time) => Math.max(most, time), 0);
     this.selected = null;
@@ -47,7 +47,8 @@ class App {
     byId('title').textContent = this.data.title;
     const facts = ['layers', 'hidden', 'experts', 'context']
       .filter((fact) => fact in graph.attrs).map((fact) => `${fact} ${graph.attrs[fact]}`);
-    byId('facts').textContent = [graph.name, ...facts].join(' · ');
+    const timed = this.measured.size ? [`times: ${this.data.timed}`] : [];
+    byId('facts').textContent = [graph.name, ...facts, ...timed].join(' · ');
   }
 
   // Goes to a stage.

@@ -154,10 +154,10 @@ class Panel {
   measured(name) {
     const time = this.app.times.get(name);
     if (!time) return [];
-    const [total, runs] = time;
+    const [median, runs] = time;
     return [this.rows([
-      ['total', `${secondsText(total / 1e6)} (${percent(total, this.app.totalTime)} of all)`],
-      ['runs', String(runs)], ['each', secondsText(total / 1e6 / runs)]])];
+      ['median', `${secondsText(median / 1e6)} (${percent(median, this.app.totalTime)} of all)`],
+      ['runs', String(runs)], ['of', this.app.data.timed]])];
   }
 
   documentation(op) {
