@@ -5,7 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
+#include <cstdlib>
+#include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,11 +54,28 @@ extern "C" void OnBusError(int) {
   _exit(kFailed);
 }
 
+constexpr char kOutOfMemory[] = "sluice: out of memory\n";
+
+// Of threads, which nobody catches for: memory that runs out is no crash.
+void OnTerminate() {
+  try {
+    if (std::current_exception() != nullptr) throw;
+  } catch (const std::bad_alloc&) {
+    [[maybe_unused]] const auto written =
+        write(STDERR_FILENO, kOutOfMemory, sizeof kOutOfMemory - 1);
+    _exit(kFailed);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace sluice::tools;
   std::signal(SIGBUS, OnBusError);
+  std::set_terminate(OnTerminate);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write()
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
   app.footer(
@@ -98,6 +118,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kWrongUsage;
+  } catch (const std::bad_alloc&) {
+    std::cerr << kOutOfMemory;
+    return kFailed;
   }
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");

@@ -12,6 +12,7 @@
 #include "graph/text.h"
 #include "models/files/file_format.h"
 #include "models/files/model_files.h"
+#include "models/files/output_file.h"
 #include "passes/pipeline.h"
 #include "tools/commands.h"
 #include "tools/debug/read_graph.h"
@@ -126,13 +127,6 @@ void PrintFault(const Fault& fault) {
   print("got", fault.got, "");
 }
 
-absl::Status SaveGraph(const Graph& graph, const std::string& path) {
-  std::ofstream file(path);
-  file << Print(graph);
-  file.close();
-  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
-}
-
 absl::StatusOr<std::unique_ptr<Backend>> MakeExpected(const VerifyOptions& options) {
   if (options.packed && options.against == "ref") {
     return MakeRefBackend({.round_activations = true});
@@ -147,6 +141,11 @@ absl::Status Verify(const VerifyOptions& options) {
   if (options.against != "none") {
     SLUICE_ASSIGN_OR_RETURN(expected, MakeExpected(options));
   }
+  std::unique_ptr<OutputFile> save;
+  if (!options.save_graph.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(save,
+                            OutputFile::Open(options.save_graph, {.inputs = {options.model.path}}));
+  }
   SLUICE_ASSIGN_OR_RETURN(const bool is_model, IsModel(options.model.path));
   const CompareOptions compare = {.tolerance = options.tolerance};
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StepComparison> steps,
@@ -159,8 +158,9 @@ absl::Status Verify(const VerifyOptions& options) {
     return absl::OkStatus();
   }
   PrintFault(*fault->comparison.fault);
-  if (!options.save_graph.empty()) {
-    SLUICE_RETURN_IF_ERROR(SaveGraph(fault->graph, options.save_graph));
+  if (save != nullptr) {
+    SLUICE_RETURN_IF_ERROR(save->Write(Print(fault->graph)));
+    SLUICE_RETURN_IF_ERROR(save->Commit());
   }
   return Told();
 }
