@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <memory>
-#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -170,21 +169,19 @@ void CopyTensors(const GgufFile& file, GgufWriter* writer) {
 // A part of a split model does not load by itself.
 bool IsPart(const GgufFile& file) { return file.Find("split.count") != nullptr; }
 
-absl::Status CheckReadable(const GgufFile& original, const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+absl::Status CheckReadable(const GgufFile& original, const OutputFile& output) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> written, output.Map());
+  ModelFiles files;
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
+                          GgufFile::FromMapping(std::move(written)));
   if (IsPart(original) || IsPart(*file) || !Model::Load(original.path()).ok()) {
     return absl::OkStatus();
   }
-  const absl::Status status = Model::Load(path).status();
+  files.push_back(std::move(file));
+  const absl::Status status = Model::FromFiles(std::move(files)).status();
   if (status.ok()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("the edited model would not load any more: ", status.message()));
-}
-
-int64_t DataBytes(const GgufFile& file) {
-  int64_t bytes = 0;
-  for (const StoredTensor& tensor : file.tensors()) bytes += tensor.bytes;
-  return bytes;
 }
 
 }  // namespace
@@ -212,21 +209,14 @@ absl::StatusOr<MetadataEdit> ParseMetadataEdit(absl::string_view text) {
 
 absl::Status WriteEdited(const GgufFile& file, absl::Span<const MetadataEdit> edits,
                          const std::string& path) {
-  SLUICE_RETURN_IF_ERROR(CheckNotSameFile(path, file.path()));
   GgufWriter writer;
   SLUICE_RETURN_IF_ERROR(EditMetadata(file, edits, &writer));
   CopyTensors(file, &writer);
-  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(path, DataBytes(file)));
-  const std::string unchecked = path + ".unchecked";
-  SLUICE_RETURN_IF_ERROR(writer.Write(unchecked, file.alignment()));
-  absl::Status status = CheckReadable(file, unchecked);
-  std::error_code error;
-  if (status.ok()) {
-    std::filesystem::rename(unchecked, path, error);
-    if (error) status = absl::UnknownError(absl::StrCat(path, ": ", error.message()));
-  }
-  if (!status.ok()) std::filesystem::remove(unchecked, error);
-  return status;
+  return writer.Write(
+      path,
+      {.alignment = file.alignment(),
+       .output = {.inputs = {file.path()}, .needs_file = "the copy is read again before it counts"},
+       .check = [&file](const OutputFile& output) { return CheckReadable(file, output); }});
 }
 
 }  // namespace sluice

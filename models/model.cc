@@ -5,6 +5,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/memory_for.h"
 #include "graph/status_macros.h"
 #include "models/architectures/decoder.h"
 #include "models/architectures/encoder.h"
@@ -26,8 +27,10 @@ absl::StatusOr<Graph> Build(const ModelConfig& config, const DecoderOptions& opt
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                                    const FileOptions& options) {
-  SLUICE_ASSIGN_OR_RETURN(ModelFiles files, OpenModelFiles(path, options));
-  return FromFiles(std::move(files));
+  return WithMemoryFor(path, [&]() -> absl::StatusOr<std::unique_ptr<Model>> {
+    SLUICE_ASSIGN_OR_RETURN(ModelFiles files, OpenModelFiles(path, options));
+    return FromFiles(std::move(files));
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::LoadEmbedded() {
@@ -41,6 +44,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::FromFiles(ModelFiles files) {
   auto model = absl::WrapUnique(new Model(std::move(files)));
   SLUICE_RETURN_IF_ERROR(model->Initialize());
   return model;
+}
+
+std::vector<std::string> Model::paths() const {
+  std::vector<std::string> paths;
+  for (const ModelFiles* const files : {&files_, &adapters_}) {
+    for (const auto& file : *files) paths.push_back(file->path());
+  }
+  return paths;
 }
 
 absl::Status Model::AddFile(const absl::Status& status) const {
@@ -107,7 +118,9 @@ void Model::Release(absl::Span<const std::byte> part) const {
 
 absl::StatusOr<const Tokenizer*> Model::tokenizer() {
   if (tokenizer_ == nullptr) {
-    SLUICE_ASSIGN_OR_RETURN(tokenizer_, Tokenizer::Load(file(), &warnings_));
+    SLUICE_ASSIGN_OR_RETURN(tokenizer_,
+                            WithMemoryFor(absl::StrCat("the vocabulary of ", file().path()),
+                                          [&] { return Tokenizer::Load(file(), &warnings_); }));
   }
   return tokenizer_.get();
 }

@@ -61,6 +61,9 @@ class Model {
   // Not safe to call from several threads at once.
   absl::StatusOr<const Tokenizer*> tokenizer();
 
+  // Of all files and adapters: what no output may overwrite.
+  std::vector<std::string> paths() const;
+
  private:
   explicit Model(ModelFiles files) : files_(std::move(files)) {}
   absl::Status Initialize();

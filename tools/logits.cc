@@ -1,12 +1,10 @@
 // sluice logits: the logits of every position of a given token sequence, for comparisons.
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
+#include "models/files/output_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/usage.h"
@@ -25,7 +23,7 @@ struct LogitsOptions {
 
 // Evaluates `ids` chunk by chunk and writes [ids, vocabulary] little-endian float32.
 absl::Status WriteLogits(Session& session, const std::vector<int32_t>& ids, int64_t chunk,
-                         std::ofstream& file, int64_t* non_finite) {
+                         OutputFile& file, int64_t* non_finite) {
   const std::unique_ptr<Sequence> sequence = session.NewSequence();
   std::vector<StepToken> step;
   for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(chunk)) {
@@ -34,8 +32,7 @@ absl::Status WriteLogits(Session& session, const std::vector<int32_t>& ids, int6
     for (size_t i = begin; i < end; ++i) step.push_back({sequence.get(), ids[i], true});
     SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, session.Step(step));
     for (float logit : logits) *non_finite += !std::isfinite(logit);
-    file.write(reinterpret_cast<const char*>(logits.data()),
-               static_cast<std::streamsize>(logits.size() * sizeof(float)));
+    SLUICE_RETURN_IF_ERROR(file.Write(logits.data(), logits.size() * sizeof(float)));
   }
   return absl::OkStatus();
 }
@@ -45,25 +42,24 @@ absl::Status Logits(const LogitsOptions& options) {
   // One piece unless asked otherwise, up to a size whose logits still fit in memory.
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t chunk = std::min<int64_t>(options.chunk > 0 ? options.chunk : 2048, count);
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
+  const int64_t vocabulary = model->config().vocabulary;
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<OutputFile> file,
+      OutputFile::Open(options.out, {.inputs = model->paths(),
+                                     .bytes = count * vocabulary * int64_t{sizeof(float)}}));
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
-                          OpenSession(options.model, options.backend, options.cache,
+                          OpenSession(std::move(model), options.backend, options.cache,
                                       {.compile = options.compile,
                                        .context = count,
                                        .max_tokens = chunk,
                                        .max_outputs = chunk,
                                        .events = OnTerminal()}));
-  std::ofstream file(options.out, std::ios::binary);
   int64_t non_finite = 0;
-  if (file) {
-    SLUICE_RETURN_IF_ERROR(WriteLogits(*loaded.session, ids, chunk, file, &non_finite));
-    file.close();
-  }
-  if (!file) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot write ", options.out, ": ", std::strerror(errno)));
-  }
+  SLUICE_RETURN_IF_ERROR(WriteLogits(*loaded.session, ids, chunk, *file, &non_finite));
+  SLUICE_RETURN_IF_ERROR(file->Commit());
   if (non_finite > 0) {
-    Warn(absl::StrCat(non_finite, " of ", count * loaded.session->vocabulary(),
+    Warn(absl::StrCat(non_finite, " of ", count * vocabulary,
                       " logits are not finite (NaN or inf)"));
   }
   return absl::OkStatus();

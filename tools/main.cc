@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdlib>
+#include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,11 +101,28 @@ int Report(CLI::App& app, const CLI::ParseError& error) {
   return kWrongUsage;
 }
 
+constexpr char kOutOfMemory[] = "sluice: out of memory\n";
+
+// Of threads, which nobody catches for: memory that runs out is no crash.
+void OnTerminate() {
+  try {
+    if (std::current_exception() != nullptr) throw;
+  } catch (const std::bad_alloc&) {
+    [[maybe_unused]] const auto written =
+        write(STDERR_FILENO, kOutOfMemory, sizeof kOutOfMemory - 1);
+    _exit(kFailed);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace sluice::tools;
   std::signal(SIGBUS, OnBusError);
+  std::set_terminate(OnTerminate);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write()
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
   app.formatter(HelpFormat());
@@ -127,6 +147,9 @@ int main(int argc, char** argv) {
     app.parse(Arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     return Report(app, error);
+  } catch (const std::bad_alloc&) {
+    std::cerr << kOutOfMemory;
+    return kFailed;
   }
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");

@@ -214,7 +214,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
   std::ifstream file(path, std::ios::binary);
   if (file) text << file.rdbuf();
-  if (!file) {
+  if (!file || text.bad()) {
     return absl::NotFoundError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
   }
   return text.str();

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "graph/status_macros.h"
 #include "models/files/mapped_file.h"
+#include "models/files/output_file.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/terminal/progress.h"
@@ -69,10 +68,6 @@ class BaseLogits {
   int64_t vocabulary_;
 };
 
-absl::Status CannotWrite(const std::string& path) {
-  return absl::UnavailableError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
-}
-
 absl::StatusOr<TextWindows> WindowsOf(const PerplexityCommand& command, const Tokenizer& tokenizer,
                                       int64_t length) {
   if (length < 2) {
@@ -90,26 +85,22 @@ absl::StatusOr<TextWindows> WindowsOf(const PerplexityCommand& command, const To
 }
 
 absl::Status Evaluate(const PerplexityCommand& command, Session& session, int64_t chunk,
-                      Outcome* outcome) {
+                      OutputFile* out, Outcome* outcome) {
   const TextWindows& windows = outcome->windows;
   std::optional<BaseLogits> base;
   if (!command.base.empty()) {
     SLUICE_ASSIGN_OR_RETURN(base,
                             BaseLogits::Open(command.base, windows.tokens(), session.vocabulary()));
   }
-  std::ofstream out;
-  if (!command.out.empty()) {
-    out.open(command.out, std::ios::binary);
-    if (!out) return CannotWrite(command.out);
-  }
   Progress progress("perplexity", windows.tokens());
   SLUICE_RETURN_IF_ERROR(
       EvaluateWindows(session, windows, chunk,
                       [&](int64_t position, absl::Span<const float> logits) -> absl::Status {
                         progress.Advance();
-                        if (out.is_open()) {
-                          out.write(reinterpret_cast<const char*>(logits.data()),
-                                    static_cast<std::streamsize>(logits.size() * sizeof(float)));
+                        if (out != nullptr) {
+                          const size_t bytes = logits.size() * sizeof(float);
+                          absl::Status written = out->Write(logits.data(), bytes);
+                          if (!written.ok()) return written;
                         }
                         const int64_t in_window = position % windows.size();
                         if (in_window < outcome->skip || in_window + 1 == windows.size())
@@ -120,8 +111,7 @@ absl::Status Evaluate(const PerplexityCommand& command, Session& session, int64_
                           outcome->divergence.Add(base->Row(position), logits, next);
                         return absl::OkStatus();
                       }));
-  if (out.is_open()) out.close();
-  return out ? absl::OkStatus() : CannotWrite(command.out);
+  return out != nullptr ? out->Commit() : absl::OkStatus();
 }
 
 void PrintText(const PerplexityCommand& command, const Outcome& outcome) {
@@ -180,6 +170,14 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
   }
   const std::string context_warning = command.window.Warning(model->config());
   const int64_t chunk = std::min(command.batch, size);
+  std::unique_ptr<OutputFile> out;
+  if (!command.out.empty()) {
+    OutputOptions options = {
+        .inputs = model->paths(),
+        .bytes = outcome.windows.tokens() * model->config().vocabulary * int64_t{sizeof(float)}};
+    options.inputs.insert(options.inputs.end(), {command.text, command.base});
+    SLUICE_ASSIGN_OR_RETURN(out, OutputFile::Open(command.out, std::move(options)));
+  }
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(std::move(model), command.backend, command.cache,
                                       {.compile = command.compile,
@@ -188,7 +186,7 @@ absl::Status RunPerplexity(const PerplexityCommand& command) {
                                        .max_outputs = chunk,
                                        .events = OnTerminal()}));
   if (!context_warning.empty()) Warn(context_warning);
-  SLUICE_RETURN_IF_ERROR(Evaluate(command, *loaded.session, chunk, &outcome));
+  SLUICE_RETURN_IF_ERROR(Evaluate(command, *loaded.session, chunk, out.get(), &outcome));
   command.format == "json" ? PrintJson(command, outcome) : PrintText(command, outcome);
   return absl::OkStatus();
 }

@@ -2,7 +2,6 @@
 #include "tools/profile/profile.h"
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/device_features.h"
 #include "graph/status_macros.h"
+#include "models/files/output_file.h"
 #include "models/unicode/printable.h"
 #include "tools/commands.h"
 #include "tools/engine/vulkan.h"
@@ -45,14 +45,11 @@ int64_t TokensOf(const ProfileOptions& options) {
   return tokens;
 }
 
-absl::Status WriteTrace(const Profile& profile, const ProfileCommand& command) {
+absl::Status WriteTrace(const Profile& profile, const ProfileCommand& command, OutputFile& file) {
   const std::string title = absl::StrCat(
       "sluice ", command.model.path.empty() ? "embedded model" : Printable(command.model.path));
-  std::ofstream file(command.trace, std::ios::binary);
-  file << ChromeTrace(profile, title);
-  file.close();
-  if (file) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("cannot write ", command.trace));
+  SLUICE_RETURN_IF_ERROR(file.Write(ChromeTrace(profile, title)));
+  return file.Commit();
 }
 
 std::vector<ProfileKey> KeysOf(const std::vector<std::string>& names) {
@@ -107,6 +104,10 @@ absl::Status RunProfile(const CLI::App& app, const ProfileCommand& command) {
                                               {"--batch-size", false, decoders}}));
     AdaptToEncoder(model->config(), &options, &setup);
   }
+  std::unique_ptr<OutputFile> trace;
+  if (!command.trace.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(trace, OutputFile::Open(command.trace, {.inputs = model->paths()}));
+  }
   setup.context = options.depth + std::max(options.prompt, options.generate);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(std::move(model), command.backend, command.cache, setup));
@@ -126,7 +127,7 @@ absl::Status RunProfile(const CLI::App& app, const ProfileCommand& command) {
                              .most_rows = command.rows,
                              .peak_growth = after.peak - before.resident,
                              .peak_predicted = predicted};
-  if (!command.trace.empty()) SLUICE_RETURN_IF_ERROR(WriteTrace(profile, command));
+  if (trace != nullptr) SLUICE_RETURN_IF_ERROR(WriteTrace(profile, command, *trace));
   std::cout << (command.format == "json" ? ProfileJson(profile, report)
                                          : ProfileText(profile, report));
   return absl::OkStatus();

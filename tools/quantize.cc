@@ -35,24 +35,29 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 void OnInterrupt(int) { interrupted = true; }
 
-// While it lives, Ctrl-C and the like end the work in order: the half file goes.
+// While it lives, Ctrl-C and the like end the work in order, and a wait for the reader of a FIFO.
 class InterruptGuard {
  public:
   InterruptGuard() {
     for (size_t i = 0; i < kSignals.size(); ++i) {
-      before_[i] = std::signal(kSignals[i], OnInterrupt);
-      if (before_[i] == SIG_IGN) std::signal(kSignals[i], SIG_IGN);  // under nohup
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler == SIG_IGN) continue;  // under nohup
+      struct sigaction action = {};                    // without SA_RESTART
+      action.sa_handler = OnInterrupt;
+      sigaction(kSignals[i], &action, nullptr);
     }
   }
   ~InterruptGuard() {
-    for (size_t i = 0; i < kSignals.size(); ++i) std::signal(kSignals[i], before_[i]);
+    for (size_t i = 0; i < kSignals.size(); ++i) {
+      sigaction(kSignals[i], &before_[i], nullptr);
+    }
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
  private:
   static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
-  std::array<void (*)(int), kSignals.size()> before_ = {};
+  std::array<struct sigaction, kSignals.size()> before_ = {};
 };
 
 std::string MiB(int64_t bytes) {

@@ -1,13 +1,13 @@
 // sluice reduce: makes a graph that fails small.
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
+#include "models/files/output_file.h"
 #include "tools/commands.h"
 #include "tools/debug/failure.h"
 #include "tools/debug/read_graph.h"
@@ -30,20 +30,22 @@ void ShowProgress(int64_t attempts, const Graph& smallest) {
   std::cerr << "\r" << attempts << " attempts, " << smallest.nodes().size() << " nodes\033[K";
 }
 
-absl::Status Write(const Graph& graph, const std::string& path) {
-  if (path.empty()) {
+absl::Status Write(const Graph& graph, OutputFile* file) {
+  if (file == nullptr) {
     std::cout << Print(graph);
     return absl::OkStatus();
   }
-  std::ofstream file(path);
-  file << Print(graph);
-  file.close();
-  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
+  SLUICE_RETURN_IF_ERROR(file->Write(Print(graph)));
+  return file->Commit();
 }
 
 absl::Status RunReduce(const ReduceCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(command.file));
   SLUICE_ASSIGN_OR_RETURN(const Graph graph, ReadGraph(content, command.file));
+  std::unique_ptr<OutputFile> out;
+  if (!command.out.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(out, OutputFile::Open(command.out, {.inputs = {command.file}}));
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> got, command.backend.Make());
   const BackendOptions against = {.name = command.against, .threads = command.backend.threads};
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> expected, against.Make());
@@ -76,7 +78,7 @@ absl::Status RunReduce(const ReduceCommand& command) {
   if (on_terminal) std::cerr << "\r\033[K";
   if (!reduced.ok()) return reduced.status();
   std::cerr << graph.nodes().size() << " nodes before, " << reduced->nodes().size() << " after\n";
-  return Write(*reduced, command.out);
+  return Write(*reduced, out.get());
 }
 
 }  // namespace

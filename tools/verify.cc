@@ -11,6 +11,7 @@
 #include "graph/text.h"
 #include "models/files/file_format.h"
 #include "models/files/model_files.h"
+#include "models/files/output_file.h"
 #include "passes/pipeline.h"
 #include "tools/commands.h"
 #include "tools/debug/read_graph.h"
@@ -132,13 +133,6 @@ void PrintFault(const Fault& fault) {
   print("got", fault.got, "");
 }
 
-absl::Status SaveGraph(const Graph& graph, const std::string& path) {
-  std::ofstream file(path);
-  file << Print(graph);
-  file.close();
-  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
-}
-
 // What there is to say where no side is at fault.
 absl::Status Conclude(absl::Span<const StepComparison> steps) {
   const int64_t seen = ValuesSeen(steps);
@@ -180,6 +174,11 @@ absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
     const BackendOptions against = {.name = options.against, .threads = options.backend.threads};
     SLUICE_ASSIGN_OR_RETURN(expected, against.Make());
   }
+  std::unique_ptr<OutputFile> save;
+  if (!options.save_graph.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(save,
+                            OutputFile::Open(options.save_graph, {.inputs = {options.model.path}}));
+  }
   const CompareOptions compare = {.tolerance = options.tolerance};
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StepComparison> steps,
                           is_model ? VerifyModel(options, expected.get(), *got, compare)
@@ -188,8 +187,9 @@ absl::Status Verify(const CLI::App& command, const VerifyOptions& options) {
   const StepComparison* fault = FirstFault(steps);
   if (fault == nullptr) return Conclude(steps);
   PrintFault(*fault->comparison.fault);
-  if (!options.save_graph.empty()) {
-    SLUICE_RETURN_IF_ERROR(SaveGraph(fault->graph, options.save_graph));
+  if (save != nullptr) {
+    SLUICE_RETURN_IF_ERROR(save->Write(Print(fault->graph)));
+    SLUICE_RETURN_IF_ERROR(save->Commit());
   }
   return Told();
 }

@@ -1,12 +1,10 @@
 #include "models/files/gguf_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
 #include <limits>
+#include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/memory_for.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -94,55 +93,6 @@ std::optional<int64_t> TensorBytes(DType dtype, absl::Span<const int64_t> shape)
 int64_t RoundUp(int64_t value, int64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
-
-// A file that comes to stand under its name only when it is complete.
-class PartialFile {
- public:
-  explicit PartialFile(const std::string& path) : path_(path), partial_(path + ".partial") {}
-  ~PartialFile() {
-    if (fd_ >= 0) close(fd_);
-    if (created_) unlink(partial_.c_str());
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-
-  absl::Status Create(int64_t size) {
-    fd_ = open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd_ < 0) return SystemError("cannot create");
-    created_ = true;
-    return ftruncate(fd_, size) == 0 ? absl::OkStatus() : SystemError("cannot resize");
-  }
-
-  absl::Status WriteAt(int64_t offset, const void* data, size_t size) {
-    const char* from = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t written = pwrite(fd_, from, size, offset);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return SystemError("cannot write");
-      from += written;
-      offset += written;
-      size -= static_cast<size_t>(written);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Commit() {
-    if (close(std::exchange(fd_, -1)) != 0) return SystemError("cannot close");
-    if (rename(partial_.c_str(), path_.c_str()) != 0) return SystemError("cannot rename");
-    created_ = false;
-    return absl::OkStatus();
-  }
-
- private:
-  absl::Status SystemError(absl::string_view what) const {
-    return absl::ErrnoToStatus(errno, absl::StrCat(partial_, ": ", what));
-  }
-
-  std::string path_;
-  std::string partial_;
-  int fd_ = -1;
-  bool created_ = false;  // and not yet renamed
-};
 
 }  // namespace
 
@@ -254,34 +204,68 @@ absl::StatusOr<std::vector<GgufWriter::Extent>> GgufWriter::Extents(int64_t alig
   return extents;
 }
 
-absl::Status GgufWriter::Write(const std::string& path, int64_t alignment) const {
+absl::StatusOr<GgufWriter::Layout> GgufWriter::LayOut(int64_t alignment) const {
   SLUICE_RETURN_IF_ERROR(CheckAlignment(alignment));
-  SLUICE_ASSIGN_OR_RETURN(std::string header, Metadata(alignment));
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<Extent> extents, Extents(alignment));
+  Layout layout;
+  SLUICE_ASSIGN_OR_RETURN(layout.header, Metadata(alignment));
+  SLUICE_ASSIGN_OR_RETURN(layout.extents, Extents(alignment));
+  std::string& header = layout.header;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
     AppendText(&header, tensor.name);
     Append(&header, static_cast<uint32_t>(tensor.shape.size()));
     for (size_t d = tensor.shape.size(); d-- > 0;) Append(&header, tensor.shape[d]);
     Append(&header, static_cast<uint32_t>(Info(tensor.dtype).ggml_id));
-    Append(&header, extents[i].offset);
+    Append(&header, layout.extents[i].offset);
+    if (!tensor.fill) layout.holes += layout.extents[i].bytes;
   }
-  const int64_t data_start = RoundUp(static_cast<int64_t>(header.size()), alignment);
+  const auto& extents = layout.extents;
+  layout.data_start = RoundUp(static_cast<int64_t>(header.size()), alignment);
   const int64_t data_bytes = extents.empty() ? 0 : extents.back().offset + extents.back().bytes;
+  layout.file_bytes = RoundUp(layout.data_start + data_bytes, alignment);
+  return layout;
+}
 
-  PartialFile file(path);
-  SLUICE_RETURN_IF_ERROR(file.Create(RoundUp(data_start + data_bytes, alignment)));
-  SLUICE_RETURN_IF_ERROR(file.WriteAt(0, header.data(), header.size()));
+absl::Status GgufWriter::WriteTensor(const Tensor& tensor, int64_t bytes, OutputFile& file) const {
+  const auto error = [&tensor](absl::StatusCode code, absl::string_view what) {
+    return absl::Status(code, absl::StrCat("tensor '", Printable(tensor.name), "': ", what));
+  };
+  const auto size = static_cast<size_t>(bytes);
+  const std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[size]());
+  if (data == nullptr) {
+    return error(absl::StatusCode::kResourceExhausted,
+                 absl::StrCat("cannot allocate ", bytes, " bytes for its data"));
+  }
+  if (const absl::Status status = tensor.fill({data.get(), size}); !status.ok()) {
+    return error(status.code(), status.message());
+  }
+  return file.Write(data.get(), size);
+}
+
+absl::Status GgufWriter::Write(const std::string& path, const GgufWriteOptions& options) const {
+  return WithMemoryFor(path, [&] { return WriteAll(path, options); });
+}
+
+absl::Status GgufWriter::WriteAll(const std::string& path, const GgufWriteOptions& options) const {
+  SLUICE_ASSIGN_OR_RETURN(const Layout layout, LayOut(options.alignment));
+  OutputOptions output = options.output;
+  output.bytes = layout.file_bytes;
+  output.holes = layout.holes;
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                          OutputFile::Open(path, std::move(output)));
+  SLUICE_RETURN_IF_ERROR(file->Write(layout.header));
+  auto written = static_cast<int64_t>(layout.header.size());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (!tensors_[i].fill) continue;
-    std::vector<std::byte> data(static_cast<size_t>(extents[i].bytes));
-    if (const absl::Status status = tensors_[i].fill(absl::MakeSpan(data)); !status.ok()) {
-      return absl::Status(status.code(), absl::StrCat("tensor '", Printable(tensors_[i].name),
-                                                      "': ", status.message()));
-    }
-    SLUICE_RETURN_IF_ERROR(file.WriteAt(data_start + extents[i].offset, data.data(), data.size()));
+    const Extent& extent = layout.extents[i];
+    const int64_t begin = layout.data_start + extent.offset;
+    SLUICE_RETURN_IF_ERROR(file->Skip(begin - written));
+    SLUICE_RETURN_IF_ERROR(WriteTensor(tensors_[i], extent.bytes, *file));
+    written = begin + extent.bytes;
   }
-  return file.Commit();
+  SLUICE_RETURN_IF_ERROR(file->Skip(layout.file_bytes - written));
+  if (options.check) SLUICE_RETURN_IF_ERROR(options.check(*file));
+  return file->Commit();
 }
 
 }  // namespace sluice

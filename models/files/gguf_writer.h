@@ -13,8 +13,16 @@
 #include "absl/types/span.h"
 #include "graph/dtype.h"
 #include "models/files/gguf.h"
+#include "models/files/output_file.h"
 
 namespace sluice {
+
+struct GgufWriteOptions {
+  int64_t alignment = GgufLimits::kDefaultAlignment;
+  OutputOptions output = {};  // its sizes are the writer's to fill in
+  // Looks at what was written, and may refuse it, before it stands under its name.
+  std::function<absl::Status(const OutputFile&)> check = nullptr;
+};
 
 class GgufWriter {
  public:
@@ -40,13 +48,12 @@ class GgufWriter {
   void AddTensor(absl::string_view name, DType dtype, absl::Span<const int64_t> shape,
                  FillFn fill = nullptr);
 
-  // Writes to `path` + ".partial" and renames, so that a reader never sees half a file; after an
-  // error `path` is as it was. The key general.alignment is added where `alignment` is not the
-  // default; setting it is an error, so that key and layout cannot disagree. Errors:
-  // InvalidArgument that names the key or tensor which GgufFile would reject, the error of a fill
-  // with the tensor's name, or the system's, with the path.
-  absl::Status Write(const std::string& path,
-                     int64_t alignment = GgufLimits::kDefaultAlignment) const;
+  // Writes from the first byte to the last, by way of an OutputFile: after an error `path` is as it
+  // was. The key general.alignment is added where `alignment` is not the default; setting it is an
+  // error, so that key and layout cannot disagree. Errors: InvalidArgument that names the key or
+  // tensor which GgufFile would reject, the error of a fill with the tensor's name,
+  // ResourceExhausted for a tensor whose data does not fit into memory, and those of OutputFile.
+  absl::Status Write(const std::string& path, const GgufWriteOptions& options = {}) const;
 
  private:
   struct Entry {
@@ -64,8 +71,17 @@ class GgufWriter {
     int64_t offset;  // from the start of the data section
     int64_t bytes;
   };
+  struct Layout {
+    std::string header;  // from the magic to the last tensor's record
+    std::vector<Extent> extents;
+    int64_t data_start = 0, file_bytes = 0;
+    int64_t holes = 0;  // bytes of the tensors without a fill
+  };
   absl::StatusOr<std::string> Metadata(int64_t alignment) const;  // from the magic to the last key
   absl::StatusOr<std::vector<Extent>> Extents(int64_t alignment) const;
+  absl::StatusOr<Layout> LayOut(int64_t alignment) const;
+  absl::Status WriteAll(const std::string& path, const GgufWriteOptions& options) const;
+  absl::Status WriteTensor(const Tensor& tensor, int64_t bytes, OutputFile& file) const;
 
   std::vector<Entry> metadata_;
   std::vector<Tensor> tensors_;

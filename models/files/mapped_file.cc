@@ -17,7 +17,12 @@ namespace sluice {
 absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a FIFO would wait for a writer, and it means nothing for regular files.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open (open)"));
+  return FromDescriptor(path, fd);
+}
+
+absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::FromDescriptor(const std::string& path,
+                                                                       int fd) {
   auto file = absl::WrapUnique(new MappedFile(path, fd));
   SLUICE_RETURN_IF_ERROR(file->Map());
   return file;
@@ -36,7 +41,8 @@ absl::Status MappedFile::Map() {
   if (info.st_size == 0) return absl::OkStatus();  // mmap() refuses empty mappings
   const size_t size = static_cast<size_t>(info.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0);
-  if (data == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot map"));
+  if (data == MAP_FAILED)
+    return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot map (mmap)"));
   bytes_ = {static_cast<const std::byte*>(data), size};
   return absl::OkStatus();
 }

@@ -1,7 +1,7 @@
 // A file mapped read-only into memory, for model files that are used in place.
 //
 // What a mapping cannot promise: the file may change underneath. Rewriting it in place changes
-// the bytes that are seen here; replacing it by rename, as GgufWriter and downloaders do, does
+// the bytes that are seen here; replacing it by rename, as OutputFile and downloaders do, does
 // not. Shrinking it makes every touch of a lost page a SIGBUS, which no check of ours can
 // exclude, only CheckNotShrunk() make unlikely: call it before long work on the bytes, so that
 // the usual case, a copy that was started again, ends in a message. A program that wants a
@@ -25,6 +25,9 @@ class MappedFile {
   // name the path: NotFound, PermissionDenied and other codes of errno, InvalidArgument for a
   // directory or any other file that is not regular.
   static absl::StatusOr<std::unique_ptr<MappedFile>> Open(const std::string& path);
+  // The same of an open file, which is closed at the end; `path` is for messages.
+  static absl::StatusOr<std::unique_ptr<MappedFile>> FromDescriptor(const std::string& path,
+                                                                    int fd);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -10,9 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/formats/quantize.h"
+#include "graph/memory_for.h"
 #include "graph/status_macros.h"
 #include "models/files/gguf_writer.h"
-#include "models/files/output_file.h"
 #include "models/shapes/synthetic_vocabulary.h"
 
 namespace sluice {
@@ -187,6 +187,19 @@ GgufWriter::FillFn FillOf(const ModelShape& shape, const ShapedModelOptions& opt
   };
 }
 
+absl::Status WriteModel(const ModelShape& shape, const ShapedModelOptions& options,
+                        const std::string& path) {
+  const std::vector<ShapedTensor> tensors = ShapedTensors(shape, *options.mix, options.layers);
+  GgufWriter writer;
+  SetConfig(shape, options, &writer);
+  SetSyntheticVocabulary(*shape.tokens, shape.vocabulary, &writer);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const ShapedTensor& tensor = tensors[i];
+    writer.AddTensor(tensor.name, tensor.dtype, tensor.shape, FillOf(shape, options, tensor, i));
+  }
+  return writer.Write(path);
+}
+
 }  // namespace
 
 int64_t ShapedTensor::elements() const {
@@ -202,18 +215,7 @@ std::vector<ShapedTensor> ShapedTensors(const ModelShape& shape, const Quantisat
 
 absl::Status WriteShapedModel(const ModelShape& shape, const ShapedModelOptions& options,
                               const std::string& path) {
-  const std::vector<ShapedTensor> tensors = ShapedTensors(shape, *options.mix, options.layers);
-  GgufWriter writer;
-  SetConfig(shape, options, &writer);
-  SetSyntheticVocabulary(*shape.tokens, shape.vocabulary, &writer);
-  int64_t bytes = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const ShapedTensor& tensor = tensors[i];
-    bytes += tensor.bytes();
-    writer.AddTensor(tensor.name, tensor.dtype, tensor.shape, FillOf(shape, options, tensor, i));
-  }
-  if (!options.metadata_only) SLUICE_RETURN_IF_ERROR(CheckDiskSpace(path, bytes));
-  return writer.Write(path);
+  return WithMemoryFor(path, [&] { return WriteModel(shape, options, path); });
 }
 
 }  // namespace sluice

@@ -9,7 +9,6 @@
 #include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
 #include "models/files/gguf_writer.h"
-#include "models/files/output_file.h"
 #include "models/weights/convert_tensor.h"
 
 namespace sluice {
@@ -135,21 +134,17 @@ absl::StatusOr<std::vector<TensorPlan>> PlanQuantization(const ModelFiles& files
 
 absl::Status WriteQuantized(const ModelFiles& files, absl::Span<const TensorPlan> plan,
                             const QuantizeOptions& options, const std::string& path) {
-  for (const auto& file : files) {
-    SLUICE_RETURN_IF_ERROR(CheckNotSameFile(path, file->path()));
-  }
   GgufWriter writer;
   CopyMetadata(*files[0], *options.mix, &writer);
   const ConvertOptions convert = {.threads = options.threads, .on_written = options.on_written};
-  int64_t bytes = 0;
   for (const TensorPlan& tensor : plan) {
-    bytes += tensor.bytes();
     writer.AddTensor(
         tensor.tensor->name, tensor.dtype, tensor.tensor->shape,
         [&tensor, &convert](absl::Span<std::byte> out) { return Convert(tensor, convert, out); });
   }
-  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(path, bytes, options.disk_bytes));
-  return writer.Write(path);
+  GgufWriteOptions write = {.output = {.available = options.disk_bytes}};
+  for (const auto& file : files) write.output.inputs.push_back(file->path());
+  return writer.Write(path, write);
 }
 
 }  // namespace sluice

@@ -38,7 +38,7 @@ class GgufEdit : public testing::Test {
     };
     writer.AddTensor("first", DType::kF32, {3, 5}, fill);
     writer.AddTensor("second", DType::kQ8_0, {2, 32}, fill);
-    ASSERT_TRUE(writer.Write(source_, 64).ok());
+    ASSERT_TRUE(writer.Write(source_, {.alignment = 64}).ok());
     file_ = GgufFile::Open(source_).value();
   }
   void TearDown() override { fs::remove_all(folder_); }

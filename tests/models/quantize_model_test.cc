@@ -346,7 +346,7 @@ TEST_F(Refused, InputAsOutput) {
 TEST_F(Refused, DiskWithoutRoom) {
   QuantizeOptions options = OptionsFor("Q8_0");
   options.disk_bytes = 1000;
-  EXPECT_THAT(ErrorOf(model_, options), HasSubstr("the disk has 0.00 GiB left"));
+  EXPECT_THAT(ErrorOf(model_, options), HasSubstr("the disk has 1000 bytes left"));
 }
 
 TEST_F(Refused, QuantisedInput) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +18,8 @@ namespace sluice {
 // clock.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments) {
+  // `environment`: NAME=VALUE, besides what there is.
+  explicit Program(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
     // A program that ended early fails the test, but not all of them.
     std::signal(SIGPIPE, SIG_IGN);
     int in[2], out[2], errors[2];
@@ -29,6 +31,7 @@ class Program {
       dup2(in[0], STDIN_FILENO);
       dup2(out[1], STDOUT_FILENO);
       dup2(errors[1], STDERR_FILENO);
+      for (std::string& variable : environment) putenv(variable.data());
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);
@@ -48,6 +51,7 @@ class Program {
     EXPECT_EQ(write(in_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
   void Interrupt() const { kill(child_, SIGINT); }
+  void Kill() const { kill(child_, SIGKILL); }
   void AwaitOutput() { out_.Read(1); }
   void AwaitError(const std::string& text) {
     while (errors_.text.find(text) == std::string::npos && errors_.Read(1)) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "graph/memory_for.h"
 #include "graph/status_macros.h"
 
 namespace sluice::tools {
@@ -13,9 +14,10 @@ absl::StatusOr<LoadedSession> OpenSession(const ModelOptions& model, const Backe
   return OpenSession(std::move(loaded), backend, cache, setup);
 }
 
-absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
-                                          const BackendOptions& backend, const CacheOptions& cache,
-                                          const SessionSetup& setup) {
+namespace {
+
+absl::StatusOr<LoadedSession> Open(std::unique_ptr<Model> model, const BackendOptions& backend,
+                                   const CacheOptions& cache, const SessionSetup& setup) {
   const ModelConfig& config = model->config();
   if (config.encoder.has_value() && !setup.takes_encoders) {
     return absl::InvalidArgumentError(
@@ -48,6 +50,18 @@ absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
     for (const std::string& warning : loaded.model->warnings()) setup.events.on_warning(warning);
   }
   return loaded;
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
+                                          const BackendOptions& backend, const CacheOptions& cache,
+                                          const SessionSetup& setup) {
+  const std::string path = model->file().path();
+  absl::StatusOr<LoadedSession> loaded =
+      WithMemoryFor("its session", [&] { return Open(std::move(model), backend, cache, setup); });
+  if (!absl::IsResourceExhausted(loaded.status())) return loaded;
+  return absl::ResourceExhaustedError(absl::StrCat(path, ": ", loaded.status().message()));
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Model& model, Backend& backend,
