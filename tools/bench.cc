@@ -16,8 +16,8 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
+#include "runtime/machine_memory.h"
 #include "tools/commands.h"
-#include "tools/machine/memory.h"
 #include "tools/options.h"
 #include "tools/terminal/progress.h"
 
