@@ -21,6 +21,19 @@ absl::Status CheckSymbols(const Graph& graph, const SymbolValues& symbols) {
 
 }  // namespace
 
+absl::StatusOr<TensorView> Executable::output(size_t i) const {
+  const auto outputs = graph().outputs();
+  if (i >= outputs.size()) {
+    return absl::OutOfRangeError(absl::StrCat("the graph '", graph().name(), "' has ",
+                                              outputs.size(), " outputs, expected one with the ",
+                                              "index ", i, " (GraphBuilder::Output adds one)"));
+  }
+  TensorView view = OutputView(i);
+  if (view.present()) return view;
+  return absl::FailedPreconditionError(
+      absl::StrCat("output ", outputs[i]->ref(), " has no data: expected a Run before"));
+}
+
 absl::StatusOr<std::unique_ptr<Buffer>> AllocateState(const Value& state, int64_t bytes,
                                                       Backend& backend) {
   const Placement* placement = backend.placement();
@@ -49,10 +62,10 @@ absl::Status CheckRunArgs(const Graph& graph, const RunArgs& args) {
     const Value& input = *graph.inputs()[i];
     SLUICE_ASSIGN_OR_RETURN(const TensorView expected, ViewOf(input.type(), args.symbols));
     const TensorView& got = args.inputs[i];
-    if (!got.present() && is_part) continue;  // comes with a later part
-    if (!got.present() || got.dtype != expected.dtype || got.dims != expected.dims) {
+    if (got.data == nullptr && is_part) continue;  // comes with a later part
+    if (got.data == nullptr || got.dtype != expected.dtype || got.dims != expected.dims) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "input ", input.ref(), " is ", got.present() ? TypeOf(got).ToString() : "absent",
+          "input ", input.ref(), " is ", got.data != nullptr ? TypeOf(got).ToString() : "absent",
           ", expected ", TypeOf(expected).ToString()));
     }
   }

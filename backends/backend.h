@@ -76,8 +76,13 @@ class Executable {
   // range, a NaN in a router); they name the node.
   virtual absl::Status Run(const RunArgs& args) = 0;
 
-  // The graph's i-th output, in host memory, valid until the next Run.
-  virtual TensorView output(size_t i) const = 0;
+  // The graph's i-th output, in host memory, valid until the next Run. Errors: the graph has no
+  // such output, or no Run has given it data.
+  absl::StatusOr<TensorView> output(size_t i) const;
+
+ private:
+  // Of an output that there is; absent before it has data.
+  virtual TensorView OutputView(size_t i) const = 0;
 };
 
 struct Placement;

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include "absl/algorithm/container.h"
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "graph/memory_for.h"
 #include "graph/status_macros.h"
 #include "models/architectures/decoder.h"
@@ -21,6 +25,26 @@ absl::StatusOr<Graph> Build(const ModelConfig& config, const DecoderOptions& opt
                             WeightDirectory& weights) {
   return config.encoder.has_value() ? BuildEncoder(config, options, weights)
                                     : BuildDecoder(config, options, weights);
+}
+
+// Tensors that some architectures use beside their layers, in front of the first one or in all.
+constexpr absl::string_view kActing[] = {"token_embd_norm",   "position_embd",
+                                         "token_types",       "rope_freqs",
+                                         "rope_factors_long", "rope_factors_short"};
+// Of a layer, and follows from the metadata.
+constexpr absl::string_view kRotation = "attn_rot_embd";
+
+// Whether a model that has the tensor gives other values than a graph that does not use it: one of
+// a layer that the graph has, a bias or a factor of a weight that it uses, or a known one. Others,
+// such as heads for another purpose, are no part of the way from tokens to logits.
+bool ChangesValues(absl::string_view tensor, const ModelConfig& config, const WeightTable& used) {
+  const absl::string_view stem = tensor.substr(0, tensor.rfind('.'));
+  const std::vector<absl::string_view> parts = absl::StrSplit(tensor, absl::MaxSplits('.', 2));
+  size_t layer;
+  if (parts.size() == 3 && parts[0] == "blk" && absl::SimpleAtoi(parts[1], &layer)) {
+    return layer < config.layers.size() && !absl::StartsWith(parts[2], kRotation);
+  }
+  return used.contains(stem) || absl::c_linear_search(kActing, stem);
 }
 
 }  // namespace
@@ -66,13 +90,19 @@ absl::Status Model::Initialize() {
   const absl::StatusOr<Graph> graph = Build(config_, smallest, weights);
   if (!graph.ok()) return AddFile(graph.status());
   weights_ = weights.table();
-  WarnOfUnusedTensors(weights.UnusedTensors());
-  return absl::OkStatus();
+  return CheckUnusedTensors(weights.UnusedTensors());
 }
 
-void Model::WarnOfUnusedTensors(const std::vector<absl::string_view>& names) {
+absl::Status Model::CheckUnusedTensors(const std::vector<absl::string_view>& names) {
   constexpr size_t kShown = 8;
-  if (names.empty()) return;
+  if (names.empty()) return absl::OkStatus();
+  for (const absl::string_view name : names) {
+    if (!ChangesValues(name, config_, weights_)) continue;
+    return AddFile(absl::UnimplementedError(absl::StrCat(
+        "tensor '", Printable(name), "': graphs of '", config_.architecture,
+        "' do not use it, so that all values would be wrong: expected a file without it, or of "
+        "another architecture")));
+  }
   const size_t shown = std::min(names.size(), kShown);
   const auto append_quoted = [](std::string* out, absl::string_view name) {
     absl::StrAppend(out, "'", Printable(name), "'");
@@ -82,6 +112,7 @@ void Model::WarnOfUnusedTensors(const std::vector<absl::string_view>& names) {
       " not used: ", absl::StrJoin(absl::MakeConstSpan(names).first(shown), ", ", append_quoted));
   if (shown < names.size()) absl::StrAppend(&warning, " and ", names.size() - shown, " more");
   warnings_.push_back(std::move(warning));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Graph> Model::BuildGraph(const DecoderOptions& options) const {

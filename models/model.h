@@ -21,7 +21,7 @@ class Model {
   // Reads the directory and metadata of a file (of a split model: the first part; see
   // model_files.h) and finds every weight. Weights stay mapped and untouched. Errors name the file
   // and the key or tensor: a configuration that ReadConfig refuses, a missing tensor, a wrong
-  // shape.
+  // shape, a tensor that no graph uses though it would change the logits.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path,
                                                      const FileOptions& options = {});
   // The model that is built into the program.
@@ -68,7 +68,7 @@ class Model {
   explicit Model(ModelFiles files) : files_(std::move(files)) {}
   absl::Status Initialize();
   absl::Status AddFile(const absl::Status& status) const;
-  void WarnOfUnusedTensors(const std::vector<absl::string_view>& names);
+  absl::Status CheckUnusedTensors(const std::vector<absl::string_view>& names);
 
   ModelFiles files_, adapters_;
   std::vector<LowRankUpdate> updates_;

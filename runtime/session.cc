@@ -9,9 +9,11 @@
 #include "graph/encoder_interface.h"
 #include "graph/evaluate.h"
 #include "graph/status_macros.h"
+#include "passes/memory_plan.h"
 #include "passes/pipeline.h"
 #include "passes/specialise.h"
 #include "runtime/likeliest.h"
+#include "runtime/machine_memory.h"
 
 namespace sluice {
 namespace {
@@ -30,6 +32,16 @@ absl::StatusOr<int64_t> VocabularyOf(const Graph& graph) {
 }
 
 }  // namespace
+
+// Packed weights take the place of the file's, whose memory is let go: they cost what they need
+// beside the cache and the activations of a step, and a tenth is left to others, because unlike a
+// file's pages they cannot be taken away for a while.
+absl::StatusOr<int64_t> DefaultPrepackBytes(const Graph& graph) {
+  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, MemoryPlanOf(graph));
+  const absl::StatusOr<MachineMemory> machine = ReadMachineMemory();
+  if (!machine.ok()) return 0;  // an unusual system: nothing that can be spared is known
+  return std::max<int64_t>(0, machine->available / 10 * 9 - plan.states - plan.activations);
+}
 
 Session::Session(Graph graph, const WeightTable& weights, Backend& backend,
                  const SessionOptions& options)
@@ -52,7 +64,11 @@ absl::Status Session::Initialise() {
           absl::StrCat("the graph is no decoder: unknown input ", input->ref()));
     }
   }
-  packs_.budget = options_.prepack_bytes;
+  if (options_.prepack_bytes.has_value()) {
+    packs_.budget = *options_.prepack_bytes;
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(packs_.budget, DefaultPrepackBytes(graph_));
+  }
   SLUICE_RETURN_IF_ERROR(MakeBuckets());
   PassOptions shared = options_.passes;
   if (shared.stop_before.empty() && shared.stop_after.empty())
@@ -184,10 +200,13 @@ absl::StatusOr<LogitRows> Session::StepRows(absl::Span<const StepToken> tokens, 
   const bool wanted =
       std::any_of(tokens.begin(), tokens.end(), [](const StepToken& t) { return t.want_logits; });
   if (!wanted) return LogitRows{};
-  const TensorView values = (*executable)->output(0);
+  SLUICE_ASSIGN_OR_RETURN(const TensorView values, (*executable)->output(0));
   const auto count = static_cast<size_t>(values.elements());
   LogitRows rows{{values.f32(), count}};
-  if (FormFor(form) == RowForm::kLikeliest) rows.tokens = {(*executable)->output(1).i32(), count};
+  if (FormFor(form) == RowForm::kLikeliest) {
+    SLUICE_ASSIGN_OR_RETURN(const TensorView tokens_view, (*executable)->output(1));
+    rows.tokens = {tokens_view.i32(), count};
+  }
   return rows;
 }
 

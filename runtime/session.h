@@ -25,12 +25,17 @@ namespace sluice {
 struct SessionOptions {
   int64_t max_outputs = 1;       // rows of logits that one step may ask for
   std::vector<int64_t> buckets;  // rising numbers of tokens; empty: DefaultTokenBuckets
-  int64_t prepack_bytes = 0;     // that weights in layouts of their own may take
+  // That weights in layouts of their own may take. Unset: DefaultPrepackBytes.
+  std::optional<int64_t> prepack_bytes = {};
   // Of a decoder: steps for which the likeliest tokens are enough leave the choice of these to the
   // device. Unset: where it copies outputs to the host.
   std::optional<bool> chooses_likeliest = {};
   PassOptions passes;
 };
+
+// What can be spared for packed weights: nine tenths of the memory that is free, less the states
+// and activations of `graph`, as built.
+absl::StatusOr<int64_t> DefaultPrepackBytes(const Graph& graph);
 
 class Session final : public StepRunner {
  public:

@@ -89,9 +89,12 @@ class CpuExecutable : public Executable {
     return absl::OkStatus();
   }
 
-  TensorView output(size_t i) const override { return views_[outputs_[i]]; }
-
  private:
+  TensorView OutputView(size_t i) const override {
+    const bool is_there = sizes_.has_value() || graph_.outputs()[i]->producer()->once();
+    return is_there ? views_[outputs_[i]] : TensorView{};
+  }
+
   size_t AddView(const Value* value) {
     const size_t index = views_.size();
     index_.emplace(value, static_cast<int>(index));

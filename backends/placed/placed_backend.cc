@@ -85,12 +85,12 @@ class PlacedExecutable : public Executable {
     return RunParts(&observer);
   }
 
-  TensorView output(size_t i) const override {
+ private:
+  TensorView OutputView(size_t i) const override {
     const auto& [device, output] = outputs_[i];
-    return OutputOf(device, output);
+    return OutputOf(device, output).value_or(TensorView{});
   }
 
- private:
   // An output that is wanted when its device has gone on to another part. Executables promise
   // theirs until they run again, so that what they share with the host can be the same for all
   // parts.
@@ -171,21 +171,23 @@ class PlacedExecutable : public Executable {
     return last;
   }
 
-  TensorView OutputOf(size_t device, size_t output) const {
+  absl::StatusOr<TensorView> OutputOf(size_t device, size_t output) const {
     const Kept& kept = devices_[device].kept[output];
-    return kept.part == kNoPart ? devices_[device].executable->output(output) : kept.view;
+    if (kept.part != kNoPart) return kept.view;
+    return devices_[device].executable->output(output);
   }
 
   // Copies the outputs to be kept of the part that has just run.
-  void Keep(size_t part) {
+  absl::Status Keep(size_t part) {
     Device& device = devices_[parts_[part].device];
     for (size_t i = 0; i < device.kept.size(); ++i) {
       Kept& kept = device.kept[i];
       if (kept.part != part) continue;
-      kept.view = device.executable->output(i);
+      SLUICE_ASSIGN_OR_RETURN(kept.view, device.executable->output(i));
       kept.bytes.assign(kept.view.data, kept.view.data + kept.view.bytes());
       kept.view.data = kept.bytes.data();
     }
+    return absl::OkStatus();
   }
 
   absl::Status RunParts(RunObserver* observer) {
@@ -193,12 +195,13 @@ class PlacedExecutable : public Executable {
       const DevicePart& part = parts_[i];
       Device& device = devices_[part.device];
       for (const DeviceTransfer& transfer : part.transfers) {
-        device.inputs[transfer.input] = OutputOf(transfer.from, transfer.output);
+        SLUICE_ASSIGN_OR_RETURN(device.inputs[transfer.input],
+                                OutputOf(transfer.from, transfer.output));
       }
       device.args.nodes = part.nodes;
       device.args.observer = observer;
       SLUICE_RETURN_IF_ERROR(device.executable->Run(device.args));
-      Keep(i);
+      SLUICE_RETURN_IF_ERROR(Keep(i));
     }
     return absl::OkStatus();
   }

@@ -45,7 +45,7 @@ class RefExecutable : public Executable {
 
   absl::Status Run(const RunArgs& args) override {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
-    if (args.nodes.begin == 0) buffers_.clear();
+    if (args.nodes.begin == 0) Forget();
     for (size_t i = 0; i < args.inputs.size(); ++i) {
       views_[graph_.inputs()[i].get()] = args.inputs[i];
     }
@@ -62,10 +62,21 @@ class RefExecutable : public Executable {
     return absl::OkStatus();
   }
 
-  TensorView output(size_t i) const override { return views_.at(graph_.outputs()[i]); }
-
  private:
   using Buffers = std::vector<std::unique_ptr<HostBuffer>>;
+
+  TensorView OutputView(size_t i) const override {
+    const auto view = views_.find(graph_.outputs()[i]);
+    return view != views_.end() ? view->second : TensorView{};
+  }
+
+  // What the last run has left, which may have stopped anywhere.
+  void Forget() {
+    buffers_.clear();
+    for (const Value* output : graph_.outputs()) {
+      if (!output->producer()->once()) views_.erase(output);
+    }
+  }
 
   absl::Status RunNode(const Node& node, const RunArgs& args, Buffers* buffers) {
     std::vector<TensorView> operands, results;

@@ -59,7 +59,6 @@ class VulkanExecutable : public Executable {
 
   const Graph& graph() const override { return graph_; }
   MemoryUse memory() const override { return memory_; }
-  TensorView output(size_t i) const override { return outputs_[i]; }
 
   absl::Status Run(const RunArgs& args) override {
     SLUICE_RETURN_IF_ERROR(CheckRunArgs(graph_, args));
@@ -77,6 +76,8 @@ class VulkanExecutable : public Executable {
   }
 
  private:
+  TensorView OutputView(size_t i) const override { return outputs_[i]; }
+
   // What is recorded of a step's nodes, or of some of them in a row.
   struct Part {
     VkCommandBuffer step = VK_NULL_HANDLE;

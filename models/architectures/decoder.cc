@@ -13,8 +13,8 @@ Value* Logits(DecoderBuilder& m, Value* x, Value* token_table) {
   Value* rows = m.graph().Op("rows", "gather_rows", {x, m.inputs().output_rows});
   Value* norm = m.RmsNorm("norm", rows, {.name = "output_norm", .shape = {config.hidden}});
   const WeightSpec output = {.name = "output", .shape = {config.vocabulary, config.hidden}};
-  if (m.Has(output)) return m.Linear("logits", norm, output);
-  return m.graph().Op("logits", "matmul", {norm, token_table});
+  Value* weight = m.Has(output) ? m.Weight(output) : token_table;
+  return m.graph().Op("logits", "matmul", {norm, weight, m.OptionalWeight(BiasOf(output))});
 }
 
 }  // namespace

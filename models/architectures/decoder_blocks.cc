@@ -12,12 +12,6 @@ namespace {
 
 Dim Tokens() { return Dim::Symbol(decoder::kTokens); }
 
-WeightSpec BiasOf(WeightSpec weight) {
-  absl::StrAppend(&weight.name, ".bias");
-  weight.shape.pop_back();
-  return weight;
-}
-
 absl::Status CheckOption(absl::string_view name, int64_t value, int64_t max) {
   if (value >= 1 && value <= max) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -34,6 +28,12 @@ int64_t DefaultBlocks(const DecoderOptions& options, const ModelConfig& config) 
 }
 
 }  // namespace
+
+WeightSpec BiasOf(WeightSpec weight) {
+  absl::StrAppend(&weight.name, ".bias");
+  weight.shape.pop_back();
+  return weight;
+}
 
 absl::StatusOr<DecoderOptions> ResolveOptions(DecoderOptions options, const ModelConfig& config) {
   constexpr int64_t kMax = ModelLimits::kIndex;

@@ -19,6 +19,9 @@ namespace sluice {
 // Checks the options and puts the defaults in.
 absl::StatusOr<DecoderOptions> ResolveOptions(DecoderOptions options, const ModelConfig& config);
 
+// What is added to the product with `weight`, whose shape is {out, in}.
+WeightSpec BiasOf(WeightSpec weight);
+
 // All i32; see graph/decoder_interface.h.
 struct DecoderInputs {
   Value* token_ids;

@@ -29,6 +29,12 @@ inline constexpr absl::string_view kDefaultPreTokenizer = "default";
 absl::Span<const PreTokenizerKind> PreTokenizerKinds();
 const PreTokenizerKind* FindPreTokenizerKind(absl::string_view name);  // nullptr if unknown
 
+// For a name that llama.cpp knows, but whose rules are not there yet: the kind that comes nearest.
+// nullptr for others.
+const PreTokenizerKind* NearestPreTokenizerKind(absl::string_view name);
+// The known name that is spelt most like one that is not known; "" if none is.
+absl::string_view SimilarPreTokenizerName(absl::string_view name);
+
 // Immutable and safe to share between threads.
 class PreTokenizer {
  public:

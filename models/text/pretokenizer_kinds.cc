@@ -1,5 +1,7 @@
 #include "models/text/pretokenizer.h"
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -84,13 +86,19 @@ constexpr PreTokenizerKind kKinds[] = {
     {.name = "olmo", .patterns = kGpt2Patterns},
     {.name = "jais", .patterns = kGpt2Patterns},
     {.name = "gigachat", .patterns = kGpt2Patterns},
+    {.name = "mellum", .patterns = kGpt2Patterns},
+    {.name = "a.x-4.0", .patterns = kGpt2Patterns},
+    {.name = "jina-de", .patterns = kGpt2Patterns},
+    {.name = "jina-es", .patterns = kGpt2Patterns},
     {.name = "exaone4", .patterns = kGpt2Patterns},
     {.name = "trillion", .patterns = kGpt2Patterns, .tidies_spaces = false},
+    {.name = "granite-docling", .patterns = kGpt2Patterns, .tidies_spaces = false},
     {.name = "starcoder", .patterns = kStarcoderPatterns},
     {.name = "refact", .patterns = kStarcoderPatterns},
     {.name = "codeshell", .patterns = kStarcoderPatterns},
     {.name = "exaone", .patterns = kStarcoderPatterns},
     {.name = "minerva-7b", .patterns = kStarcoderPatterns},
+    {.name = "mellum2", .patterns = kStarcoderPatterns},
     {.name = "command-r", .patterns = kStarcoderPatterns, .tidies_spaces = false},
     {.name = "smollm", .patterns = kStarcoderPatterns, .tidies_spaces = false},
     {.name = "falcon", .patterns = kFalconPatterns},
@@ -101,6 +109,8 @@ constexpr PreTokenizerKind kKinds[] = {
     {.name = "falcon-h1", .patterns = kLlama3Patterns, .whole_words = true, .adds_bos = true},
     {.name = "pixtral", .patterns = kLlama3Patterns, .whole_words = true, .adds_bos = true},
     {.name = "lfm2", .patterns = kLlama3Patterns, .whole_words = true, .adds_bos = true},
+    {.name = "midm-2.0", .patterns = kLlama3Patterns, .whole_words = true, .adds_bos = true},
+    {.name = "jina-v5-nano", .patterns = kLlama3Patterns, .whole_words = true, .adds_bos = true},
     {.name = "smaug-bpe", .patterns = kLlama3Patterns},
     {.name = "dbrx", .patterns = kLlama3Patterns},
     {.name = "chatglm-bpe", .patterns = kLlama3Patterns},
@@ -110,6 +120,9 @@ constexpr PreTokenizerKind kKinds[] = {
     {.name = "deepseek-r1-qwen", .patterns = kQwen2Patterns, .tidies_spaces = false},
     {.name = "hunyuan", .patterns = kQwen2Patterns, .tidies_spaces = false},
     {.name = "grok-2", .patterns = kQwen2Patterns, .tidies_spaces = false},
+    {.name = "kormo", .patterns = kQwen2Patterns, .tidies_spaces = false},
+    {.name = "f2llmv2", .patterns = kQwen2Patterns, .tidies_spaces = false},
+    {.name = "solar-open", .patterns = kQwen2Patterns, .tidies_spaces = false},
     {.name = "stablelm2", .patterns = kQwen2Patterns},
     {.name = "megrez", .patterns = kQwen2Patterns},
     {.name = "seed-coder", .patterns = kSeedCoderPatterns, .tidies_spaces = false},
@@ -120,9 +133,53 @@ constexpr PreTokenizerKind kKinds[] = {
      .tidies_spaces = false},
     {.name = "gpt-4o", .patterns = kGpt4oPatterns, .tidies_spaces = false},
     {.name = "llama4", .patterns = kGpt4oPatterns, .tidies_spaces = false},
+    {.name = "kanana2", .patterns = kGpt4oPatterns, .tidies_spaces = false},
+    {.name = "talkie", .patterns = kGpt4oPatterns, .tidies_spaces = false},
+    {.name = "minimax-m2", .patterns = kGpt4oPatterns, .tidies_spaces = false},
     {.name = "deepseek-llm", .patterns = kDeepseekLlmPatterns, .tidies_spaces = false},
     {.name = "deepseek-coder", .patterns = kDeepseekCoderPatterns, .tidies_spaces = false},
     {.name = "deepseek-v3", .patterns = kDeepseek3Patterns, .tidies_spaces = false},
+    {.name = "hunyuan-dense", .patterns = kDeepseek3Patterns, .tidies_spaces = false},
+    {.name = "joyai-llm", .patterns = kDeepseek3Patterns, .tidies_spaces = false},
+    {.name = "hy_v4", .patterns = kDeepseek3Patterns, .tidies_spaces = false},
+};
+
+// Names whose rules are not there yet, and the kind that cuts most texts alike.
+struct Nearest {
+  absl::string_view name, kind;
+};
+constexpr Nearest kNearest[] = {
+    {"afmoe", "deepseek-v3"},
+    {"bailingmoe", "qwen2"},
+    {"bailingmoe2", "qwen2"},
+    {"bloom", "gpt-2"},
+    {"chameleon", "starcoder"},
+    {"cohere2moe", "gpt-4o"},
+    {"exaone-moe", "qwen2"},
+    {"gemma4", kDefaultPreTokenizer},
+    {"gpt3-finnish", "gpt-2"},
+    {"granite-embed-multi-311m", kDefaultPreTokenizer},
+    {"granite-embed-multi-97m", "gpt-4o"},
+    {"jais-2", "smaug-bpe"},
+    {"jina-v1-en", "gpt-2"},
+    {"jina-v2-code", "gpt-2"},
+    {"jina-v2-de", "gpt-2"},
+    {"jina-v2-es", "gpt-2"},
+    {"kimi-k2", "gpt-4o"},
+    {"laguna", "qwen2"},
+    {"llada-moe", "qwen2"},
+    {"minicpm5", "smaug-bpe"},
+    {"modern-bert", "gpt-2"},
+    {"poro-chat", "gpt-2"},
+    {"roberta-bpe", "gpt-2"},
+    {"sarvam-moe", kDefaultPreTokenizer},
+    {"spark2_5", "deepseek-v3"},
+    {"superbpe", "starcoder"},
+    {"tiny_aya", "gpt-4o"},
+    {"ufakzeka", "qwen2"},
+    {"viking", "starcoder"},
+    {"whitespace", kDefaultPreTokenizer},
+    {"youtu", "gpt-4o"},
 };
 
 }  // namespace
@@ -134,6 +191,28 @@ const PreTokenizerKind* FindPreTokenizerKind(absl::string_view name) {
     if (kind.name == name) return &kind;
   }
   return nullptr;
+}
+
+const PreTokenizerKind* NearestPreTokenizerKind(absl::string_view name) {
+  for (const Nearest& nearest : kNearest) {
+    if (nearest.name == name) return FindPreTokenizerKind(nearest.kind);
+  }
+  return nullptr;
+}
+
+absl::string_view SimilarPreTokenizerName(absl::string_view name) {
+  constexpr size_t kLeast = 4;  // letters at the beginning that are the same
+  absl::string_view best;
+  size_t most = kLeast - 1;
+  for (const PreTokenizerKind& kind : kKinds) {
+    const auto differs =
+        std::mismatch(name.begin(), name.end(), kind.name.begin(), kind.name.end());
+    const auto same = static_cast<size_t>(differs.first - name.begin());
+    if (same <= most) continue;
+    most = same;
+    best = kind.name;
+  }
+  return best;
 }
 
 }  // namespace sluice

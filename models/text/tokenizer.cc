@@ -29,10 +29,22 @@ absl::StatusOr<const PreTokenizerKind*> ReadPreTokenizerKind(const WeightSource&
                           ReadKey<absl::string_view>(file, kPreKey, &MetadataValue::AsString, ""));
   const PreTokenizerKind* kind = FindPreTokenizerKind(name);
   if (kind != nullptr) return kind;
-  const std::string problem =
-      name.empty() ? "missing" : absl::StrCat("unknown pre-tokenizer '", Printable(name), "'");
-  warnings->push_back(AboutKey(file, kPreKey, problem, ", using '", kDefaultPreTokenizer,
-                               "': text may be cut into other tokens than in training"));
+  const std::string quoted = absl::StrCat("'", Printable(name), "'");
+  if (kind = NearestPreTokenizerKind(name); kind != nullptr) {
+    warnings->push_back(AboutKey(file, kPreKey, "the rules of ", quoted,
+                                 " are not supported: text is cut by those of the nearest, '",
+                                 kind->name, "', so that token ids will differ from training"));
+    return kind;
+  }
+  const std::string problem = name.empty() ? "missing" : "unknown pre-tokenizer " + quoted;
+  const absl::string_view similar = SimilarPreTokenizerName(name);
+  const std::string hint =
+      similar.empty() ? ""
+                      : absl::StrCat("; if '", similar, "' was meant, `sluice gguf --set ", kPreKey,
+                                     "=", similar, "` writes a copy that says so");
+  warnings->push_back(AboutKey(file, kPreKey, problem, ": text is cut by the rules of '",
+                               kDefaultPreTokenizer,
+                               "', so that token ids may differ from training", hint));
   return FindPreTokenizerKind(kDefaultPreTokenizer);
 }
 

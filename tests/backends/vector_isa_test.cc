@@ -374,7 +374,7 @@ class AttentionRun {
     const absl::Status status =
         (*executable)->Run({.symbols = symbols, .inputs = inputs, .states = states});
     if (!status.ok()) return status;
-    return ValuesOf((*executable)->output(0));
+    return ValuesOf(*(*executable)->output(0));
   }
 
  private:

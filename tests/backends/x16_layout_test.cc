@@ -405,9 +405,9 @@ TEST_F(X16Executables, OfOneBackendShareWeights) {
   args.symbols.Set("tokens", 1);
   ASSERT_TRUE((*first)->Run(args).ok());
   ASSERT_TRUE((*second)->Run(args).ok());
-  const float* y = (*first)->output(0).f32();
+  const float* y = (*first)->output(0)->f32();
   EXPECT_NE(y[0], 0);
-  EXPECT_TRUE(std::equal(y, y + 20, (*second)->output(0).f32()));
+  EXPECT_TRUE(std::equal(y, y + 20, (*second)->output(0)->f32()));
 }
 
 // Packed now or before: a progress bar comes to its end.

@@ -238,7 +238,8 @@ TEST_F(GgmlModelTest, StoriesGiveTheGoldenText) {
     const std::vector<int32_t> ids = (*tokenizer)->Encode(test["prompt"].get<std::string>());
     EXPECT_EQ(ids, test["prompt_ids"].get<std::vector<int32_t>>());
     const std::vector<int32_t> golden = test["greedy"];
-    const auto session = tools::OpenSession(**model, *cpu, {.max_tokens = 64, .context = 128});
+    const auto session =
+        tools::OpenSession(**model, *cpu, {.max_tokens = 64, .context = 128}, {.prepack_bytes = 0});
     ASSERT_TRUE(session.ok()) << session.status();
     const auto text = GreedyText(**session, ids, golden.size());
     ASSERT_TRUE(text.ok()) << text.status();

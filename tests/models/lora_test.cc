@@ -214,7 +214,7 @@ class LoraTest : public ::testing::Test {
     auto session = tools::OpenSession(
         model, backend,
         {.max_tokens = kTokens, .context = 32, .k_type = DType::kF32, .v_type = DType::kF32},
-        {.max_outputs = kTokens, .passes = {.updates = model.updates()}});
+        {.max_outputs = kTokens, .prepack_bytes = 0, .passes = {.updates = model.updates()}});
     EXPECT_TRUE(session.ok()) << session.status();
     if (!session.ok()) return {};
     const auto sequence = (*session)->NewSequence();

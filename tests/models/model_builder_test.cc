@@ -348,12 +348,34 @@ TEST(Load, RefusesFactorsThatItDoesNotApply) {
               HasSubstr("tensor 'blk.0.attn_q.scale': a factor beside 'blk.0.attn_q.weight'"));
 }
 
-TEST(Load, WarnsOfUnusedTensors) {
+TEST(Load, RefusesUnusedTensorsThatChangeTheMaths) {
+  const auto refused = [](absl::string_view architecture, absl::string_view tensor) {
+    return absl::StrCat("tensor '", tensor, "': graphs of '", architecture,
+                        "' do not use it, so that all values would be wrong: expected a file "
+                        "without it, or of another architecture");
+  };
+  for (const char* name :
+       {"blk.0.attn_norm.bias", "blk.0.ffn_norm.bias", "output_norm.bias", "token_embd.bias",
+        "blk.0.attn_q_norm.weight", "blk.0.attn_sinks.weight", "blk.0.ffn_down.act_scale",
+        "token_embd_norm.weight", "position_embd.weight", "rope_freqs.weight"}) {
+    EXPECT_EQ(Error(ModelFile("qwen2").Tensor(name, {8})), refused("qwen2", name));
+  }
+  EXPECT_EQ(Error(ModelFile("llama").Tensor("blk.0.\x07odd", {8})),
+            refused("llama", "blk.0.\\x07odd"));
+  // A dense model ignores the router: of the two networks it can only mean one.
+  EXPECT_EQ(Error(ModelFile("llama").Tensor("blk.0.ffn_gate_inp.weight", {4, 32})),
+            refused("llama", "blk.0.ffn_gate_inp.weight"));
+}
+
+TEST(Load, WarnsOfOtherUnusedTensors) {
   const std::string path = ModelFile::Path();
-  EXPECT_THAT(Load(ModelFile("llama").Tensor("blk.0.\x07odd", {8}))->warnings(),
-              ElementsAre(path + ": 1 tensor is not used: 'blk.0.\\x07odd'"));
-  EXPECT_THAT(Load(ModelFile("qwen2").Tensor("rope_freqs.weight", {4}))->warnings(),
-              ElementsAre(path + ": 1 tensor is not used: 'rope_freqs.weight'"));
+  const auto warns = [&](const char* name) {
+    return ElementsAre(absl::StrCat(path, ": 1 tensor is not used: '", name, "'"));
+  };
+  for (const char* name :
+       {"cls.weight", "v.patch_embd.weight", "blk.1.nextn.eh_proj.weight", "blk.0.attn_rot_embd"}) {
+    EXPECT_THAT(Load(ModelFile("qwen2").Tensor(name, {4}))->warnings(), warns(name));
+  }
   ModelFile many("llama");
   for (int i = 0; i < 10; ++i) many.Tensor(absl::StrCat("t", i), {1});
   EXPECT_THAT(Load(many)->warnings(),

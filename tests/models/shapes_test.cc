@@ -190,7 +190,8 @@ TEST_F(Shapes, WeightsFollowFromTheSeedAndRun) {
   ASSERT_NE(model, nullptr);
   const std::string first = Bytes();
   const std::unique_ptr<Backend> backend = MakeCpuBackend({.threads = 1});
-  auto session = tools::OpenSession(*model, *backend, {.max_tokens = 8, .context = 64});
+  auto session =
+      tools::OpenSession(*model, *backend, {.max_tokens = 8, .context = 64}, {.prepack_bytes = 0});
   ASSERT_TRUE(session.ok()) << session.status();
   const auto sequence = (*session)->NewSequence();
   const auto logits = (*session)->Prefill(*sequence, std::vector<int32_t>{1, 2, 3});

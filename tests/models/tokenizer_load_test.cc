@@ -161,12 +161,22 @@ TEST(TokenizerLoad, UnusedAndUnknownTypesAreInvisible) {
 }
 
 TEST(TokenizerLoad, UnknownPreTokenizerFallsBackWithAWarning) {
-  EXPECT_THAT(Warnings(Bpe().Remove(kPre)),
-              ElementsAre("key 'tokenizer.ggml.pre': missing, using 'default': text may be cut "
-                          "into other tokens than in training"));
+  const std::string cut =
+      ": text is cut by the rules of 'default', so that token ids may differ from training";
+  EXPECT_THAT(Warnings(Bpe().Remove(kPre)), ElementsAre("key 'tokenizer.ggml.pre': missing" + cut));
   EXPECT_THAT(Warnings(Bpe().Text(kPre, "nonesuch")),
-              ElementsAre("key 'tokenizer.ggml.pre': unknown pre-tokenizer 'nonesuch', using "
-                          "'default': text may be cut into other tokens than in training"));
+              ElementsAre("key 'tokenizer.ggml.pre': unknown pre-tokenizer 'nonesuch'" + cut));
+  EXPECT_THAT(Warnings(Bpe().Text(kPre, "llama-bpf")),
+              ElementsAre("key 'tokenizer.ggml.pre': unknown pre-tokenizer 'llama-bpf'" + cut +
+                          "; if 'llama-bpe' was meant, `sluice gguf --set "
+                          "tokenizer.ggml.pre=llama-bpe` writes a copy that says so"));
+}
+
+TEST(TokenizerLoad, NamesTheRulesThatStandInForMissingOnes) {
+  EXPECT_THAT(Warnings(Bpe().Text(kPre, "viking")),
+              ElementsAre("key 'tokenizer.ggml.pre': the rules of 'viking' are not supported: text "
+                          "is cut by those of the nearest, 'starcoder', so that token ids will "
+                          "differ from training"));
 }
 
 TEST(TokenizerLoad, MergesOfUnknownTokensAreLeftOut) {

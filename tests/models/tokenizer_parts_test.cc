@@ -249,7 +249,50 @@ TEST(PreTokenizer, LosesNothingAndHangsOnNothing) {
   }
 }
 
-TEST(PreTokenizer, UnknownKind) { EXPECT_EQ(FindPreTokenizerKind("nonesuch"), nullptr); }
+TEST(PreTokenizer, UnknownKind) {
+  EXPECT_EQ(FindPreTokenizerKind("nonesuch"), nullptr);
+  EXPECT_EQ(NearestPreTokenizerKind("nonesuch"), nullptr);
+  EXPECT_EQ(SimilarPreTokenizerName("nonesuch"), "");
+}
+
+// Names that llama.cpp takes for others: the same expressions, and the same habits of vocabularies.
+TEST(PreTokenizer, AliasesAreTheSameKind) {
+  const std::pair<const char*, const char*> aliases[] = {{"mellum", "gpt-2"},
+                                                         {"a.x-4.0", "gpt-2"},
+                                                         {"jina-de", "gpt-2"},
+                                                         {"jina-es", "gpt-2"},
+                                                         {"midm-2.0", "llama3"},
+                                                         {"jina-v5-nano", "llama3"},
+                                                         {"kormo", "qwen2"},
+                                                         {"f2llmv2", "qwen2"},
+                                                         {"solar-open", "qwen2"},
+                                                         {"kanana2", "gpt-4o"},
+                                                         {"talkie", "gpt-4o"},
+                                                         {"minimax-m2", "gpt-4o"},
+                                                         {"mellum2", "starcoder"},
+                                                         {"joyai-llm", "deepseek-v3"},
+                                                         {"hy_v4", "deepseek-v3"},
+                                                         {"hunyuan-dense", "deepseek-v3"},
+                                                         {"granite-docling", "trillion"}};
+  for (const auto& [alias, name] : aliases) {
+    const PreTokenizerKind* a = FindPreTokenizerKind(alias);
+    const PreTokenizerKind* b = FindPreTokenizerKind(name);
+    ASSERT_TRUE(a != nullptr && b != nullptr) << alias;
+    EXPECT_EQ(a->patterns, b->patterns) << alias;
+    EXPECT_EQ(a->whole_words, b->whole_words) << alias;
+    EXPECT_EQ(a->adds_bos, b->adds_bos) << alias;
+    EXPECT_EQ(a->tidies_spaces, b->tidies_spaces) << alias;
+    EXPECT_EQ(NearestPreTokenizerKind(alias), nullptr) << alias;
+  }
+}
+
+// A name with rules of its own stands in no list of those without.
+TEST(PreTokenizer, StandInsAreKnown) {
+  for (const char* name : {"viking", "bailingmoe2", "kimi-k2", "gemma4", "modern-bert", "youtu"}) {
+    EXPECT_EQ(FindPreTokenizerKind(name), nullptr) << name;
+    EXPECT_NE(NearestPreTokenizerKind(name), nullptr) << name;
+  }
+}
 
 }  // namespace
 }  // namespace sluice

@@ -344,7 +344,7 @@ class PlacedModel : public testing::Test {
   }
   absl::StatusOr<std::unique_ptr<Session>> Open(Backend& backend, const PassOptions& passes = {}) {
     return tools::OpenSession(*model_, backend, {.max_tokens = 16, .context = 64},
-                              {.max_outputs = 16, .passes = passes});
+                              {.max_outputs = 16, .prepack_bytes = 0, .passes = passes});
   }
   std::vector<float> Logits(Backend& backend, size_t chunk, const PassOptions& passes = {}) {
     auto session = Open(backend, passes);

@@ -34,7 +34,7 @@ class Likeliest : public testing::Test {
   std::unique_ptr<Session> Open(bool chooses) {
     auto session =
         tools::OpenSession(*model_, *backend_, {.max_tokens = 8, .max_seqs = 2, .context = 64},
-                           {.max_outputs = 8, .chooses_likeliest = chooses});
+                           {.max_outputs = 8, .prepack_bytes = 0, .chooses_likeliest = chooses});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }

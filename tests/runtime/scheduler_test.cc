@@ -405,7 +405,7 @@ class RealScheduler : public testing::TestWithParam<const char*> {
                                        .blocks = blocks,
                                        .k_type = DType::kF32,
                                        .v_type = DType::kF32},
-                                      {.max_outputs = 4});
+                                      {.max_outputs = 4, .prepack_bytes = 0});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }

@@ -26,7 +26,8 @@ class EmbeddedSession : public testing::Test {
   }
 
   std::unique_ptr<Session> Open(DecoderOptions options, int64_t outputs = 1) {
-    auto session = tools::OpenSession(*model_, *backend_, options, {.max_outputs = outputs});
+    auto session = tools::OpenSession(*model_, *backend_, options,
+                                      {.max_outputs = outputs, .prepack_bytes = 0});
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }
@@ -195,8 +196,8 @@ TEST_F(EmbeddedSession, CpuAndReferenceGiveTheSameGreedyText) {
   const auto ref = MakeRefBackend();
   std::vector<std::vector<int32_t>> texts;
   for (Backend* backend : {ref.get(), backend_.get()}) {
-    auto session =
-        tools::OpenSession(*model_, *backend, {.k_type = DType::kF32, .v_type = DType::kF32});
+    auto session = tools::OpenSession(
+        *model_, *backend, {.k_type = DType::kF32, .v_type = DType::kF32}, {.prepack_bytes = 0});
     ASSERT_TRUE(session.ok()) << session.status();
     auto& text = texts.emplace_back();
     GenerateOptions options{.max_tokens = 100, .sampling = {.temperature = 0}};

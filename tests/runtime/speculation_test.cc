@@ -158,7 +158,7 @@ class Generating : public testing::Test {
     backend_ = MakeCpuBackend({.threads = 2});
     auto session = tools::OpenSession(*model_, *backend_,
                                       {.max_tokens = 32, .max_seqs = 2, .context = kContext},
-                                      {.max_outputs = 9});
+                                      {.max_outputs = 9, .prepack_bytes = 0});
     ASSERT_TRUE(session.ok()) << session.status();
     session_ = *std::move(session);
   }
@@ -233,8 +233,9 @@ TEST_F(Generating, ATextIsGoneOnWithAfterDrafts) {
 }
 
 TEST_F(Generating, WithoutSpareRowsThereAreNoDrafts) {
-  auto session = tools::OpenSession(*model_, *backend_,
-                                    {.max_tokens = 32, .max_seqs = 2, .context = kContext});
+  auto session =
+      tools::OpenSession(*model_, *backend_, {.max_tokens = 32, .max_seqs = 2, .context = kContext},
+                         {.prepack_bytes = 0});
   ASSERT_TRUE(session.ok()) << session.status();
   GenerateOptions options{.max_tokens = 20, .sampling = {.temperature = 0}};
   options.draft = {.ngram = 3, .max = 8};

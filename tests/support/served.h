@@ -45,8 +45,9 @@ inline LoadedModel Load(std::unique_ptr<Model> model, int64_t parallel) {
   const bool is_encoder = loaded.model->config().encoder.has_value();
   DecoderOptions options = {.max_tokens = 64, .max_seqs = parallel, .context = kContext};
   if (is_encoder) options.context = 0;
-  auto session = tools::OpenSession(*loaded.model, *loaded.backend, options,
-                                    {.max_outputs = is_encoder ? 64 : parallel});
+  auto session =
+      tools::OpenSession(*loaded.model, *loaded.backend, options,
+                         {.max_outputs = is_encoder ? 64 : parallel, .prepack_bytes = 0});
   EXPECT_TRUE(session.ok()) << session.status();
   loaded.session = *std::move(session);
   return loaded;

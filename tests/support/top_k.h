@@ -47,7 +47,7 @@ class TopKOf {
     EXPECT_TRUE(status.ok()) << status;
     std::vector<uint32_t> words;
     for (const size_t i : {0, 1}) {
-      const TensorView view = executable_->output(i);
+      const TensorView view = *executable_->output(i);
       const auto* begin = reinterpret_cast<const uint32_t*>(view.data);
       words.insert(words.end(), begin, begin + view.elements());
     }

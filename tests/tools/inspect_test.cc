@@ -1,5 +1,5 @@
-// inspect: memory plans, costs and predictions of small models against numbers by hand, what a
-// machine has, and that nothing of a model's weights is read.
+// inspect: memory plans, costs and predictions of small models against numbers by hand, and that
+// nothing of a model's weights is read.
 #include "tools/inspect/inspect.h"
 
 #include <gmock/gmock.h>
@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -289,59 +288,6 @@ TEST(Schedule, LayersAreWrittenAsRanges) {
   EXPECT_EQ(LayersText({}), "none");
   EXPECT_EQ(LayersText({7}), "7");
   EXPECT_EQ(LayersText({0, 1, 2, 5, 7, 8}), "0-2, 5, 7-8");
-}
-
-// A /proc and a /sys of its own.
-class FakeMachine : public testing::Test {
- protected:
-  ~FakeMachine() override { std::filesystem::remove_all(root_); }
-  void Put(const std::string& path, absl::string_view content) {
-    const std::filesystem::path full = root_ + path;
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full) << content;
-  }
-  const std::string root_ = absl::StrCat(testing::TempDir(), "sluice.machine.", getpid());
-};
-
-TEST_F(FakeMachine, WithoutGroupsAllThatIsAvailableCounts) {
-  EXPECT_EQ(ReadMachineMemory(root_).status().code(), absl::StatusCode::kNotFound);
-  Put("/proc/meminfo", "MemTotal:  900 kB\nMemFree: 100 kB\nMemAvailable:   500 kB\n");
-  const auto memory = ReadMachineMemory(root_);
-  ASSERT_TRUE(memory.ok()) << memory.status();
-  EXPECT_EQ(memory->available, 500 * 1024);
-  EXPECT_EQ(memory->limited_by, "memory of the machine");
-}
-
-TEST_F(FakeMachine, TheTightestGroupCountsAndItsFilePagesAreFree) {
-  Put("/proc/meminfo", "MemAvailable: 1000 kB\n");
-  Put("/proc/self/cgroup", "0::/outer/inner\n");
-  Put("/sys/fs/cgroup/outer/memory.max", "300000\n");
-  Put("/sys/fs/cgroup/outer/memory.current", "200000\n");
-  Put("/sys/fs/cgroup/outer/memory.stat", "anon 1\ninactive_file 30000\nactive_file 20000\n");
-  Put("/sys/fs/cgroup/outer/inner/memory.max", "max\n");
-  Put("/sys/fs/cgroup/outer/inner/memory.current", "100000\n");
-  const auto memory = ReadMachineMemory(root_);
-  ASSERT_TRUE(memory.ok()) << memory.status();
-  EXPECT_EQ(memory->available, 300000 - 200000 + 50000);
-  EXPECT_EQ(memory->limited_by, "control group /outer");
-}
-
-TEST_F(FakeMachine, GroupsOfVersionOneCountToo) {
-  Put("/proc/meminfo", "MemAvailable: 1000 kB\n");
-  Put("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:hugetlb,memory:/box\n0::/\n");
-  Put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "5000\n");
-  Put("/sys/fs/cgroup/memory/box/memory.usage_in_bytes", "4000\n");
-  const auto memory = ReadMachineMemory(root_);
-  ASSERT_TRUE(memory.ok()) << memory.status();
-  EXPECT_EQ(memory->available, 1000);
-}
-
-TEST_F(FakeMachine, ProcessMemoryIsReadFromItsStatus) {
-  Put("/proc/self/status", "Name:\tsluice\nVmHWM:\t    3000 kB\nVmRSS:\t    2000 kB\n");
-  const auto memory = ReadProcessMemory(root_);
-  ASSERT_TRUE(memory.ok()) << memory.status();
-  EXPECT_EQ(memory->resident, 2000 * 1024);
-  EXPECT_EQ(memory->peak, 3000 * 1024);
 }
 
 TEST(Units, AreScaledToReadableNumbers) {

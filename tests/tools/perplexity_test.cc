@@ -92,7 +92,7 @@ class EmbeddedWindows : public testing::Test {
   std::vector<std::vector<float>> Rows(Backend& backend, int64_t chunk, DType cache = DType::kF32) {
     auto session = tools::OpenSession(
         *model_, backend, {.max_tokens = 16, .context = 16, .k_type = cache, .v_type = cache},
-        {.max_outputs = 16});
+        {.max_outputs = 16, .prepack_bytes = 0});
     EXPECT_TRUE(session.ok()) << session.status();
     std::vector<std::vector<float>> rows;
     const absl::Status status = EvaluateWindows(

@@ -35,7 +35,8 @@ class EmbeddedProfile : public testing::Test {
     auto model = Model::LoadEmbedded();
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    auto session = tools::OpenSession(*model_, *backend_, {.max_tokens = 8, .context = 64});
+    auto session = tools::OpenSession(*model_, *backend_, {.max_tokens = 8, .context = 64},
+                                      {.prepack_bytes = 0});
     ASSERT_TRUE(session.ok()) << session.status();
     session_ = *std::move(session);
     auto profile = ProfileSteps(*session_, options_);

@@ -5,15 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <fstream>
+#include <limits>
+#include <random>
 #include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "graph/builder.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "tests/support/paths.h"
+#include "tests/support/random_graph.h"
 
 namespace sluice {
 namespace {
@@ -123,6 +129,176 @@ TEST(ReadGraph, OtherBytesAreRefused) {
               AllOf(StartsWith("file: is no graph: it is a GGUF file: "), HasSubstr("sluice run")));
   EXPECT_THAT(ErrorOf("<html>"), StartsWith("file: is no graph: it is a web page"));
   EXPECT_EQ(ErrorOf(""), "file: is empty, expected a graph");
+}
+
+// ---- Every value that an attribute may have comes back, to the last bit, from every form.
+
+// Equal, -0.0 and 0.0 not, and NaN to itself.
+bool IsSame(const AttrValue& a, const AttrValue& b) {
+  const double* x = std::get_if<double>(&a);
+  const double* y = std::get_if<double>(&b);
+  if (x == nullptr || y == nullptr) return a == b;
+  if (std::isnan(*x)) return std::isnan(*y);
+  return std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y);
+}
+
+void ExpectAllFormsKeep(const Attributes& attrs, const std::string& name = "g") {
+  GraphBuilder b(name);
+  for (const auto& [key, value] : attrs) b.Attr(key, value);
+  b.Output(b.Op("y", "silu", {b.Input("x", {DType::kF32, {2}})}));
+  const absl::StatusOr<Graph> graph = std::move(b).Build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  for (const absl::string_view form : kWholeForms) {
+    const absl::StatusOr<std::string> content = WriteGraph(*graph, form);
+    ASSERT_TRUE(content.ok()) << content.status();
+    const absl::StatusOr<Graph> again = ReadGraph(*content, "file");
+    ASSERT_TRUE(again.ok()) << form << ": " << again.status() << "\n" << *content;
+    EXPECT_EQ(Print(*again), Print(*graph)) << form;
+    for (const auto& [key, value] : attrs) {
+      const AttrValue* got = again->attrs().Find(key);
+      ASSERT_NE(got, nullptr) << form << " " << key;
+      EXPECT_TRUE(IsSame(*got, value))
+          << form << ": " << ToString(value) << " became " << ToString(*got);
+    }
+  }
+}
+
+TEST(GraphForms, KeepFloats) {
+  using Limits = std::numeric_limits<double>;
+  Attributes attrs;
+  int i = 0;
+  for (const double value : {0.0,
+                             -0.0,
+                             1.0,
+                             -1.0,
+                             0.1,
+                             1e-6,
+                             1e15,
+                             1e16,
+                             1e17,
+                             1e308,
+                             -1e308,
+                             9007199254740992.0,
+                             9007199254740994.0,
+                             1.7976931348623157e308,
+                             2.2250738585072014e-308,
+                             5e-324,
+                             -5e-324,
+                             2.225073858507201e-308,
+                             9223372036854775808.0,
+                             18446744073709551616.0,
+                             Limits::infinity(),
+                             -Limits::infinity(),
+                             Limits::quiet_NaN()}) {
+    attrs.Set(absl::StrCat("f", i++), value);
+  }
+  ExpectAllFormsKeep(attrs);
+  for (const Attributes& one : {Attributes{{"a", -0.0}}, Attributes{{"a", 0.0}}}) {
+    ExpectAllFormsKeep(one);
+  }
+}
+
+TEST(GraphForms, KeepFloatsOfAnyBits) {
+  std::mt19937_64 random(4);
+  for (int round = 0; round < 20; ++round) {
+    Attributes attrs;
+    for (int i = 0; i < 200; ++i) {
+      attrs.Set(absl::StrCat("f", i), std::bit_cast<double>(random()));
+    }
+    ExpectAllFormsKeep(attrs);
+  }
+}
+
+TEST(GraphForms, KeepIntegersAndShapes) {
+  using Limits = std::numeric_limits<int64_t>;
+  Attributes attrs = {
+      {"shape", Shape{1, int64_t{1} << 40, 3}}, {"empty", Shape{}}, {"yes", true}, {"no", false}};
+  int i = 0;
+  for (const int64_t value : {Limits::min(), Limits::min() + 1, int64_t{-1}, int64_t{0},
+                              (int64_t{1} << 53) + 1, -(int64_t{1} << 53) - 1, Limits::max()}) {
+    attrs.Set(absl::StrCat("i", i++), value);
+  }
+  ExpectAllFormsKeep(attrs);
+}
+
+TEST(GraphForms, KeepStrings) {
+  Attributes attrs;
+  int i = 0;
+  for (const char* text : {"",
+                           "word",
+                           "two words",
+                           "true",
+                           "false",
+                           "inf",
+                           "nan",
+                           "-inf",
+                           "Infinity",
+                           "NaN",
+                           "-0",
+                           "12",
+                           "1e5",
+                           "[1,2]",
+                           "\"quoted\"",
+                           "back\\slash",
+                           "\\\"",
+                           "new\nline",
+                           "tab\t",
+                           "\x01",
+                           "\x7f",
+                           "\x1b[31m",
+                           "\u00e9t\u00e9",
+                           "\u4f60\u597d",
+                           "\U0001f600",
+                           "\u2028",
+                           "\u00a0",
+                           "e\u0301",
+                           "// no comment",
+                           "# no comment",
+                           "{a: 1}",
+                           "}",
+                           "'",
+                           "\": -0, \"",
+                           "%x",
+                           "@w",
+                           "\x01f",
+                           "\u00e9f"}) {
+    attrs.Set(absl::StrCat("s", i++), std::string(text));
+  }
+  attrs.Set("zero", std::string("a\0b", 3));
+  ExpectAllFormsKeep(attrs);
+}
+
+// A serialised graph begins with the length of its name, which may be any character.
+TEST(GraphForms, KeepNamesOfEveryLength) {
+  for (size_t length = 1; length <= 130; ++length) {
+    ExpectAllFormsKeep({}, std::string(length, 'n'));
+  }
+  ExpectAllFormsKeep({}, "caf\u00e9 \"-0\"");
+}
+
+// jq writes it so.
+TEST(GraphForms, ReadsANegativeZeroWithoutAPoint) {
+  const auto graph = ReadGraph(
+      "{\"name\": \"g -0 \\\" -0\", \"attributes\": [{\"name\": \"a\", \"float_value\": -0},"
+      "{\"name\": \"b\", \"float_value\":-0}, {\"name\": \"c\", \"float_value\": 1e-0}]}",
+      "file");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(graph->name(), "g -0 \" -0");
+  EXPECT_TRUE(IsSame(*graph->attrs().Find("a"), -0.0));
+  EXPECT_TRUE(IsSame(*graph->attrs().Find("b"), -0.0));
+  EXPECT_TRUE(IsSame(*graph->attrs().Find("c"), 1.0));
+}
+
+TEST(GraphForms, KeepRandomGraphs) {
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const absl::StatusOr<Graph> graph = MakeRandomGraph(seed);
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    for (const absl::string_view form : kWholeForms) {
+      const absl::StatusOr<Graph> again = ReadGraph(*WriteGraph(*graph, form), "file");
+      ASSERT_TRUE(again.ok()) << form << ": " << again.status();
+      EXPECT_EQ(Print(*again), Print(*graph)) << form << " of seed " << seed;
+    }
+  }
 }
 
 }  // namespace

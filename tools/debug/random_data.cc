@@ -157,7 +157,8 @@ absl::StatusOr<std::vector<std::vector<float>>> RandomData::Run(Backend& backend
   SLUICE_RETURN_IF_ERROR(executable->Run(args));
   std::vector<std::vector<float>> values;
   for (size_t i = 0; i < graph.outputs().size(); ++i) {
-    values.push_back(ValuesOf(executable->output(i)));
+    SLUICE_ASSIGN_OR_RETURN(const TensorView view, executable->output(i));
+    values.push_back(ValuesOf(view));
   }
   for (size_t i = 0; i < states.size(); ++i) {
     if (!IsUpdated(*graph.states()[i]) || states[i]->host() == nullptr) continue;

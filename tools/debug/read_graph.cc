@@ -13,6 +13,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "graph/attributes.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "models/files/describe_file.h"
@@ -46,9 +48,37 @@ std::string AtJson(const std::string& content, absl::string_view message) {
   return absl::StrCat(place, place.empty() ? " " : ": ", message);
 }
 
+// Whether the minus sign is that of a number "-0", which ends there.
+bool IsNegativeZero(absl::string_view json, size_t minus) {
+  const char before = minus > 0 ? json[minus - 1] : ' ';
+  const char after = minus + 2 < json.size() ? json[minus + 2] : ' ';
+  const auto is_in_number = [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || absl::StrContains(".eE", c);
+  };
+  return absl::StartsWith(json.substr(minus), "-0") && !is_in_number(before) &&
+         !is_in_number(after);
+}
+
+// With "-0.0" for the number "-0": protobuf writes that, and it and others read it as an integer,
+// without its sign.
+std::string WithSignedZeros(absl::string_view json) {
+  std::string out;
+  bool is_text = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    out += json[i];
+    if (json[i] == '"') is_text = !is_text;
+    if (is_text && json[i] == '\\' && i + 1 < json.size()) out += json[++i];
+    if (is_text || json[i] != '-' || !IsNegativeZero(json, i)) continue;
+    out += "0.0";
+    ++i;
+  }
+  return out;
+}
+
 absl::Status ReadJson(const std::string& content, const std::string& source,
                       proto::Graph* message) {
-  const auto status = google::protobuf::util::JsonStringToMessage(content, message);
+  const auto status =
+      google::protobuf::util::JsonStringToMessage(WithSignedZeros(content), message);
   if (status.ok()) return absl::OkStatus();
   // Of JSON that is no graph protobuf names the field, but of other text it shows a piece and no
   // place.
@@ -109,6 +139,14 @@ absl::Status ReadBinary(const std::string& content, const std::string& source,
 }  // namespace
 
 absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& source) {
+  // A serialised graph may look like any form: it begins with a line end and the name's length.
+  if (absl::StartsWith(content, "\n")) {
+    proto::Graph message;
+    if (ReadBinary(content, source, &message).ok()) {
+      absl::StatusOr<Graph> graph = FromProto(message);
+      if (graph.ok()) return graph;
+    }
+  }
   const absl::string_view start = absl::StripLeadingAsciiWhitespace(content);
   if (start.empty()) return Invalid(source, " is empty, expected a graph");
   if (absl::StartsWith(start, "graph ") || absl::StartsWith(start, "//")) {
@@ -123,6 +161,29 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
   if (graph.ok()) return graph;
   const absl::string_view why = graph.status().message();
   return Invalid(source, read == ReadJson ? AtJson(content, why) : absl::StrCat(" ", why));
+}
+
+absl::StatusOr<std::string> WriteGraph(const Graph& graph, absl::string_view form) {
+  if (form == "text") return Print(graph);
+  const proto::Graph message = ToProto(graph);
+  std::string out;
+  bool done = false;
+  if (form == "textproto") {
+    done = google::protobuf::TextFormat::PrintToString(message, &out);
+  } else if (form == "json") {
+    google::protobuf::util::JsonPrintOptions options;
+    options.add_whitespace = true;
+    options.preserve_proto_field_names = true;
+    done = google::protobuf::util::MessageToJsonString(message, &out, options).ok();
+    out = WithSignedZeros(out);
+  } else if (form == "proto") {
+    done = message.SerializeToString(&out);
+  } else {
+    return absl::NotFoundError(absl::StrCat("unknown form '", form, "' of a graph, expected ",
+                                            absl::StrJoin(kWholeForms, ", ")));
+  }
+  if (!done) return absl::InternalError(absl::StrCat("cannot write the graph as ", form));
+  return out;
 }
 
 }  // namespace sluice

@@ -12,11 +12,10 @@
 #include "graph/status_macros.h"
 #include "models/embedded/embedded_model.h"
 #include "models/files/gguf.h"
-#include "passes/memory_plan.h"
 #include "passes/pass_names.h"
 #include "passes/pipeline.h"
+#include "runtime/session.h"
 #include "tools/engine/vulkan.h"
-#include "tools/machine/memory.h"
 
 namespace sluice::tools {
 namespace {
@@ -102,15 +101,9 @@ absl::StatusOr<PassOptions> CompileOptions::Passes(const Model& model) const {
   return passes;
 }
 
-// Packed weights take the place of the file's, whose memory is let go: they cost what they need
-// beside the cache and the activations of a step, and a tenth is left to others, because unlike a
-// file's pages they cannot be taken away for a while.
 absl::StatusOr<int64_t> CompileOptions::PrepackBytes(const Graph& graph) const {
   if (prepack_mib >= 0) return prepack_mib << 20;
-  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, MemoryPlanOf(graph));
-  const absl::StatusOr<MachineMemory> machine = ReadMachineMemory();
-  if (!machine.ok()) return 0;  // an unusual system: nothing that can be spared is known
-  return std::max<int64_t>(0, machine->available / 10 * 9 - plan.states - plan.activations);
+  return DefaultPrepackBytes(graph);
 }
 
 absl::StatusOr<std::function<void(absl::string_view, const std::string&)>> ExplainTo(

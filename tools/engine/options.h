@@ -68,7 +68,7 @@ struct CompileOptions {
 
   // For graphs of `model`, which outlives them: all but the memory. Errors: an unknown pass.
   absl::StatusOr<PassOptions> Passes(const Model& model) const;
-  // Bytes for packed weights beside the states of `graph`. With -1, nine tenths of what is free.
+  // Bytes for packed weights beside the states of `graph`. With -1, DefaultPrepackBytes.
   absl::StatusOr<int64_t> PrepackBytes(const Graph& graph) const;
 };
 

@@ -8,11 +8,11 @@
 #include "absl/status/statusor.h"
 #include "graph/dtype.h"
 #include "models/model.h"
+#include "runtime/machine_memory.h"
 #include "tools/inspect/memory.h"
 #include "tools/inspect/placement.h"
 #include "tools/inspect/schedule.h"
 #include "tools/machine/ceilings.h"
-#include "tools/machine/memory.h"
 #include "tools/profile/cost.h"
 
 namespace sluice {

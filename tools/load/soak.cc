@@ -11,8 +11,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
+#include "runtime/machine_memory.h"
 #include "tools/load/bad_requests.h"
-#include "tools/machine/memory.h"
 
 namespace sluice::load {
 namespace {

@@ -159,7 +159,7 @@ std::vector<std::vector<float>> RunStep(Executable& executable, int64_t tokens,
   args.symbols.Set("tokens", tokens);
   const absl::Status status = executable.Run(args);
   EXPECT_TRUE(status.ok()) << status;
-  return {ValuesOf(executable.output(0)), ValuesOf(executable.output(1))};
+  return {ValuesOf(*executable.output(0)), ValuesOf(*executable.output(1))};
 }
 
 // Workgroups count who is the last of them, and steps of any size leave the count as they found it.

@@ -49,7 +49,7 @@ class VulkanPlace : public testing::Test {
 
   absl::StatusOr<std::unique_ptr<Session>> Open(Backend& backend) {
     return tools::OpenSession(*model_, backend, {.max_tokens = 16, .context = 64},
-                              {.max_outputs = 16});
+                              {.max_outputs = 16, .prepack_bytes = 0});
   }
 
   // Steps of several sizes, each with the cache that those before have left.

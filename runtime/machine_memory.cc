@@ -1,4 +1,4 @@
-#include "tools/machine/memory.h"
+#include "runtime/machine_memory.h"
 
 #include <algorithm>
 #include <fstream>
