@@ -88,7 +88,9 @@ class PlacedExecutable : public Executable {
  private:
   TensorView OutputView(size_t i) const override {
     const auto& [device, output] = outputs_[i];
-    return OutputOf(device, output).value_or(TensorView{});
+    absl::StatusOr<TensorView> view = OutputOf(device, output);
+    if (!view.ok()) return {};
+    return *std::move(view);
   }
 
   // An output that is wanted when its device has gone on to another part. Executables promise
