@@ -2,15 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/status_macros.h"
-#include "graph/text.h"
 #include "graph/verifier.h"
 
 namespace sluice {
@@ -33,19 +29,6 @@ absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& option
                         [](std::string* out, const Pass& p) { absl::StrAppend(out, p.name); })));
     }
   }
-  return absl::OkStatus();
-}
-
-absl::Status Show(const Graph& graph, const PassOptions& options, int index,
-                  absl::string_view pass) {
-  if (options.after_each) options.after_each(pass, graph);
-  if (options.dump_dir.empty()) return absl::OkStatus();
-  const std::string path = absl::StrCat(options.dump_dir, "/", absl::Dec(index, absl::kZeroPad2),
-                                        ".after_", pass, ".ir");
-  std::ofstream file(path);
-  file << Print(graph);
-  file.close();
-  if (!file) return absl::InternalError(absl::StrCat("cannot write ", path, ": ", strerror(errno)));
   return absl::OkStatus();
 }
 
@@ -84,7 +67,7 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
                        const PassOptions& options, Graph* graph, std::vector<PassReport>* report) {
   SLUICE_RETURN_IF_ERROR(CheckNames(passes, options));
   bool has_started = options.start_at.empty();
-  if (has_started) SLUICE_RETURN_IF_ERROR(Show(*graph, options, 0, "build"));
+  if (has_started && options.after_each) options.after_each("build", *graph);
   int index = 0;
   for (const Pass& pass : passes) {
     if (pass.name == options.stop_before || (options.limit >= 0 && index >= options.limit)) break;
@@ -96,7 +79,7 @@ absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& cont
         return absl::Status(status.code(),
                             absl::StrCat("pass ", pass.name, ": ", status.message()));
       }
-      SLUICE_RETURN_IF_ERROR(Show(*graph, options, index, pass.name));
+      if (options.after_each) options.after_each(pass.name, *graph);
       if (report != nullptr) report->push_back(std::move(entry));
     }
     if (pass.name == options.stop_after) break;

@@ -5,8 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <new>
 #include <string>
@@ -15,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "graph/memory_for.h"
 #include "tools/commands.h"
 
 namespace {
@@ -54,19 +53,19 @@ extern "C" void OnBusError(int) {
   _exit(kFailed);
 }
 
-constexpr char kOutOfMemory[] = "sluice: out of memory\n";
+void Say(absl::string_view text) {
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+}
 
-// Of threads, which nobody catches for: memory that runs out is no crash.
-void OnTerminate() {
-  try {
-    if (std::current_exception() != nullptr) throw;
-  } catch (const std::bad_alloc&) {
-    [[maybe_unused]] const auto written =
-        write(STDERR_FILENO, kOutOfMemory, sizeof kOutOfMemory - 1);
-    _exit(kFailed);
-  } catch (...) {
+// For all threads. Nothing may allocate here, and nothing that was cut off may go on.
+void OnOutOfMemory() {
+  Say("sluice: out of memory");
+  if (!sluice::memory_purpose.empty()) {
+    Say(": cannot allocate memory for ");
+    Say(sluice::memory_purpose);
   }
-  std::abort();
+  Say("\n");
+  _exit(kFailed);
 }
 
 }  // namespace
@@ -74,7 +73,7 @@ void OnTerminate() {
 int main(int argc, char** argv) {
   using namespace sluice::tools;
   std::signal(SIGBUS, OnBusError);
-  std::set_terminate(OnTerminate);
+  std::set_new_handler(OnOutOfMemory);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write()
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
@@ -118,9 +117,6 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kWrongUsage;
-  } catch (const std::bad_alloc&) {
-    std::cerr << kOutOfMemory;
-    return kFailed;
   }
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");
