@@ -1,24 +1,23 @@
-// Memory that runs out, as an error that says what for. The standard library tells it by an
-// exception; nobody else throws or catches one.
+// What memory is for, so that a program which runs out of it can say so where it ends. Abseil's
+// containers do not survive std::bad_alloc: the program's new-handler must not return, nor throw.
 #pragma once
 
-#include <new>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace sluice {
 
-// What `work`, which returns a Status or a StatusOr, returns; ResourceExhausted that names `what`
-// if memory runs out meanwhile.
+// Of the calling thread; "": nobody said.
+inline thread_local absl::string_view memory_purpose;
+
+// What `work` returns; the thread's memory is for `what` meanwhile.
 template <typename Work>
 auto WithMemoryFor(absl::string_view what, const Work& work) -> decltype(work()) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat("cannot allocate memory for ", what));
-  }
+  struct Scope {
+    absl::string_view before = memory_purpose;
+    ~Scope() { memory_purpose = before; }
+  } const scope;
+  memory_purpose = what;
+  return work();
 }
 
 }  // namespace sluice

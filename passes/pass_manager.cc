@@ -2,17 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <utility>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/nearest_name.h"
 #include "graph/status_macros.h"
-#include "graph/text.h"
 #include "graph/verifier.h"
 #include "passes/kernel_choice.h"
 #include "passes/pass_names.h"
@@ -71,19 +67,6 @@ absl::Status CheckNames(absl::Span<const Pass> passes, const PassOptions& option
   return absl::OkStatus();
 }
 
-absl::Status Show(const Graph& graph, const PassOptions& options, int index,
-                  absl::string_view pass) {
-  if (options.after_each) options.after_each(pass, graph);
-  if (options.dump_dir.empty()) return absl::OkStatus();
-  const std::string path = absl::StrCat(options.dump_dir, "/", absl::Dec(index, absl::kZeroPad2),
-                                        ".after_", pass, ".ir");
-  std::ofstream file(path);
-  file << Print(graph);
-  file.close();
-  if (!file) return absl::InternalError(absl::StrCat("cannot write ", path, ": ", strerror(errno)));
-  return absl::OkStatus();
-}
-
 void ForgetPlaces(Graph* graph) {
   for (const auto& node : graph->nodes()) {
     node->set_scratch({});
@@ -117,17 +100,16 @@ absl::Status RunOne(const Pass& pass, const CompileContext& context, const PassO
   return Verify(*graph);
 }
 
-// The passes that run, with their numbers among all.
-std::vector<std::pair<int, const Pass*>> Chosen(absl::Span<const Pass> passes,
-                                                const PassOptions& options) {
-  std::vector<std::pair<int, const Pass*>> chosen;
+// The passes that run.
+std::vector<const Pass*> Chosen(absl::Span<const Pass> passes, const PassOptions& options) {
+  std::vector<const Pass*> chosen;
   bool has_started = options.start_at.empty();
   int index = 0;
   for (const Pass& pass : passes) {
     if (pass.name == options.stop_before || (options.limit >= 0 && index >= options.limit)) break;
     ++index;
     has_started |= pass.name == options.start_at;
-    if (has_started && !Contains(options.disabled, pass.name)) chosen.emplace_back(index, &pass);
+    if (has_started && !Contains(options.disabled, pass.name)) chosen.push_back(&pass);
     if (pass.name == options.stop_after) break;
   }
   return chosen;
@@ -188,17 +170,15 @@ absl::Status UnknownPass(absl::string_view name, absl::Span<const Pass> passes) 
 absl::Status RunPasses(absl::Span<const Pass> passes, const CompileContext& context,
                        const PassOptions& options, Graph* graph, std::vector<PassReport>* report) {
   SLUICE_RETURN_IF_ERROR(CheckNames(passes, options));
-  std::vector<std::pair<int, const Pass*>> chosen = Chosen(passes, options);
-  std::vector<const Pass*> order;
-  for (const auto& [index, pass] : chosen) order.push_back(pass);
-  SLUICE_RETURN_IF_ERROR(CheckOrder(order, context, *graph));
-  if (options.start_at.empty()) SLUICE_RETURN_IF_ERROR(Show(*graph, options, 0, "build"));
-  for (const auto& [index, pass] : chosen) {
+  const std::vector<const Pass*> chosen = Chosen(passes, options);
+  SLUICE_RETURN_IF_ERROR(CheckOrder(chosen, context, *graph));
+  if (options.start_at.empty() && options.after_each) options.after_each("build", *graph);
+  for (const Pass* pass : chosen) {
     PassReport entry;
     if (absl::Status status = RunOne(*pass, context, options, graph, &entry); !status.ok()) {
       return absl::Status(status.code(), absl::StrCat("pass ", pass->name, ": ", status.message()));
     }
-    SLUICE_RETURN_IF_ERROR(Show(*graph, options, index, pass->name));
+    if (options.after_each) options.after_each(pass->name, *graph);
     if (report != nullptr) report->push_back(std::move(entry));
   }
   return absl::OkStatus();

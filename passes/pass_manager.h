@@ -16,7 +16,6 @@ struct PassOptions {
   bool verify = true;                   // the graph after every pass, and each `changed` report
   int limit = -1;                       // run only the first N passes; -1: all
   std::vector<std::string> disabled;    // names of passes to leave out
-  std::string dump_dir;                 // write NN.after_PASS.ir here; empty: none
   std::string start_at;                 // begin the pipeline at this pass; empty: with the first
   std::string stop_before, stop_after;  // end the pipeline at this pass; empty: run it all
   // Upper bounds of symbols that the graph is compiled for (CompileContext::bucket).

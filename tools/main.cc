@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <new>
 #include <string>
@@ -16,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "graph/memory_for.h"
 #include "graph/nearest_name.h"
 #include "tools/commands.h"
 #include "tools/usage.h"
@@ -101,19 +100,19 @@ int Report(CLI::App& app, const CLI::ParseError& error) {
   return kWrongUsage;
 }
 
-constexpr char kOutOfMemory[] = "sluice: out of memory\n";
+void Say(absl::string_view text) {
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+}
 
-// Of threads, which nobody catches for: memory that runs out is no crash.
-void OnTerminate() {
-  try {
-    if (std::current_exception() != nullptr) throw;
-  } catch (const std::bad_alloc&) {
-    [[maybe_unused]] const auto written =
-        write(STDERR_FILENO, kOutOfMemory, sizeof kOutOfMemory - 1);
-    _exit(kFailed);
-  } catch (...) {
+// For all threads. Nothing may allocate here, and nothing that was cut off may go on.
+void OnOutOfMemory() {
+  Say("sluice: out of memory");
+  if (!sluice::memory_purpose.empty()) {
+    Say(": cannot allocate memory for ");
+    Say(sluice::memory_purpose);
   }
-  std::abort();
+  Say("\n");
+  _exit(kFailed);
 }
 
 }  // namespace
@@ -121,7 +120,7 @@ void OnTerminate() {
 int main(int argc, char** argv) {
   using namespace sluice::tools;
   std::signal(SIGBUS, OnBusError);
-  std::set_terminate(OnTerminate);
+  std::set_new_handler(OnOutOfMemory);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write()
   CLI::App app("Sluice compiles GGUF language models to a graph that one can read, and runs them.",
                "sluice");
@@ -147,9 +146,6 @@ int main(int argc, char** argv) {
     app.parse(Arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     return Report(app, error);
-  } catch (const std::bad_alloc&) {
-    std::cerr << kOutOfMemory;
-    return kFailed;
   }
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");

@@ -1,18 +1,20 @@
 #include "tools/options.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <sstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
+#include "models/files/file_descriptor.h"
 #include "tools/commands.h"
 #include "tools/terminal/progress.h"
 #include "tools/usage.h"
@@ -206,18 +208,23 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text) {
   return ids;
 }
 
+// With system calls: a stream that cannot read on looks like the end of its file.
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::stringstream text;
-  if (path == "-") {
-    text << std::cin.rdbuf();
-    return text.str();
+  const bool is_input = path == "-";
+  const FileDescriptor file(is_input ? dup(STDIN_FILENO)
+                                     : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text, part(1 << 16, '\0');
+  for (;;) {
+    const ssize_t length = file.is_open() ? read(file.get(), part.data(), part.size()) : -1;
+    if (length < 0 && errno == EINTR && file.is_open()) continue;
+    if (length < 0) {
+      return absl::NotFoundError(
+          absl::StrCat("cannot read ", is_input ? "standard input" : path,
+                       file.is_open() ? " (read): " : " (open): ", std::strerror(errno)));
+    }
+    if (length == 0) return text;
+    text.append(part, 0, static_cast<size_t>(length));
   }
-  std::ifstream file(path, std::ios::binary);
-  if (file) text << file.rdbuf();
-  if (!file || text.bad()) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-  }
-  return text.str();
 }
 
 void Warn(const std::string& message) { std::cerr << "warning: " << message << "\n"; }

@@ -4,7 +4,9 @@
 #include <iostream>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/memory_for.h"
 #include "graph/status_macros.h"
 #include "tools/commands.h"
 #include "tools/options.h"
@@ -25,7 +27,8 @@ absl::Status Tokenize(const TokenizeCommand& command) {
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> file, command.model.OpenFile());
   std::vector<std::string> warnings;
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
-                          Tokenizer::Load(*file, &warnings));
+                          WithMemoryFor(absl::StrCat("the vocabulary of ", file->path()),
+                                        [&] { return Tokenizer::Load(*file, &warnings); }));
   for (const std::string& warning : warnings) Warn(warning);
   if (command.from_ids) {
     SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(command.ids));

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <limits>
 #include <memory>
-#include <new>
 #include <optional>
 #include <utility>
 
@@ -231,15 +231,17 @@ absl::Status GgufWriter::WriteTensor(const Tensor& tensor, int64_t bytes, Output
     return absl::Status(code, absl::StrCat("tensor '", Printable(tensor.name), "': ", what));
   };
   const auto size = static_cast<size_t>(bytes);
-  const std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[size]());
+  // Not of operator new, which ends a program that runs out of memory.
+  const std::unique_ptr<void, void (*)(void*)> memory(std::calloc(size, 1), std::free);
+  auto* const data = static_cast<std::byte*>(memory.get());
   if (data == nullptr) {
     return error(absl::StatusCode::kResourceExhausted,
                  absl::StrCat("cannot allocate ", bytes, " bytes for its data"));
   }
-  if (const absl::Status status = tensor.fill({data.get(), size}); !status.ok()) {
+  if (const absl::Status status = tensor.fill({data, size}); !status.ok()) {
     return error(status.code(), status.message());
   }
-  return file.Write(data.get(), size);
+  return file.Write(data, size);
 }
 
 absl::Status GgufWriter::Write(const std::string& path, const GgufWriteOptions& options) const {

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/cpu_backend.h"
 #include "graph/text.h"
@@ -90,19 +88,6 @@ TEST(RunPasses, UnknownNamesListTheKnownOnes) {
   const absl::Status status = RunPasses(Pipeline(), {}, {.disabled = {"fuse_everything"}}, &graph);
   EXPECT_THAT(std::string(status.message()),
               testing::AllOf(HasSubstr("fuse_everything"), HasSubstr("fuse_gate_up")));
-}
-
-TEST(RunPasses, DumpsAfterEachPass) {
-  const std::string dir = testing::TempDir() + "/sluice_pass_dump";
-  std::filesystem::create_directories(dir);
-  Graph graph = MustParse(kChain);
-  const Pass pass{"dead", "", EliminateDead};
-  ASSERT_TRUE(RunPasses({&pass, 1}, {}, {.dump_dir = dir}, &graph).ok());
-  EXPECT_TRUE(std::filesystem::exists(dir + "/00.after_build.ir"));
-  EXPECT_TRUE(std::filesystem::exists(dir + "/01.after_dead.ir"));
-  std::filesystem::remove_all(dir);
-  EXPECT_THAT(std::string(RunPasses({&pass, 1}, {}, {.dump_dir = dir}, &graph).message()),
-              HasSubstr("cannot write"));
 }
 
 // What the order of passes comes to for the CPU: "" or an error.

@@ -59,7 +59,7 @@ absl::StatusOr<LoadedSession> OpenSession(std::unique_ptr<Model> model,
                                           const SessionSetup& setup) {
   const std::string path = model->file().path();
   absl::StatusOr<LoadedSession> loaded =
-      WithMemoryFor("its session", [&] { return Open(std::move(model), backend, cache, setup); });
+      WithMemoryFor(path, [&] { return Open(std::move(model), backend, cache, setup); });
   if (!absl::IsResourceExhausted(loaded.status())) return loaded;
   return absl::ResourceExhaustedError(absl::StrCat(path, ": ", loaded.status().message()));
 }
