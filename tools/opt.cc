@@ -72,9 +72,7 @@ absl::Status CheckPasses(const CLI::App& command, const OptOptions& options) {
   return CheckEffects(command, {{"--bound", runs("specialise"), "with specialise among the passes"},
                                 {"--prepack-memory", runs("prepack_weights"),
                                  "with prepack_weights among the passes"},
-                                {"--time", some, "with --passes"},
-                                {"--backend", some, "with --passes"},
-                                {"--threads", some, "with --passes"}});
+                                {"--time", some, "with --passes"}});
 }
 
 // Errors name a symbol that the graph does not have, or a bound beyond its own.

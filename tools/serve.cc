@@ -66,10 +66,6 @@ absl::Status CheckKind(const ServeOptions& options, const Model& model) {
                          {"--parallel", is_decoder, decoders},
                          {"--n-predict", is_decoder, decoders},
                          {"--draft-ngram", is_decoder, decoders}}));
-  if (options.command->count("--ctx-size") > 0 && options.context > config.context_length) {
-    Warn(absl::StrFormat("-c %d: the model's context ends at %d tokens, which is taken instead",
-                         options.context, config.context_length));
-  }
   return absl::OkStatus();
 }
 

@@ -94,10 +94,11 @@ std::string DescribeFile(absl::string_view first_bytes) {
   if (IsText(bytes)) {
     constexpr size_t kShown = 40;
     const size_t end = std::min(text.find_first_of("\r\n"), kShown);
-    return absl::StrCat("is text that begins with '", Printable(text.substr(0, end)), "'");
+    return absl::StrCat("is text without a known magic; it begins with '",
+                        Printable(text.substr(0, end)), "'");
   }
-  return absl::StrCat("begins with the bytes '", Printable(bytes.substr(0, 4)),
-                      "' of no known kind of file");
+  return absl::StrCat("has the magic '", Printable(bytes.substr(0, 4)),
+                      "', of no known kind of file");
 }
 
 }  // namespace sluice

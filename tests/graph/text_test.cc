@@ -285,7 +285,7 @@ TEST(TextErrors, LargeHostileTextsAreCheap) {
   std::string chain = "graph g\ninput %x0 : f32[1]\n", outputs, operands;
   for (int i = 1; i < kMany; ++i) {
     absl::StrAppend(&chain, "%x", i, " = neg(%x", i - 1, ") : f32[1] mem(act+",
-                    i % 2 ? "0x0" : "0x8", ":4)\n");
+                    i % 2 ? "0x0" : "0x40", ":4)\n");
     absl::StrAppend(&outputs, "output %x", i, "\n");
     absl::StrAppend(&operands, "%x0, ");
   }

@@ -45,10 +45,10 @@ TEST(DescribeFile, KnowsWhatOftenStandsForAModel) {
 
 TEST(DescribeFile, ShowsTheStartOfTheRest) {
   EXPECT_THAT(DescribeFile("\n Some text that is longer than its second byte says, which is 32"),
-              StartsWith("is text that begins with 'Some text"));
-  EXPECT_EQ(DescribeFile("Entry not found\nmore"), "is text that begins with 'Entry not found'");
-  EXPECT_EQ(DescribeFile("\x1B[2J\x01\x02"),
-            "begins with the bytes '\\x1B[2J' of no known kind of file");
+              StartsWith("is text without a known magic; it begins with 'Some text"));
+  EXPECT_EQ(DescribeFile("Entry not found\nmore"),
+            "is text without a known magic; it begins with 'Entry not found'");
+  EXPECT_EQ(DescribeFile("\x1B[2J\x01\x02"), "has the magic '\\x1B[2J', of no known kind of file");
   EXPECT_THAT(DescribeFile(std::string(5000, 'a')), EndsWith("'" + std::string(40, 'a') + "'"));
 }
 

@@ -421,7 +421,7 @@ class EmbedCommand : public testing::Test {
   }
   nlohmann::json Embed(const std::string& before, const std::string& options) {
     return nlohmann::json::parse(
-        Run(before, absl::StrCat("embed ", path_, " --output json -t 1 ", options)))["data"];
+        Run(before, absl::StrCat("embed ", path_, " --output json ", options)))["data"];
   }
 
   const std::string path_ = ModelFile::Path();

@@ -76,7 +76,8 @@ TEST(DefaultPrepackBytes, IsThatOfTheCommandLine) {
   const DecoderOptions options = {.max_tokens = 4, .context = 64};
   const auto bare = tools::OpenSession(**model, *backend, options, {.prepack_bytes = 0});
   const auto library = tools::OpenSession(**model, *backend, options);
-  const auto command = tools::OpenSession({}, {.threads = 1}, {}, {.context = 64, .max_tokens = 4});
+  const auto command = tools::OpenSession(tools::ModelOptions{}, {.threads = 1}, {},
+                                          {.context = 64, .max_tokens = 4});
   ASSERT_TRUE(bare.ok() && library.ok() && command.ok());
   const auto packed = [](Session& session) {
     const auto executable = session.ExecutableFor(1);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "graph/formats/quantize.h"
 
 namespace sluice {
@@ -187,7 +188,9 @@ ModelFile& ModelFile::RandomWeights() {
 
 std::string ModelFile::Path() {
   const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-  return absl::StrCat(testing::TempDir(), "sluice.", test->name(), ".", getpid(), ".gguf");
+  // Names of parameterised tests have slashes.
+  const std::string name = absl::StrReplaceAll(test->name(), {{"/", "."}});
+  return absl::StrCat(testing::TempDir(), "sluice.", name, ".", getpid(), ".gguf");
 }
 
 void ModelFile::Write(const std::string& path) const {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,13 +58,17 @@ class Program {
     while (errors_.text.find(text) == std::string::npos && errors_.Read(1)) {
     }
   }
-  // Ends the input. The exit code, -1 if a signal ended the program. What it has printed until now
-  // fits into a pipe.
+  // Ends the input. The exit code, -1 if a signal ended the program.
   int Finish() {
     if (in_ >= 0) close(std::exchange(in_, -1));
-    while (errors_.Read(1 << 12)) {
-    }
-    while (out_.Read(1 << 12)) {
+    // Both at once: a program that fills one pipe waits for its reader.
+    pollfd ends[] = {{errors_.end, POLLIN, 0}, {out_.end, POLLIN, 0}};
+    Stream* const streams[] = {&errors_, &out_};
+    while (ends[0].fd >= 0 || ends[1].fd >= 0) {
+      poll(ends, 2, -1);
+      for (size_t i = 0; i < 2; ++i) {
+        if (ends[i].revents != 0 && !streams[i]->Read(1 << 12)) ends[i].fd = -1;
+      }
     }
     int status = 0;
     waitpid(std::exchange(child_, -1), &status, 0);

@@ -334,7 +334,7 @@ TEST_F(VerifyCommand, OptionsThatNeedAGraphOrAModelSaySo) {
   EXPECT_THAT(Run({"verify", "--as-is"}, 1), HasSubstr("--as-is needs a graph in a file"));
   const std::string path =
       Write("g.ir", "graph g\ninput %x : f32[2,8]\n%y = silu(%x) : f32[2,8]\noutput %y\n");
-  EXPECT_THAT(Run({"verify", path, "--packed"}, 1), HasSubstr("--packed needs a model"));
+  EXPECT_THAT(Run({"verify", path, "--packed"}, 2), HasSubstr("--packed acts only on a model"));
   EXPECT_THAT(Run({"verify", path}, 0), HasSubstr("agree: 1 values compared"));
 }
 

@@ -305,7 +305,8 @@ TEST(PageData, SaysWhichStepsItsTimesAreOf) {
 }
 
 TEST(Trace, RefusesWhatIsNone) {
-  for (const char* text : {"", "[]", "{}", R"({"traceEvents": 1})", R"({"traceEvents": [1]})",
+  EXPECT_EQ(ReadTrace("", "t.json", 1).status().message(), "t.json:1:1: unexpected end in JSON");
+  for (const char* text : {"[]", "{}", R"({"traceEvents": 1})", R"({"traceEvents": [1]})",
                            R"({"traceEvents": [{"ph": "X", "name": "a"}]})",
                            R"({"traceEvents": [{"ph": "X", "name": 1, "dur": 1}]})"}) {
     const absl::Status status = ReadTrace(text, "t.json", 1).status();
