@@ -20,7 +20,7 @@ absl::Status LowerEmbedding(Lowering& out) {
     } const push = {count,          columns,   static_cast<uint32_t>(table.shape[0].factor()),
                     part.first_row, part.rows, part.row_bytes};
     SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {"embedding", FormatConstants({table.dtype})},
+        {ShaderFor("embedding", columns), FormatConstants({table.dtype})},
         {Reads(part.span), Reads(out.Operand(1)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
         push, {GroupsFor(out.Bound(count) * ((columns + 15) / 16), 64), 1, 1}));
   }

@@ -80,7 +80,7 @@ absl::Status LowerRouter(Lowering& out) {
   constants.push_back(static_cast<uint32_t>(at_once));
   constexpr int64_t kCounterBytes = 4;
   return out.Dispatch(
-      {"router", std::move(constants)},
+      {ShaderFor("router", push.columns), std::move(constants)},
       {Reads(out.Operand(1)), Reads(out.Operand(2)), Reads(out.Operand(3)), Reads(out.Operand(0)),
        Writes(out.Result(0)), Writes(out.Result(1)), Writes(out.Scratch()),
        Writes(out.KeptBeside(*out.node().result(0), blocks * kCounterBytes)),
@@ -185,7 +185,7 @@ absl::Status LowerExpertSum(Lowering& out) {
         {Reads(out.Operand(5)), Writes(out.Result(0)), Reads(out.Operand(0)), Reads(out.Operand(2)),
          Reads(out.Operand(3)), Reads(residual), Writes(out.ErrorSlot())});
     SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {.name = "expert_sum",
+        {.name = ShaderFor("expert_sum", push.columns),
          .constants = FormatConstants(std::vector<DType>(count, weight.type().dtype)),
          .arrays = {static_cast<uint32_t>(count)}},
         std::move(bindings), push, {VectorGroups(push.outputs, out), out.Bound(push.tokens), 1}));

@@ -12,7 +12,6 @@ namespace sluice::vulkan {
 namespace {
 
 // As in the shaders.
-constexpr int64_t kQuad = 4;          // rows are of whole ones
 constexpr int64_t kInvocations = 64;  // of a workgroup
 constexpr uint32_t kMatrixSubgroups = 4;
 
@@ -100,20 +99,21 @@ Shader ShaderOf(const ProductCall& call, Form form, const std::vector<DType>& fo
                 const Lowering& out) {
   const auto weights = static_cast<uint32_t>(formats.size());
   const uint32_t results = call.activation == Activation::kNone ? weights : 1;
+  const int64_t columns = MatrixSize(*out.node().operand(call.products[0].weight)).columns;
   Shader shader = {.constants = FormatConstants(formats), .arrays = {weights, weights, results}};
   shader.constants.push_back(results);
   shader.constants.push_back(static_cast<uint32_t>(call.activation));
   const auto rows = static_cast<uint32_t>(RowsPerGroup(call, form, out));
   switch (form) {
     case Form::kVector:
-      shader.name = "matvec";
+      shader.name = ShaderFor("matvec", columns);
       shader.constants.push_back(rows);
       break;
     case Form::kTiles:
-      shader.name = "matmul";
+      shader.name = ShaderFor("matmul", columns);
       break;
     case Form::kMatrices: {
-      shader.name = "matmul_coopmat";
+      shader.name = ShaderFor("matmul_coopmat", columns);
       const auto& [m, n, k] = out.device().matrix;
       const uint32_t invocations = kMatrixSubgroups * out.device().subgroup_size;
       shader.constants.insert(shader.constants.end(), {m, n, k, rows, invocations});
@@ -163,9 +163,7 @@ absl::Status CheckMatrix(const Value& weight) {
   };
   const DType stored = StoredAs(type.dtype);
   if (!IsNative(stored)) return refuse("a format of weights");
-  if (!type.shape.back().is_constant() || type.shape.back().factor() % kQuad != 0) {
-    return refuse(absl::StrCat("rows of a multiple of ", kQuad, " elements"));
-  }
+  if (!type.shape.back().is_constant()) return refuse("rows of a constant length");
   return absl::OkStatus();
 }
 
@@ -238,6 +236,11 @@ absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out) {
 
 Activation ActivationOf(absl::string_view op) {
   return op == "silu" ? Activation::kSilu : Activation::kGelu;
+}
+
+std::string ShaderFor(absl::string_view name, int64_t columns) {
+  constexpr int64_t kQuad = 4;
+  return absl::StrCat(name, columns % kQuad == 0 ? "" : "_odd");
 }
 
 std::vector<uint32_t> FormatConstants(const std::vector<DType>& formats) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -54,6 +55,10 @@ struct ProductCall {
 absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out);
 
 Activation ActivationOf(absl::string_view op);
+
+// The variant of a shader that reads weights with rows of so many elements: four elements at a time
+// where all rows have whole ones, else one by one.
+std::string ShaderFor(absl::string_view name, int64_t columns);
 
 // Weights, or parts of one, that a dispatch can read.
 inline constexpr size_t kMostWeights = 3;

@@ -18,7 +18,18 @@ layout(push_constant) uniform Push {
 
 layout(local_size_x = 64) in;
 layout(std430, binding = 2) readonly buffer Ids { int ids[]; };
+#ifdef ODD
+layout(std430, binding = 3) writeonly buffer Y { float y[]; };
+void StoreQuad(uint row, uint quad, vec4 v) {
+  for (uint i = 0; i < 4; ++i) {
+    const uint column = 4 * quad + i;
+    if (column < columns) y[row * columns + column] = v[i];
+  }
+}
+#else
 layout(std430, binding = 3) writeonly buffer Y { vec4 y[]; };
+void StoreQuad(uint row, uint quad, vec4 v) { y[row * (columns / 4) + quad] = v; }
+#endif
 
 void main() {
   const uint groups = GroupsInRow(), all = Value(count) * groups;
@@ -30,6 +41,6 @@ void main() {
     vec4 v[4];
     const uint group = i % groups;
     Decode16(0, row * row_bytes, group, v);
-    for (uint j = 0; j < QuadsIn(group); ++j) y[index * (columns / 4) + 4 * group + j] = v[j];
+    for (uint j = 0; j < QuadsIn(group); ++j) StoreQuad(index, 4 * group + j, v[j]);
   }
 }

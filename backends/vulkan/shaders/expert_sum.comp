@@ -29,7 +29,7 @@ layout(push_constant) uniform Push {
 layout(local_size_x = 64) in;
 layout(std430, binding = 2) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 3) writeonly buffer Y { float y[]; };
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
+#include "x.glsl"
 layout(std430, binding = 5) readonly buffer Ids { int ids[]; };
 layout(std430, binding = 6) readonly buffer Scale { float scale[]; };
 layout(std430, binding = 7) readonly buffer Residual { float residual[]; };
@@ -45,9 +45,9 @@ uint RowIn(uint part, uint slot, uint o) {
 float Product(uint part, uint slot, uint group, uint row) {
   vec4 w[4];
   Decode16(part, row * row_bytes, group, w);
-  const uint at = slot / slots_per_row * (columns / 4) + 4 * group;
+  const uint x_row = slot / slots_per_row;
   float sum = 0;
-  for (uint j = 0; j < QuadsIn(group); ++j) sum += dot(w[j], x[at + j]);
+  for (uint j = 0; j < QuadsIn(group); ++j) sum += dot(w[j], QuadOfX(x_row, 4 * group + j));
   return sum;
 }
 

@@ -17,7 +17,7 @@ void LoadX(Block block, uint k) {
   for (uint i = gl_LocalInvocationID.x; i < TILE * TILE / 4; i += gl_WorkGroupSize.x) {
     const uint r = i / (TILE / 4), quad = i % (TILE / 4);
     const bool is_there = r < block.count && k + 4 * quad < columns;
-    x_tile[quad][r] = is_there ? x[(block.first + r) * (columns / 4) + k / 4 + quad] : vec4(0);
+    x_tile[quad][r] = is_there ? QuadOfX(block.first + r, k / 4 + quad) : vec4(0);
   }
 }
 

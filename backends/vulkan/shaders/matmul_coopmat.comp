@@ -43,7 +43,7 @@ void LoadX(Block block, uint k) {
   for (uint i = gl_LocalInvocationID.x; i < BLOCK_ROWS * TILE_K / 4; i += gl_WorkGroupSize.x) {
     const uint r = i / (TILE_K / 4), quad = i % (TILE_K / 4);
     const bool is_there = r < block.count && k + 4 * quad < columns;
-    const vec4 v = is_there ? x[(block.first + r) * (columns / 4) + k / 4 + quad] : vec4(0);
+    const vec4 v = is_there ? QuadOfX(block.first + r, k / 4 + quad) : vec4(0);
     x_tile[r * ROW_QUADS + quad] = f16vec4(v * SHRINK);
   }
 }

@@ -16,9 +16,8 @@ void AddGroup(uint which, uint side, uint row, uint group, Block block, inout ve
   for (uint c = 0; c < COLUMNS; ++c) {
     if (c >= block.count) break;
     const uint x_row = mode == INDEXED ? block.first / slots_per_row : block.first + c;
-    const uint at = x_row * (columns / 4) + 4 * group;
     float sum = 0;
-    for (uint j = 0; j < QuadsIn(group); ++j) sum += dot(w[j], x[at + j]);
+    for (uint j = 0; j < QuadsIn(group); ++j) sum += dot(w[j], QuadOfX(x_row, 4 * group + j));
     sums[c] += side == 0 ? vec2(sum, 0) : vec2(0, sum);
   }
 }

@@ -34,7 +34,7 @@ const uint PLAIN = 0, INDEXED = 1, GROUPED = 2;
 
 layout(std430, binding = 2) readonly buffer Bias { float of[]; } bias[WEIGHTS];
 layout(std430, binding = 3) writeonly buffer Y { float of[]; } y[RESULTS];
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
+#include "x.glsl"
 layout(std430, binding = 5) readonly buffer Index { int index[]; };  // ids, or tiles of experts
 
 // Rows first .. first + count - 1 of y, and the expert whose matrix they meet.

@@ -1,8 +1,8 @@
 // Weights in WEIGHTS bindings from 1 on, as 16-bit words: what all block formats are made of. The
 // format of each is a constant of the pipeline, and decoders of other formats vanish when that is
 // made. Each quant_<format>.glsl decodes 16 elements: group `group` of the row that begins at byte
-// `row`. `columns` are the shader's: a multiple of 16, or, where RAGGED, of 4, with zeros from
-// there on. The layouts are those of graph/formats/blocks.h.
+// `row`. `columns` are the shader's: a multiple of 16, or, where RAGGED, of 4, or, in variants with
+// ODD, any number; with zeros from there on. The layouts are those of graph/formats/blocks.h.
 #include "half.glsl"
 
 layout(constant_id = 0) const uint WEIGHTS = 1;
@@ -33,9 +33,13 @@ vec4 Signed(uvec4 bytes) { return vec4(ivec4(bytes << 24) >> 24); }
 
 const bool RAGGED = FORMAT0 <= BF16 || FORMAT1 <= BF16 || FORMAT2 <= BF16;
 // Quads of elements that group `group` has.
-uint QuadsIn(uint group) { return RAGGED ? min(4, columns / 4 - 4 * group) : 4; }
+uint QuadsIn(uint group) { return RAGGED ? min(4, (columns + 3) / 4 - 4 * group) : 4; }
 uint GroupsInRow() { return (columns + 15) / 16; }
+uint FormatOf(uint which) { return which == 0 ? FORMAT0 : which == 1 ? FORMAT1 : FORMAT2; }
 
+#ifdef ODD
+#include "quant_odd.glsl"
+#else
 #include "quant_f32.glsl"
 #include "quant_f16.glsl"
 #include "quant_bf16.glsl"
@@ -59,7 +63,7 @@ uint GroupsInRow() { return (columns + 15) / 16; }
 #define TRY(id, Decode) if (IS_USED(id) && format == id) Decode(row, group, v)
 // 16 elements of weight `which`, on which all invocations of a workgroup agree.
 void Decode16(uint which, uint row, uint group, out vec4 v[4]) {
-  const uint format = which == 0 ? FORMAT0 : which == 1 ? FORMAT1 : FORMAT2;
+  const uint format = FormatOf(which);
   matrix = which;
   TRY(F32, DecodeF32);
   TRY(F16, DecodeF16);
@@ -77,3 +81,4 @@ void Decode16(uint which, uint row, uint group, out vec4 v[4]) {
   TRY(IQ4_NL, DecodeIQ4_NL);
   TRY(IQ4_XS, DecodeIQ4_XS);
 }
+#endif

@@ -26,7 +26,7 @@ layout(local_size_x = 64) in;
 layout(constant_id = 4) const uint COLUMNS = 1;
 layout(std430, binding = 2) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 3) readonly buffer ChoiceBias { float choice_bias[]; };
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
+#include "x.glsl"
 layout(std430, binding = 5) writeonly buffer Weights { float gate_weights[]; };
 layout(std430, binding = 6) writeonly buffer Ids { int ids[]; };
 // What other workgroups write and the last one reads.
@@ -44,8 +44,9 @@ void MultiplyRow(uint expert, uint first, uint count) {
     Decode16(0, expert * row_bytes, group, w);
     for (uint c = 0; c < COLUMNS; ++c) {
       if (c >= count) break;
-      const uint at = (first + c) * (columns / 4) + 4 * group;
-      for (uint j = 0; j < QuadsIn(group); ++j) sums[c] += dot(w[j], x[at + j]);
+      for (uint j = 0; j < QuadsIn(group); ++j) {
+        sums[c] += dot(w[j], QuadOfX(first + c, 4 * group + j));
+      }
     }
   }
   for (uint c = 0; c < COLUMNS; ++c) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "absl/strings/str_cat.h"
 #include "backends/ref/ref_backend.h"
 #include "models/model.h"
 #include "runtime/encoder.h"
@@ -69,6 +70,46 @@ TEST_P(VulkanModels, GoldenLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VulkanModels, testing::ValuesIn(GoldenModels()), GoldenModelName);
+
+class VulkanOddWidths : public VulkanTest {};
+
+// A feed-forward length that is no multiple of 4: ffn_down has such rows.
+TEST_F(VulkanOddWidths, GiveTheReferencesLogits) {
+  const std::vector<int32_t> ids = {0, 3, 5, 1, 2, 4, 4, 0, 1};
+  const auto ref = MakeRefBackend();
+  for (const int64_t width : {90, 91}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+      ModelFile file("qwen2", 2);
+      file.Int(".feed_forward_length", static_cast<uint32_t>(width));
+      for (const char* layer : {"blk.0.", "blk.1."}) {
+        const auto tensor = [&](const char* name, std::vector<int64_t> shape) {
+          file.Tensor(absl::StrCat(layer, name), std::move(shape), dtype);
+        };
+        tensor("ffn_gate.weight", {width, 32});
+        tensor("ffn_up.weight", {width, 32});
+        tensor("ffn_down.weight", {32, width});
+      }
+      ModelFiles files;
+      files.push_back(file.RandomWeights().Open());
+      auto model = Model::FromFiles(std::move(files));
+      ASSERT_TRUE(model.ok()) << model.status();
+      for (const size_t chunk : {ids.size(), size_t{1}}) {
+        std::vector<std::vector<float>> logits;
+        for (Backend* each : {ref.get(), &backend()}) {
+          auto session = OpenSession(
+              **model, *each,
+              {.max_tokens = 9, .context = 32, .k_type = DType::kF32, .v_type = DType::kF32}, 9);
+          ASSERT_TRUE(session.ok()) << session.status();
+          auto got = LogitsOf(**session, ids, chunk);
+          ASSERT_TRUE(got.ok()) << got.status();
+          logits.push_back(*std::move(got));
+        }
+        // Values are rounded to f32 between ops, 2^-24 each; caches round nothing.
+        EXPECT_LT(Nmse({logits[0]}, {logits[1]}), 1e-11) << width << " " << Name(dtype);
+      }
+    }
+  }
+}
 
 // Encoders have ops of their own; the pack has no model of the kind.
 class VulkanEncoder : public VulkanTest {};
