@@ -107,7 +107,7 @@ TEST(GgufHostile, MagicAndVersion) {
     return ErrorOf(changed);
   };
   EXPECT_THAT(ErrorOf("gguf" + bytes.substr(4)),
-              HasSubstr("header at byte 0: not a GGUF file: it begins with the bytes 'gguf'"));
+              HasSubstr("header at byte 0: not a GGUF file: it has the magic 'gguf'"));
   EXPECT_THAT(ErrorOf("\x1B[2J" + bytes.substr(4)), HasSubstr("'\\x1B[2J'"));
   EXPECT_THAT(with_version(0), HasSubstr("header at byte 4: unknown GGUF version 0"));
   EXPECT_THAT(with_version(1), HasSubstr("version 1 is not supported, expected 2 or 3"));
