@@ -333,8 +333,9 @@ TEST_F(OpenFileTest, FindsTheFormatByTheMagic) {
 
 TEST_F(OpenFileTest, SaysWhatAFileIsThatIsNoModel) {
   Put("This is text");
-  EXPECT_THAT(Error(), AllOf(HasSubstr(path_), HasSubstr("not a model file: it is text that begins "
-                                                         "with 'This is text'")));
+  EXPECT_THAT(Error(),
+              AllOf(HasSubstr(path_), HasSubstr("not a model file: it is text without a "
+                                                "known magic; it begins with 'This is text'")));
   Put("GG");
   EXPECT_THAT(Error(), HasSubstr("begins with 'GG'"));
   Put("graph g\n");
