@@ -1,5 +1,7 @@
 #include "backends/placement.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -18,6 +20,15 @@ absl::StatusOr<PlaceRule> ParsePlaceRule(const std::string& text) {
         absl::StrCat("'", rule.pattern, "' is no regular expression: ", error.what()));
   }
   return rule;
+}
+
+bool Fits(const PlaceRule& rule, const Node& node) {
+  const auto fits = [&](const Value& value) { return std::regex_search(value.name(), rule.regex); };
+  return std::any_of(node.results().begin(), node.results().end(),
+                     [&](const auto& result) { return fits(*result); }) ||
+         std::any_of(node.operands().begin(), node.operands().end(), [&](const Value* operand) {
+           return operand != nullptr && operand->kind() == Value::Kind::kWeight && fits(*operand);
+         });
 }
 
 Backend* Placement::Find(absl::string_view device) const {

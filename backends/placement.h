@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "backends/backend.h"
+#include "graph/graph.h"
 
 namespace sluice {
 
@@ -21,6 +22,7 @@ struct PlaceRule {
 };
 // "REGEX=DEVICE", with the last '='. Errors: no such form, a bad expression (ECMAScript).
 absl::StatusOr<PlaceRule> ParsePlaceRule(const std::string& text);
+bool Fits(const PlaceRule& rule, const Node& node);
 
 struct Placement {
   // By name() different. The first one has what nothing else says; the last one runs anything.

@@ -1,8 +1,12 @@
 #include "passes/pipeline.h"
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "backends/compiled_rules.h"
+#include "backends/placement.h"
 #include "graph/device_split.h"
 #include "graph/status_macros.h"
 #include "passes/kernel_choice.h"
@@ -61,6 +65,17 @@ constexpr std::array kPipeline = {
          PlanMemory, Stage::kKernels, Stage::kPlaces},
 };
 
+// Rules without a node that they fit.
+std::vector<const PlaceRule*> IdleRules(const CompileContext& context, const Graph& graph) {
+  std::vector<const PlaceRule*> idle;
+  if (context.placement == nullptr) return idle;
+  for (const PlaceRule& rule : context.placement->rules) {
+    const auto fits = [&](const auto& node) { return Fits(rule, *node); };
+    if (std::none_of(graph.nodes().begin(), graph.nodes().end(), fits)) idle.push_back(&rule);
+  }
+  return idle;
+}
+
 }  // namespace
 
 absl::Span<const Pass> Pipeline() { return kPipeline; }
@@ -94,7 +109,19 @@ absl::Status Optimize(const Backend& backend, const PassOptions& options, Graph*
   std::vector<PassReport> own;
   if (report == nullptr) report = &own;
   const size_t before = report->size();
-  SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, ContextOf(backend), options, graph, report));
+  const CompileContext context = ContextOf(backend);
+  std::vector<const PlaceRule*> idle;
+  if (options.start_at.empty()) idle = IdleRules(context, *graph);
+  SLUICE_RETURN_IF_ERROR(RunPasses(kPipeline, context, options, graph, report));
+  // Fusion takes names away, and makes some.
+  const std::vector<const PlaceRule*> still_idle = IdleRules(context, *graph);
+  for (const PlaceRule* rule : idle) {
+    if (std::count(still_idle.begin(), still_idle.end(), rule) == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--place ", rule->pattern, "=", rule->device,
+                                                   ": no node, and no weight that one reads, has ",
+                                                   "a name with a match of '", rule->pattern,
+                                                   "' in it; `sluice dump` prints the names"));
+  }
   // Unless the pipeline was cut short, in which case nobody will run the graph.
   const bool is_planned = report->size() > before && report->back().name == kPipeline.back().name;
   return options.verify && is_planned ? VerifyPlan(backend, *graph) : absl::OkStatus();

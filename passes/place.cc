@@ -92,17 +92,6 @@ class Placer {
     }
   }
 
-  static bool Fits(const PlaceRule& rule, const Node& node) {
-    const auto fits = [&](const Value& value) {
-      return std::regex_search(value.name(), rule.regex);
-    };
-    return std::any_of(node.results().begin(), node.results().end(),
-                       [&](const auto& result) { return fits(*result); }) ||
-           std::any_of(node.operands().begin(), node.operands().end(), [&](const Value* operand) {
-             return operand != nullptr && operand->kind() == Value::Kind::kWeight && fits(*operand);
-           });
-  }
-
   size_t IndexOf(absl::string_view device) const {
     size_t index = 0;
     while (placement_.devices[index]->name() != device) ++index;

@@ -289,6 +289,7 @@ absl::Status Bench(const BenchOptions& options) {
                                        .form = RowForm::kLikeliest,
                                        .events = OnTerminal()}));
   const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
+  WarnBeyond(loaded.model->config(), options.depth + longest);
   if (loaded.session->max_context() < options.depth + longest) {
     return absl::InvalidArgumentError(absl::StrCat("tests need a context of ",
                                                    options.depth + longest, ", the model has ",

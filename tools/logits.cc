@@ -43,6 +43,7 @@ absl::Status Logits(const LogitsOptions& options) {
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t chunk = std::min<int64_t>(options.chunk > 0 ? options.chunk : 2048, count);
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, options.model.Load());
+  WarnBeyond(model->config(), count);
   const int64_t vocabulary = model->config().vocabulary;
   SLUICE_ASSIGN_OR_RETURN(
       const std::unique_ptr<OutputFile> file,

@@ -37,10 +37,9 @@ constexpr std::array<std::pair<absl::string_view, absl::string_view>, 7> kShortN
     {"-ub", "--ubatch-size"},
 }};
 
-// The arguments in the order that CLI11 wants: last first.
 std::vector<std::string> Arguments(int argc, char** argv) {
   std::vector<std::string> arguments;
-  for (int i = argc - 1; i > 0; --i) {
+  for (int i = 1; i < argc; ++i) {
     std::string argument = argv[i];
     for (const auto& [name, full] : kShortNames) {
       if (argument == name) argument = std::string(full);
@@ -142,8 +141,14 @@ int main(int argc, char** argv) {
               "`sluice COMMAND --help` explains a command.");
   MakeStrict(&app);
   if (argc > 1 && NamesNoCommand(app, argv[1])) return kWrongUsage;
+  std::vector<std::string> arguments = Arguments(argc, argv);
+  if (const std::string wrong = DescribeEmptyEntry(app, arguments); !wrong.empty()) {
+    std::cerr << "sluice: " << wrong << "\nRun with --help for more information.\n";
+    return kWrongUsage;
+  }
+  std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
   try {
-    app.parse(Arguments(argc, argv));
+    app.parse(arguments);
   } catch (const CLI::ParseError& error) {
     return Report(app, error);
   }

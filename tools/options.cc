@@ -229,6 +229,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 
 void Warn(const std::string& message) { std::cerr << "warning: " << message << "\n"; }
 
+void WarnBeyond(const ModelConfig& config, int64_t tokens) {
+  if (tokens <= config.context_length) return;
+  Warn(absl::StrCat(tokens, " tokens are beyond the model's context of ", config.context_length,
+                    ": times hold, what it would say does not"));
+}
+
 void PrintWarnings(const Model& model) {
   for (const std::string& warning : model.warnings()) Warn(warning);
 }

@@ -55,6 +55,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 void Warn(const std::string& message);  // one line on stderr
 // What was odd about a model. Printed once it is known to be usable: a failure stays one line.
+// For commands that run as many tokens as they are asked for.
+void WarnBeyond(const ModelConfig& config, int64_t tokens);
 void PrintWarnings(const Model& model);
 void PrintWarnings(const Model& model, const ContextOptions& context);
 

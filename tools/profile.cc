@@ -109,6 +109,7 @@ absl::Status RunProfile(const CLI::App& app, const ProfileCommand& command) {
     SLUICE_ASSIGN_OR_RETURN(trace, OutputFile::Open(command.trace, {.inputs = model->paths()}));
   }
   setup.context = options.depth + std::max(options.prompt, options.generate);
+  WarnBeyond(model->config(), setup.context);
   SLUICE_ASSIGN_OR_RETURN(LoadedSession loaded,
                           OpenSession(std::move(model), command.backend, command.cache, setup));
   Profile profile;

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "graph/nearest_name.h"
 #include "tools/commands.h"
 #include "tools/options.h"
@@ -181,6 +182,28 @@ void MakeStrict(CLI::App* app) {
   for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) {
     MakeStrict(command);
   }
+}
+
+std::string DescribeEmptyEntry(const CLI::App& app, absl::Span<const std::string> arguments) {
+  if (arguments.empty()) return "";
+  const std::vector<const CLI::App*> commands = app.get_subcommands(
+      [&](const CLI::App* command) { return command->get_name() == arguments[0]; });
+  for (size_t i = 1; i < arguments.size() && !commands.empty(); ++i) {
+    const size_t equals = std::min(arguments[i].find('='), arguments[i].size());
+    const std::string name = arguments[i].substr(0, equals);
+    const CLI::Option* option =
+        absl::StartsWith(name, "-") ? commands[0]->get_option_no_throw(name) : nullptr;
+    if (option == nullptr || option->get_delimiter() == '\0') continue;
+    const bool is_next = equals == arguments[i].size();
+    if (is_next && i + 1 == arguments.size()) break;
+    const std::string list = is_next ? arguments[i + 1] : arguments[i].substr(equals + 1);
+    const std::vector<std::string> entries = absl::StrSplit(list, option->get_delimiter());
+    if (entries.size() < 2) continue;
+    if (std::find(entries.begin(), entries.end(), "") == entries.end()) continue;
+    return absl::StrCat(commands[0]->get_name(), ": ", option->get_name(), ": an entry of '", list,
+                        "' is empty");
+  }
+  return "";
 }
 
 std::string DescribeExtra(const CLI::App& command, const std::string& argument) {

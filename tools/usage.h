@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace sluice::tools {
 
@@ -46,6 +47,10 @@ std::shared_ptr<CLI::FormatterBase> HelpFormat();
 // that fit their type, a list is one argument with commas, flags take no value, and only texts that
 // may be empty are.
 void MakeStrict(CLI::App* app);
+
+// What is wrong with a list in `arguments`, the command's name first: the parser drops what is
+// empty between commas. "" if nothing.
+std::string DescribeEmptyEntry(const CLI::App& app, absl::Span<const std::string> arguments);
 
 // What is wrong with an argument that nothing of `command` takes, and what may have been meant.
 std::string DescribeExtra(const CLI::App& command, const std::string& argument);

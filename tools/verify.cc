@@ -10,7 +10,6 @@
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "models/files/file_format.h"
-#include "models/files/model_files.h"
 #include "models/files/output_file.h"
 #include "passes/pipeline.h"
 #include "tools/commands.h"
@@ -42,7 +41,7 @@ absl::StatusOr<bool> IsModel(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   char magic[kMagicBytes] = {};
   if (!file.read(magic, sizeof(magic))) return false;  // ReadFile says why
-  return IsModelFile({magic, sizeof(magic)});
+  return FindMagic({magic, sizeof(magic)}) != nullptr;
 }
 
 // The tokens of --ids or -p; without either some of the whole vocabulary.
@@ -75,6 +74,10 @@ absl::StatusOr<std::vector<StepComparison>> VerifyModel(const VerifyOptions& opt
   DecoderOptions decoder;
   SLUICE_RETURN_IF_ERROR(options.cache.Apply(&decoder));
   const auto count = static_cast<int64_t>(tokens.size());
+  if (options.context.asked.value_or(0) > 0 && *options.context.asked < count) {
+    return WrongUsage(absl::StrCat("verify: -c ", *options.context.asked, " has no room for the ",
+                                   count, " tokens that are run"));
+  }
   decoder.context = std::max(options.context.For(model->config()), count);
   decoder.max_tokens = count;
   SLUICE_ASSIGN_OR_RETURN(Graph graph, model->BuildGraph(decoder));

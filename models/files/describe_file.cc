@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "models/files/file_format.h"
 #include "models/unicode/printable.h"
 
 namespace sluice {
@@ -19,10 +20,6 @@ struct Beginning {
 };
 
 constexpr Beginning kBinary[] = {
-    {"GGUF", "is a GGUF file", ": `sluice run`, `dump`, `inspect` and `gguf` take it"},
-    {"lmgg", "is a ggml file", ": `sluice run`, `dump` and `inspect` take it"},
-    {"fmgg", "is a ggmf file", ": `sluice run`, `dump` and `inspect` take it"},
-    {"tjgg", "is a ggjt file", ": `sluice run`, `dump` and `inspect` take it"},
     {"PK\x03\x04", "is a ZIP archive, as PyTorch writes checkpoints", kConvert},
     {"\x80\x02", "is pickled Python, as old checkpoints of PyTorch are", kConvert},
     {"\x1f\x8b", "is compressed by gzip", ": unpack it first"},
@@ -80,6 +77,9 @@ std::string DescribeFile(absl::string_view first_bytes) {
   const absl::string_view bytes = first_bytes.substr(0, kTellingBytes);
   const absl::string_view text = absl::StripLeadingAsciiWhitespace(bytes);
   if (text.empty()) return "is empty";
+  if (const Magic* magic = FindMagic(bytes); magic != nullptr) {
+    return absl::StrCat("is a ", magic->name, " file: `sluice run`, `dump` and `inspect` take it");
+  }
   for (const Beginning& known : kBinary) {
     if (absl::StartsWith(bytes, known.bytes)) return absl::StrCat(known.kind, known.advice);
   }

@@ -22,13 +22,22 @@ struct FileOptions {
 
 inline constexpr size_t kMagicBytes = 4;
 
+// What a file of a format begins with.
+struct Magic {
+  absl::string_view bytes;  // kMagicBytes of them
+  absl::string_view name;   // of the kind of file
+};
+
 struct FileFormat {
-  absl::Span<const absl::string_view> magics;  // kMagicBytes each; a file begins with one
+  absl::Span<const Magic> magics;
   absl::StatusOr<std::unique_ptr<WeightSource>> (*open)(std::unique_ptr<MappedFile> mapping,
                                                         const FileOptions& options);
 };
 
 extern const FileFormat kGgufFormat;
 extern const FileFormat kGgmlFormat;
+
+// The one of all formats that `first_bytes` begin with; nullptr: no model file.
+const Magic* FindMagic(absl::string_view first_bytes);
 
 }  // namespace sluice

@@ -17,19 +17,18 @@
 namespace sluice {
 namespace {
 
-constexpr absl::string_view kMagics[] = {"lmgg", "fmgg", "tjgg"};  // u32 in little-endian
+constexpr Magic kMagics[] = {{"lmgg", "ggml"}, {"fmgg", "ggmf"}, {"tjgg", "ggjt"}};
 
 struct Container {
-  absl::string_view name;
   uint32_t versions;  // 1 to this; 0: the file has no version
   bool has_scores;
   bool aligns_data;
 };
 constexpr Container kContainers[] = {
     // in the order of kMagics
-    {.name = "ggml", .versions = 0, .has_scores = false, .aligns_data = false},
-    {.name = "ggmf", .versions = 1, .has_scores = true, .aligns_data = false},
-    {.name = "ggjt", .versions = 3, .has_scores = true, .aligns_data = true},
+    {.versions = 0, .has_scores = false, .aligns_data = false},
+    {.versions = 1, .has_scores = true, .aligns_data = false},
+    {.versions = 3, .has_scores = true, .aligns_data = true},
 };
 constexpr size_t kAlignment = 32;
 
@@ -149,14 +148,15 @@ class GgmlReader : private FileReader {
 absl::Status GgmlReader::ReadVersion() {
   SLUICE_ASSIGN_OR_RETURN(const absl::string_view magic,
                           TakeText("the magic", kMagicBytes, kMagicBytes));
-  const auto* const found = std::find(std::begin(kMagics), std::end(kMagics), magic);
+  const auto* const found = std::find_if(std::begin(kMagics), std::end(kMagics),
+                                         [&](const Magic& known) { return known.bytes == magic; });
   if (found == std::end(kMagics)) return Error("unknown magic '", Printable(magic), "'");
   container_ = &kContainers[found - kMagics];
-  file_.format_ = std::string(container_->name);
+  file_.format_ = std::string(found->name);
   if (container_->versions == 0) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(version_, TakeNumber<uint32_t>("the version"));
   if (version_ < 1 || version_ > container_->versions) {
-    return Error("unknown version ", version_, " of ", container_->name, ", expected ",
+    return Error("unknown version ", version_, " of ", found->name, ", expected ",
                  container_->versions == 1 ? "" : "1 to ", container_->versions);
   }
   absl::StrAppend(&file_.format_, " ", version_);

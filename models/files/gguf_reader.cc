@@ -315,7 +315,7 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenGguf(std::unique_ptr<MappedFil
   return GgufFile::FromMapping(std::move(mapping));
 }
 
-constexpr absl::string_view kMagics[] = {kMagic};
+constexpr Magic kMagics[] = {{kMagic, "GGUF"}};
 
 }  // namespace
 

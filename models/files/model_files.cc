@@ -20,13 +20,19 @@ constexpr const FileFormat* kFormats[] = {
     &kGgmlFormat,
 };
 
-// nullptr if unknown.
-const FileFormat* FindFormat(absl::string_view magic) {
+struct Known {
+  const FileFormat* format = nullptr;
+  const Magic* magic = nullptr;
+};
+
+// Of nothing if the format is unknown.
+Known FindFormat(absl::string_view first_bytes) {
   for (const FileFormat* format : kFormats) {
-    const auto& magics = format->magics;
-    if (std::find(magics.begin(), magics.end(), magic) != magics.end()) return format;
+    for (const Magic& magic : format->magics) {
+      if (absl::StartsWith(first_bytes, magic.bytes)) return {format, &magic};
+    }
   }
-  return nullptr;
+  return {};
 }
 
 absl::Status NoModelFile(const MappedFile& file, absl::string_view first_bytes) {
@@ -92,16 +98,14 @@ absl::Status CheckTensors(const ModelFiles& files) {
 
 }  // namespace
 
-bool IsModelFile(absl::string_view first_bytes) {
-  return FindFormat(first_bytes.substr(0, kMagicBytes)) != nullptr;
-}
+const Magic* FindMagic(absl::string_view first_bytes) { return FindFormat(first_bytes).magic; }
 
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenModelFile(const std::string& path,
                                                             const FileOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MappedFile::Open(path));
   const auto* text = reinterpret_cast<const char*>(mapping->bytes().data());
   const absl::string_view start(text, std::min(mapping->bytes().size(), kTellingBytes));
-  const FileFormat* format = FindFormat(start.substr(0, kMagicBytes));
+  const FileFormat* format = FindFormat(start).format;
   if (format == nullptr) return NoModelFile(*mapping, start);
   return format->open(std::move(mapping), options);
 }

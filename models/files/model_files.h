@@ -15,9 +15,6 @@ namespace sluice {
 // Never empty; the first one holds the metadata.
 using ModelFiles = std::vector<std::unique_ptr<WeightSource>>;
 
-// Whether a file that begins with these bytes is of a known format.
-bool IsModelFile(absl::string_view first_bytes);
-
 // Opens one file. Errors name it: those of MappedFile::Open, of its format's reader, and
 // InvalidArgument for a file of no known format or an option that its format has no use for.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenModelFile(const std::string& path,

@@ -32,6 +32,7 @@
 namespace sluice {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -111,6 +112,15 @@ TEST(Place, TheFirstRuleThatFitsCounts) {
   EXPECT_EQ(devices["x"], "cpu");
   EXPECT_THAT(Print(*graph), HasSubstr("%x.other = copy(%x) : f32[tokens,16] device(other) "
                                        "by(place)\n"));
+}
+
+TEST(Place, ARuleThatFitsNothingIsAnError) {
+  absl::StatusOr<Graph> graph = Parse(kLayers);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const absl::Status status = Optimize(*OtherAndCpu({"x=cpu", "blk\\.7=cpu"}, 0), {}, &*graph);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("--place blk\\.7=cpu"), HasSubstr("no node")));
 }
 
 TEST(Place, RulesAreChecked) {
@@ -263,10 +273,11 @@ TEST(SplitByDevice, PartsFollowEachOther) {
 // About half of the nodes go to each device.
 std::vector<std::string> RandomRules(const Graph& graph, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::vector<std::string> names = {"none"};
+  std::vector<std::string> names;
   for (const auto& node : graph.nodes()) {
     if (random() % 2 == 0) names.push_back(absl::StrReplaceAll(node->name(), {{".", "\\."}}));
   }
+  if (names.empty()) return {};
   return {absl::StrCat("^(", absl::StrJoin(names, "|"), ")$=cpu")};
 }
 

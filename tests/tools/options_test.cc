@@ -56,6 +56,8 @@ TEST(Options, NumbersAreWholeAndFitTheirType) {
   Check({
       {"run -s 99999999999999999999 -n 1", 2, "'99999999999999999999', which does not fit"},
       {"run -s -99999999999999999999 -n 1", 2, "does not fit into 64 bits"},
+      {"bench --buckets 1,,4", 2, "bench: --buckets: an entry of '1,,4' is empty"},
+      {"bench --buckets=1,4,", 2, "an entry of '1,4,' is empty"},
       {"run -n 1e3", 2, "--n-predict: expected a whole number, got '1e3'"},
       {"run -n 12x", 2, "got '12x'"},
       {"run -n 0x10", 2, "got '0x10'"},
@@ -163,6 +165,7 @@ TEST(Options, WhatCannotActIsAnError) {
       {"verify IR/models/llama.ir -c 8", 2, "verify: --ctx-size acts only on a model"},
       {"verify IR/models/llama.ir -ctk f32", 2, "verify: --cache-type-k acts only on a model"},
       {"verify IR/models/llama.ir --lora x.gguf", 2, "verify: --lora acts only on a model"},
+      {"verify --ids 1,2,3 -c 2", 2, "verify: -c 2 has no room for the 3 tokens"},
       {"verify --seed 3", 2, "verify: --seed acts only on the random data of a graph"},
       {"verify --pass-by-pass --against cpu", 2, "--against acts only without --pass-by-pass"},
       {"verify --against none --tolerance 1e-3", 2, "--tolerance acts only where"},
