@@ -51,9 +51,9 @@ TEST(HttpGate, TakesItsOwnNamesOnly) {
     EXPECT_EQ(StatusOf(options, "GET /health", absl::StrCat("Host: ", host, "\r\n")), 0) << host;
   }
   for (const char* host : {"evil.example", "xlocalhost", "127.0.0.1.evil.example", "127.1",
-                           "0x7f000001", "a.chat.example.org", "[::1%25lo]", "my"}) {
+                           "0x7f000001", "a.chat.example.org", "my"}) {
     const std::string line = absl::StrCat("Host: ", host, "\r\n");
-    if (host[0] != '[') EXPECT_EQ(StatusOf(options, "GET /health", line), 403) << host;
+    EXPECT_EQ(StatusOf(options, "GET /health", line), 403) << host;
   }
   EXPECT_EQ(StatusOf({.allowed_hosts = {"*"}}, "GET /health", "Host: evil.example\r\n"), 0);
 }
@@ -113,6 +113,23 @@ TEST(HttpGate, AnswersWhetherAPageMayAsk) {
   }
   EXPECT_EQ(StatusOf({}, "OPTIONS /ask", asks), 403);
   EXPECT_EQ(StatusOf({.api_keys = {"secret"}}, "OPTIONS /ask", asks), 401);
+}
+
+TEST(HttpGate, AStarStandsForAllThatGoesOn) {
+  const std::vector<Route> routes = {{"GET", "/models"}, {"GET", "/models/*"}};
+  const HttpOptions options;
+  const HttpGate gate(options, routes);
+  const auto judge = [&](const std::string& path) {
+    HttpHead head;
+    head.method = "GET";
+    head.path = path;
+    return gate.Judge(head);
+  };
+  EXPECT_EQ(judge("/models").path, "/models");
+  EXPECT_EQ(judge("/models/a/b c").path, "/models/*");
+  EXPECT_EQ(judge("/models/a/b c").rest, "a/b c");
+  EXPECT_EQ(judge("/models/").refusal.status, 404);
+  EXPECT_EQ(judge("/modelsx").path, "");
 }
 
 TEST(HttpGate, SaysHowToAskForAKey) {

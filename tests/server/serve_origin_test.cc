@@ -117,7 +117,7 @@ TEST_F(ServeOrigin, PagesOfOthersGetNothing) {
 }
 
 TEST_F(ServeOrigin, ANameThatWasReboundGetsNothing) {
-  const Served served;
+  Served served;
   const std::string url = UrlOf("evil.example", served.server().port());
   Open(url);
   EXPECT_THAT(Evaluate("document.body.innerText"), HasSubstr("--allowed-hosts"));
@@ -133,7 +133,7 @@ TEST_F(ServeOrigin, AllowedOnesAreServed) {
   const std::string friendly = UrlOf("friend.example", other.port());
   options.http.cors_origins = {friendly};
   options.http.api_keys = {"secret"};
-  const Served served(options);
+  Served served(options);
   const std::string url = UrlOf("127.0.0.1", served.server().port());
   Open(friendly);
   EXPECT_THAT(Fetch(Asking(url,

@@ -61,8 +61,8 @@ HttpExchange::State HttpExchange::Take(absl::string_view* bytes) {
 
 HttpExchange::State HttpExchange::TakeHead() {
   const HttpHead& head = reader_.head();
-  if (shared_.gate.HasPath(head.path)) record.path = head.path;
   verdict_ = shared_.gate.Judge(head);
+  record.path = verdict_.path;
   if (verdict_.refusal.status != 0) return RefuseWith(verdict_.refusal);
   body_reader_.emplace(head, static_cast<uint64_t>(shared_.options.most_body_bytes));
   state_ = State::kBody;

@@ -44,6 +44,7 @@ class HttpExchange final : public HttpCall {
   HttpExchange(HttpShared& shared, HttpConnection& connection);
 
   const std::string& body() const override { return text_; }
+  const std::string& rest() const override { return verdict_.rest; }
   bool IsClientGone() const override;
 
   // Takes bytes from the front of `bytes`, to the end of the request at most.

@@ -23,6 +23,16 @@ bool Contains(const std::vector<std::string>& list, absl::string_view text) {
   });
 }
 
+// What of the path the * of a route's stands for, if it is the route's.
+std::optional<absl::string_view> RestOf(const Route& route, absl::string_view path) {
+  absl::string_view begin = route.path;
+  if (!absl::ConsumeSuffix(&begin, "*")) {
+    return path == begin ? std::make_optional(absl::string_view()) : std::nullopt;
+  }
+  if (!absl::ConsumePrefix(&path, begin) || path.empty()) return std::nullopt;
+  return path;
+}
+
 bool IsJson(absl::string_view content_type) {
   const absl::string_view type = content_type.substr(0, content_type.find(';'));
   return absl::EqualsIgnoreCase(WithoutBlanks(type), "application/json");
@@ -75,20 +85,30 @@ bool IsPreflight(const HttpHead& head) {
 
 }  // namespace
 
-bool HttpGate::HasPath(absl::string_view path) const { return !MethodsOf(path).empty(); }
-
 const Route* HttpGate::Find(absl::string_view method, absl::string_view path) const {
   for (const Route& route : routes_) {
-    if (route.path == path && route.method == (method == "HEAD" ? "GET" : method)) return &route;
+    if (RestOf(route, path).has_value() && route.method == (method == "HEAD" ? "GET" : method)) {
+      return &route;
+    }
   }
   return nullptr;
+}
+
+void HttpGate::FindPath(absl::string_view path, Verdict* verdict) const {
+  for (const Route& route : routes_) {
+    const std::optional<absl::string_view> rest = RestOf(route, path);
+    if (!rest.has_value()) continue;
+    verdict->path = route.path;
+    verdict->rest = std::string(*rest);
+    return;
+  }
 }
 
 std::string HttpGate::MethodsOf(absl::string_view path) const {
   std::vector<std::string> methods;
   for (const absl::string_view method : {"GET", "HEAD", "POST"}) {
     const bool is_known = std::any_of(routes_.begin(), routes_.end(), [&](const Route& route) {
-      return (path == kAny || route.path == path) &&
+      return (path == kAny || RestOf(route, path).has_value()) &&
              route.method == (method == "HEAD" ? "GET" : method);
     });
     if (is_known) methods.emplace_back(method);
@@ -147,6 +167,7 @@ HttpGate::Verdict HttpGate::Judge(const HttpHead& head) const {
     verdict.refusal = std::move(refusal);
     return verdict;
   };
+  FindPath(head.path, &verdict);
   AddCors(head, &verdict);
   for (Refusal refusal : {CheckHost(head), CheckOrigin(head)}) {
     if (refusal.status != 0) return refuse(std::move(refusal));

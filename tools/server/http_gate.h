@@ -18,6 +18,7 @@ class HttpGate {
   struct Verdict {
     Refusal refusal;
     const Route* route = nullptr;  // if there is no refusal; none: the headers are the answer
+    std::string path, rest;        // that of a route, "" if none has it, and what its * stands for
     std::vector<std::pair<std::string, std::string>> headers;  // of whatever is answered
   };
 
@@ -26,7 +27,6 @@ class HttpGate {
       : options_(options), routes_(routes) {}
 
   Verdict Judge(const HttpHead& head) const;
-  bool HasPath(absl::string_view path) const;
 
  private:
   Refusal CheckHost(const HttpHead& head) const;
@@ -36,6 +36,7 @@ class HttpGate {
   // The methods of a path; "": there is no such path.
   std::string MethodsOf(absl::string_view path) const;
   const Route* Find(absl::string_view method, absl::string_view path) const;
+  void FindPath(absl::string_view path, Verdict* verdict) const;
 
   const HttpOptions& options_;
   const std::vector<Route>& routes_;

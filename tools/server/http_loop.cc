@@ -28,7 +28,8 @@ constexpr milliseconds kLingering(2000);
 constexpr size_t kMostLingering = 16 << 20;
 
 std::string Took(absl::string_view what, milliseconds timeout) {
-  return absl::StrCat(what, " took longer than ", std::chrono::duration<double>(timeout).count(), " s");
+  return absl::StrCat(what, " took longer than ", std::chrono::duration<double>(timeout).count(),
+                      " s");
 }
 
 }  // namespace

@@ -20,6 +20,8 @@ class HttpCall {
  public:
   virtual ~HttpCall() = default;
   virtual const std::string& body() const = 0;
+  // What stands in the path for the * of its route, percent-decoded.
+  virtual const std::string& rest() const = 0;
   // The client has closed the connection, or its sending half of it. From any thread.
   virtual bool IsClientGone() const = 0;
 
@@ -41,6 +43,8 @@ struct HttpReply {
 HttpReply ErrorReply(HttpCall& call, const absl::Status& status);
 
 struct Route {
+  // A path that ends with /* stands for all that go on there: "/v1/models/*" for /v1/models/a and
+  // /v1/models/a/b.
   std::string method, path;
   std::function<HttpReply(HttpCall&)> handle;  // on several threads at once
   // To everybody: needs no key. Answered where connections are waited for, and so even where all
