@@ -25,14 +25,12 @@ HttpEvent::~HttpEvent() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-void HttpEvent::Set() const {
-  const uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(fd_, &one, sizeof one);
-}
+// What fails is a counter that is full, or was zero: in both cases there is nothing to do.
+void HttpEvent::Set() const { eventfd_write(fd_, 1); }
 
 void HttpEvent::Clear() const {
-  uint64_t count = 0;
-  [[maybe_unused]] const auto read = ::read(fd_, &count, sizeof count);
+  eventfd_t count = 0;
+  eventfd_read(fd_, &count);
 }
 
 bool HttpEvent::is_set() const {
