@@ -98,7 +98,7 @@ wrong_libraries() {
   foreign_includes 'oneapi/|dnnl|omp\.h' 'backends/cpu/|bench/'
   foreign_includes 'vulkan/vulkan' 'backends/vulkan/|tests/backends/vulkan/'
   foreign_includes 'CLI/' 'tools/[a-z_]+\.(h|cc):|bench/'
-  foreign_includes 'httplib' 'tools/(server|load)/|tests/'
+  foreign_includes 'httplib' 'tools/load/|tests/'
   foreign_includes 'nlohmann/' 'tools/|runtime/constraint/|tests/|bench/'
   foreign_includes 'pcre2|utf8proc' 'models/'
   grep -rnE --include='*.h' --include='*.cc' '\b(secure_)?getenv *\(' "${folders[@]}" |

@@ -18,7 +18,7 @@ struct BenchServeCommand {
   load::Endpoint endpoint{.url = "http://127.0.0.1:8080"};
   load::TrafficOptions traffic;
   double first_ms = 0, gap_ms = 0;
-  int64_t soak_minutes = 0, warm_up_seconds = 300, process = 0;
+  int64_t soak_minutes = 0, warm_up_seconds = 300, process = 0, held = 0;
   std::string format = "md";
 };
 
@@ -29,6 +29,7 @@ absl::Status RunSoak(const BenchServeCommand& command) {
                  {.duration = std::chrono::minutes(command.soak_minutes),
                   .warm_up = std::chrono::seconds(command.warm_up_seconds),
                   .process = command.process,
+                  .held = command.held,
                   .traffic = command.traffic,
                   .on_minute = [](const std::string& line) { std::cerr << line << "\n"; }}));
   std::cout << (command.format == "json" ? load::SoakJson(report) : load::SoakText(report));
@@ -114,6 +115,12 @@ void AddBenchServe(CLI::App& app, absl::Status* status) {
       ->capture_default_str();
   command->add_option("--pid", options->process, "of a soak: the server, to watch its memory")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  command
+      ->add_option(
+          "--held", options->held,
+          "of a soak: connections beside that say nothing, or, one of five, half a request")
+      ->check(CLI::Range(int64_t{0}, int64_t{100000}))
+      ->capture_default_str();
   command->add_option("--format", options->format, "md or json")
       ->check(OneOf({"md", "json"}))
       ->capture_default_str();
@@ -130,6 +137,7 @@ void AddBenchServe(CLI::App& app, absl::Status* status) {
     const std::string with = "with --soak", without = "without --soak";
     *status = Checked({CheckEffects(*command, {{"--warm-up", soaks, with},
                                                {"--pid", soaks, with},
+                                               {"--held", soaks, with},
                                                {"--requests", !soaks, without},
                                                {"--rate", !soaks, without},
                                                {"--slo-first", !soaks, without},

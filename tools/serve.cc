@@ -1,5 +1,7 @@
 // sluice serve: an OpenAI-compatible server.
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,7 +14,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -21,6 +22,8 @@
 #include "tools/json_output.h"
 #include "tools/options.h"
 #include "tools/server/api_server.h"
+#include "tools/server/http_addresses.h"
+#include "tools/server/http_key.h"
 #include "tools/terminal/end_signals.h"
 #include "tools/usage.h"
 
@@ -69,15 +72,26 @@ absl::Status CheckKind(const ServeOptions& options, const Model& model) {
   return absl::OkStatus();
 }
 
+// Adds a file's keys, one a line. A key is asked for, so that none is as wrong as a bad one.
 absl::Status ReadKeys(const std::string& path, std::vector<std::string>* keys) {
-  if (path.empty()) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  std::vector<std::string> found;
+  int64_t number = 0;
   for (const absl::string_view line : absl::StrSplit(content, '\n')) {
+    ++number;
     const absl::string_view key = absl::StripAsciiWhitespace(line);
-    if (!key.empty()) keys->emplace_back(key);
+    if (key.empty()) continue;
+    if (const std::string fault = server::FaultOfKey(key); !fault.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", number, ": this is no API key: ", fault));
+    }
+    found.emplace_back(key);
   }
-  if (!keys->empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(path, ": there is no key in it"));
+  if (found.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": there is no key in it"));
+  }
+  keys->insert(keys->end(), found.begin(), found.end());
+  return absl::OkStatus();
 }
 
 // None if the model has no template that is known: it can still complete texts.
@@ -165,21 +179,55 @@ void GiveMemoryBack() {
 #endif
 }
 
+absl::Status CheckHttp(const server::HttpOptions& http) {
+  const absl::Status status = server::CheckHttpOptions(http);
+  return status.ok() ? status : WrongUsage(absl::StrCat("serve: ", status.message()));
+}
+
+// A connection is a file. Systems give few of them at first, for programs that know no more.
+void AllowConnections(int* connections) {
+  constexpr rlim_t kOthers = 128;  // models, devices, logs
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = static_cast<rlim_t>(*connections) + kOthers;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur >= wanted) return;
+  *connections = static_cast<int>(limit.rlim_cur > 2 * kOthers ? limit.rlim_cur - kOthers
+                                                               : limit.rlim_cur / 2);
+  Warn(absl::StrCat("this system allows ", limit.rlim_cur, " open files, so that ", *connections,
+                    " clients can be connected at once"));
+}
+
+// Whoever can reach the address, and read what passes by.
+void WarnOfOthers(const server::HttpOptions& http) {
+  if (server::IsLoopback(http.host)) return;
+  if (http.api_keys.empty()) {
+    Warn("whoever reaches this machine can use the model: --api-key-file asks for a key");
+  } else {
+    Warn(
+        "keys and conversations pass through the network unencrypted: where it is not yours, let "
+        "a proxy that speaks TLS stand before the server");
+  }
+}
+
 absl::Status Serve(ServeOptions options) {
   GiveMemoryBack();
   SLUICE_RETURN_IF_ERROR(options.api.sampling.Check());
-  SLUICE_RETURN_IF_ERROR(ReadKeys(options.key_file, &options.api.http.api_keys));
+  if (options.command->count("--api-key-file") > 0) {
+    SLUICE_RETURN_IF_ERROR(ReadKeys(options.key_file, &options.api.http.api_keys));
+  }
+  AllowConnections(&options.api.http.connections);
   const EndSignals signals;
   LoadedSession loaded;
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<server::ApiServer> api,
                           server::ApiServer::Start(options.api, std::cerr));
-  const bool is_local = options.api.http.host == "localhost" || options.api.http.host == "::1" ||
-                        absl::StartsWith(options.api.http.host, "127.");
-  if (!is_local && options.api.http.api_keys.empty()) {
-    Warn("whoever reaches this machine can use the model: --api-key-file asks for a key");
-  }
+  WarnOfOthers(options.api.http);
   std::cerr << absl::StreamFormat("listening on http://%s:%d, loading the model\n",
-                                  options.api.http.host, api->port());
+                                  server::UrlHost(options.api.http.host), api->port());
   absl::Status outcome;
   std::atomic<bool> failed = false, is_loaded = false;
   std::thread loader([&] {
@@ -244,6 +292,28 @@ void DeclareHttp(CLI::App* command, ServeOptions* options) {
                    "of processes, but not that in a file")
       ->option_text("KEY");
   command->add_option("--api-key-file", options->key_file, "a file with such keys, one a line");
+  command
+      ->add_option("--allowed-hosts", api.http.allowed_hosts,
+                   "names under which clients may ask, besides localhost, addresses and --host; *: "
+                   "any. With a key any may be used")
+      ->delimiter(',')
+      ->option_text("NAME,NAME,...");
+  command
+      ->add_option("--cors-origins", api.http.cors_origins,
+                   "origins whose pages may ask and read the answers: https://chat.example.org; *: "
+                   "any")
+      ->delimiter(',')
+      ->option_text("ORIGIN,ORIGIN,...");
+  command
+      ->add_option("--connections", api.http.connections,
+                   "clients connected at once; beyond that idle ones are closed")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command
+      ->add_option("--connections-per-address", api.http.connections_per_address,
+                   "of these, from one address that is not this machine's")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command->add_flag("--metrics", api.metrics, "serve /metrics, for Prometheus");
   command
       ->add_option("--log-format", options->log_format,
@@ -311,7 +381,7 @@ void AddServe(CLI::App& app, absl::Status* status) {
     api.log = options->log_format == "json"   ? server::LogFormat::kJson
               : options->log_format == "text" ? server::LogFormat::kText
                                               : server::LogFormat::kNone;
-    *status = Checked({CheckBackend(*command, options->backend),
+    *status = Checked({CheckHttp(api.http), CheckBackend(*command, options->backend),
                        CheckCompile(*command, options->backend, options->compile),
                        CheckDraft(*command, api.limits.draft, options->batch)},
                       [&] { return Serve(*options); });

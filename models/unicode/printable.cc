@@ -7,13 +7,19 @@
 namespace sluice {
 namespace {
 
+// Ends a line, or turns what follows around: a line of a log would not say what it seems to.
+bool IsDisguise(uint32_t value) {
+  return value == 0x200E || value == 0x200F || value == 0x061C ||
+         (value >= 0x2028 && value <= 0x202E) || (value >= 0x2066 && value <= 0x2069);
+}
+
 // Well-formed (Unicode 15, table 3-7) and nothing that a terminal acts on: C0, DEL, C1.
 bool IsPrintable(const CodePoint& code, absl::string_view encoded) {
   std::string shortest;
   AppendUtf8(code.value, &shortest);
   const bool surrogate = code.value >= 0xD800 && code.value <= 0xDFFF;
   const bool control = code.value < 0x20 || (code.value >= 0x7F && code.value <= 0x9F);
-  return shortest == encoded && !surrogate && !control;
+  return shortest == encoded && !surrogate && !control && !IsDisguise(code.value);
 }
 
 }  // namespace

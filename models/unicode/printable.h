@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-// Makes a name or value from a file fit for a terminal: control characters and invalid UTF-8
-// become \xNN, and anything over `limit` bytes is cut, between characters, with "...".
+// Makes a name or value from a file fit for a terminal: control characters, those that end
+// lines or change the direction of text, and invalid UTF-8 become \xNN, and anything over `limit`
+// bytes is cut, between characters, with "...".
 std::string Printable(absl::string_view text, size_t limit = 80);
 
 }  // namespace sluice

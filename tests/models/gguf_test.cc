@@ -189,6 +189,8 @@ TEST(Printable, EscapesWhatATerminalActsOn) {
   EXPECT_EQ(Printable("a\x1B[31m\n\x7F"), "a\\x1B[31m\\x0A\\x7F");
   EXPECT_EQ(Printable(absl::string_view("\0", 1)), "\\x00");
   EXPECT_EQ(Printable("\xC2\x9B"), "\\xC2\\x9B");           // C1: the one-character CSI
+  EXPECT_EQ(Printable("\xE2\x80\xA8"), "\\xE2\\x80\\xA8");  // ends a line
+  EXPECT_EQ(Printable("\xE2\x80\xAE"), "\\xE2\\x80\\xAE");  // turns the rest around
   EXPECT_EQ(Printable("\xC0\xAF"), "\\xC0\\xAF");           // overlong
   EXPECT_EQ(Printable("\xED\xA0\x80"), "\\xED\\xA0\\x80");  // surrogate
   EXPECT_EQ(Printable("\xE2\x82"), "\\xE2\\x82");           // cut

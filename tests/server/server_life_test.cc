@@ -58,38 +58,6 @@ TEST(ServerLife, BoundsBodies) {
   ExpectError(chunked, 413, "expected 1000 bytes");
 }
 
-TEST(ServerLife, SurvivesWhatIsNoRequest) {
-  ApiOptions options;
-  options.http.head_timeout = options.http.body_timeout = milliseconds(300);
-  options.http.idle_timeout = milliseconds(300);
-  Served served(options, /*has_model=*/false);
-  const int port = served.server().port();
-  const auto answer_to = [&](const std::string& text) {
-    Wire wire(port);
-    wire.Say(text);
-    return wire.Hear();
-  };
-  EXPECT_THAT(answer_to("nonsense\r\n\r\n"), HasSubstr("400 Bad Request"));
-  EXPECT_THAT(answer_to("POST /tokenize HTTP/1.1\r\n\r\n"), HasSubstr("411"));
-  EXPECT_THAT(
-      answer_to("POST /tokenize HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
-      HasSubstr("given more than once"));
-  EXPECT_THAT(answer_to("POST /tokenize HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n{"),
-              HasSubstr("413"));
-  // Slow or truncated ones end with their time.
-  EXPECT_THAT(answer_to("POST /tokenize HTTP/1.1\r\nContent-Length: 10\r\n\r\n{"),
-              HasSubstr("not complete"));
-  EXPECT_THAT(answer_to("GET /health HTTP/1.1\r\nX-Slow: "), HasSubstr("400"));
-  EXPECT_THAT(answer_to("GET /health HTTP/1.1\r\nX: " + std::string(100000, 'x')),
-              HasSubstr("400"));
-  // A body that nobody reads is no further request.
-  const std::string refused = answer_to(
-      "POST /nonesuch HTTP/1.1\r\nContent-Length: 33\r\n\r\nGET /health HTTP/1.1\r\nHost: "
-      "me\r\n\r\n");
-  EXPECT_THAT(refused, AllOf(HasSubstr("404"), Not(HasSubstr("loading model"))));
-  EXPECT_EQ(served.Get("/health")->status, 503);
-}
-
 TEST(ServerLife, AClientThatGoesAwayFreesItsPlace) {
   Served served;
   for (const bool stream : {true, false}) {

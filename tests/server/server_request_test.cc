@@ -8,7 +8,6 @@
 #include "tools/server/answer_format.h"
 #include "tools/server/api_error.h"
 #include "tools/server/generation_request.h"
-#include "tools/server/http_checks.h"
 #include "tools/server/json_fields.h"
 #include "tools/server/text_request.h"
 
@@ -281,31 +280,6 @@ TEST(Errors, HaveOpenAisShape) {
   EXPECT_EQ(error["param"], "top_p");
   EXPECT_EQ(error["message"], "top_p is \xEF\xBF\xBD");
   EXPECT_TRUE(Json::parse(ErrorBody(404, "no"))["error"]["param"].is_null());
-}
-
-TEST(CheckKey, TakesOnlyAWholeKey) {
-  const std::vector<std::string> keys = {"secret", "other"};
-  EXPECT_EQ(CheckKey(keys, "Bearer secret").status, 0);
-  EXPECT_EQ(CheckKey(keys, "bearer other ").status, 0);
-  for (const char* const wrong : {"", "secret", "Bearer", "Bearer ", "Bearer secre",
-                                  "Bearer secrets", "Basic secret", "Bearer secret other"}) {
-    EXPECT_EQ(CheckKey(keys, wrong).status, 401) << wrong;
-  }
-  EXPECT_EQ(CheckKey({}, "").status, 0);
-}
-
-TEST(CheckBodyHead, WantsOneLengthThatIsNotTooMuch) {
-  EXPECT_EQ(CheckBodyHead({.lengths = {"100"}}, 100).status, 0);
-  EXPECT_EQ(CheckBodyHead({.is_chunked = true}, 100).status, 0);
-  EXPECT_EQ(CheckBodyHead({}, 100).status, 411);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"101"}}, 100).status, 413);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"99999999999999999999999"}}, 100).status, 413);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"5", "6"}}, 100).status, 400);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"5"}, .is_chunked = true}, 100).status, 400);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"-5"}}, 100).status, 400);
-  EXPECT_EQ(CheckBodyHead({.lengths = {""}}, 100).status, 400);
-  EXPECT_EQ(CheckBodyHead({.lengths = {"5"}, .content_type = "multipart/form-data"}, 100).status,
-            415);
 }
 
 }  // namespace

@@ -61,9 +61,10 @@ std::vector<std::string> Arguments(const std::string& program, const std::string
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Browser>> Browser::Start(bool dark) {
+absl::StatusOr<std::unique_ptr<Browser>> Browser::Start(bool dark,
+                                                        const std::vector<std::string>& further) {
   std::unique_ptr<Browser> browser(new Browser);
-  SLUICE_RETURN_IF_ERROR(browser->Spawn());
+  SLUICE_RETURN_IF_ERROR(browser->Spawn(further));
   SLUICE_RETURN_IF_ERROR(browser->OpenTab(dark));
   return browser;
 }
@@ -79,7 +80,7 @@ Browser::~Browser() {
   if (!profile_.empty()) std::filesystem::remove_all(profile_, ignored);
 }
 
-absl::Status Browser::Spawn() {
+absl::Status Browser::Spawn(const std::vector<std::string>& further) {
   std::string folder = testing::TempDir() + "/sluice_browser_XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) return Errno("cannot make " + folder);
   profile_ = folder;
@@ -95,6 +96,7 @@ absl::Status Browser::Spawn() {
     posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_WRONLY, 0);
   }
   std::vector<std::string> arguments = Arguments("chromium", profile_);
+  arguments.insert(arguments.end() - 1, further.begin(), further.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

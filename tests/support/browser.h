@@ -18,7 +18,9 @@ namespace sluice {
 class Browser {
  public:
   // With an empty page and a profile of its own. Unavailable if no browser is installed.
-  static absl::StatusOr<std::unique_ptr<Browser>> Start(bool dark = false);
+  // `further` are arguments of its own.
+  static absl::StatusOr<std::unique_ptr<Browser>> Start(
+      bool dark = false, const std::vector<std::string>& further = {});
   ~Browser();
 
   // Opens a file, or what an http:// address has, and waits until it is loaded.
@@ -40,7 +42,7 @@ class Browser {
 
  private:
   Browser() = default;
-  absl::Status Spawn();
+  absl::Status Spawn(const std::vector<std::string>& further);
   absl::Status OpenTab(bool dark);
   // Sends a command and reads until its answer.
   absl::StatusOr<nlohmann::json> Call(const std::string& method, nlohmann::json parameters);

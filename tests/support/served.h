@@ -1,13 +1,9 @@
 // A server with a model, and clients of it, for tests over sockets.
 #pragma once
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -22,6 +18,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "tests/support/model_file.h"
+#include "tests/support/wire.h"
 #include "tools/engine/session.h"
 #include "tools/server/api_server.h"
 #include "tools/server/json_fields.h"
@@ -139,42 +136,6 @@ inline void ExpectError(const httplib::Result& result, int status, const std::st
   EXPECT_EQ(Error(result)["code"], status);
   EXPECT_THAT(Error(result)["message"].get<std::string>(), testing::HasSubstr(message));
 }
-
-// Words on a socket, as no library would send them.
-class Wire {
- public:
-  explicit Wire(int port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  }
-  ~Wire() { close(socket_); }
-  void Say(const std::string& text) {
-    EXPECT_EQ(send(socket_, text.data(), text.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(text.size()));
-  }
-  void SayRequest(const Json& body) {
-    const std::string text = body.dump();
-    Say(absl::StrCat("POST /v1/completions HTTP/1.1\r\nContent-Length: ", text.size(), "\r\n\r\n",
-                     text));
-  }
-  // All until the server closes the connection, or so much.
-  std::string Hear(size_t most = std::string::npos) {
-    std::string heard;
-    char bytes[4096];
-    while (heard.size() < most) {
-      const ssize_t count = recv(socket_, bytes, sizeof bytes, 0);
-      if (count <= 0) break;
-      heard.append(bytes, static_cast<size_t>(count));
-    }
-    return heard;
-  }
-
- private:
-  const int socket_;
-};
 
 // An answer that takes until the context is full; with the embedded model at least a moment.
 inline Json Long(bool stream) {

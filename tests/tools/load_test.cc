@@ -1,12 +1,17 @@
 // What clients under load are made of; servers are tested in server_test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "tools/load/bad_requests.h"
+#include "tools/load/held_connections.h"
 #include "tools/load/load_report.h"
 #include "tools/load/soak.h"
 #include "tools/load/sse_reader.h"
@@ -129,6 +134,34 @@ TEST(Clients, SayThatThereIsNoServer) {
   }
   EXPECT_EQ(Soak(endpoint, {}).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_FALSE(SendHalfARequest(endpoint.url));
+}
+
+TEST(HeldConnections, SayNothingOrHalfAndComeAgain) {
+  const int listening = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in place = {};
+  place.sin_family = AF_INET;
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof place;
+  ASSERT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&place), size), 0);
+  ASSERT_EQ(listen(listening, 16), 0);
+  getsockname(listening, reinterpret_cast<sockaddr*>(&place), &size);
+  HeldConnections held(absl::StrCat("http://127.0.0.1:", ntohs(place.sin_port)));
+  ASSERT_EQ(held.Open(5), absl::OkStatus());
+  std::vector<int> accepted;
+  for (int i = 0; i < 5; ++i) accepted.push_back(accept(listening, nullptr, nullptr));
+  EXPECT_EQ(held.Renew(), absl::OkStatus());
+  EXPECT_EQ(held.renewed(), 0);
+  char bytes[100] = {};
+  EXPECT_EQ(recv(accepted[0], bytes, sizeof bytes, MSG_DONTWAIT), -1);
+  EXPECT_GT(recv(accepted[4], bytes, sizeof bytes, 0), 20);
+  EXPECT_THAT(bytes, testing::AllOf(HasSubstr("GET "), testing::Not(HasSubstr("\r\n\r\n"))));
+  close(accepted[4]);
+  while (held.renewed() == 0) ASSERT_EQ(held.Renew(), absl::OkStatus());
+  accepted[4] = accept(listening, nullptr, nullptr);
+  EXPECT_GT(recv(accepted[4], bytes, sizeof bytes, 0), 20);
+  for (const int each : accepted) close(each);
+  close(listening);
+  EXPECT_EQ(held.Open(1).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(SoakReport, IsFineOnlyWithoutSurprisesLeftoversAndGrowth) {

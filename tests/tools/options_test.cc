@@ -92,6 +92,15 @@ TEST(Options, TextsListsAndFlags) {
       {"verify --ids ''", 2, "--ids: is empty"},
       {"embed -f ''", 2, "--file: is empty"},
       {"tokenize -p ''", 0, ""},
+      // What would leave the server open, or closed to all.
+      {"serve --api-key ''", 2, "--api-key: is empty"},
+      {"serve --api-key=", 2, "--api-key"},
+      {"serve --api-key a --api-key b\tc", 2, "serve: an API key: it has a blank"},
+      {"serve --api-key-file ''", 2, "--api-key-file: is empty"},
+      {"serve --api-key-file /dev/null", 1, "/dev/null: there is no key in it"},
+      {"serve --api-key-file MODELS/qwen2.F16.gguf", 1, ":1: this is no API key: it has a blank"},
+      {"serve --allowed-hosts a.example:80", 2, "'a.example:80' is no name"},
+      {"serve --cors-origins a.example", 2, "'a.example' is no origin"},
       {"dump --final=yes", 2, "final was given a disallowed flag override"},
       // A list is one argument; what comes after it is the next.
       {"bench -p 8 4", 1, "4: "},

@@ -1,13 +1,10 @@
 #include "tools/load/bad_requests.h"
 
-#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "tools/load/held_connections.h"
 
 namespace sluice::load {
 namespace {
@@ -53,25 +50,14 @@ std::vector<BadRequest> AllBadRequests(size_t most_bytes) {
 }
 
 bool SendHalfARequest(const std::string& url) {
-  absl::string_view host = url;
-  absl::ConsumePrefix(&host, "http://");
-  const std::pair<std::string, std::string> place = absl::StrSplit(host, absl::MaxSplits(':', 1));
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(place.first.c_str(), place.second.c_str(), &hints, &found) != 0) return false;
-  const int connection = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
-  const bool connected =
-      connection >= 0 && connect(connection, found->ai_addr, found->ai_addrlen) == 0;
-  freeaddrinfo(found);
-  if (connected) {
-    const std::string half =
-        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        "Content-Length: 100\r\n\r\n{\"prompt\":\"Once";
-    send(connection, half.data(), half.size(), MSG_NOSIGNAL);
-  }
-  if (connection >= 0) close(connection);
-  return connected;
+  const int connection = ConnectTo(url);
+  if (connection < 0) return false;
+  constexpr absl::string_view kHalf =
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 100\r\n\r\n{\"prompt\":\"Once";
+  send(connection, kHalf.data(), kHalf.size(), MSG_NOSIGNAL);
+  close(connection);
+  return true;
 }
 
 }  // namespace sluice::load

@@ -13,6 +13,7 @@
 #include "graph/status_macros.h"
 #include "runtime/machine_memory.h"
 #include "tools/load/bad_requests.h"
+#include "tools/load/held_connections.h"
 
 namespace sluice::load {
 namespace {
@@ -160,19 +161,43 @@ std::string MinuteLine(Clock::duration elapsed, const SoakReport& report, int64_
       report.tokens, surprises, bytes >> 20);
 }
 
-// Watches memory until the end and tells of it every minute.
-void Watch(const SoakOptions& options, const Log& log, SoakReport* report) {
+// How long the server takes to say that it is well; 0 if it does not.
+double HealthMilliseconds(const Endpoint& endpoint) {
+  const Clock::time_point begin = Clock::now();
+  const auto reply = CompletionClient(endpoint).Get("/health");
+  if (!reply.ok() || reply->code != 200) return 0;
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+void NoteHealth(std::vector<double> times, SoakReport* report) {
+  if (times.empty()) return;
+  std::sort(times.begin(), times.end());
+  report->health_p50_ms = times[times.size() / 2];
+  report->health_p95_ms = times[times.size() * 95 / 100];
+}
+
+// Watches memory and health until the end and tells of it every minute.
+void Watch(const Endpoint& endpoint, const SoakOptions& options, HeldConnections* held, Log* log,
+           SoakReport* report) {
   const Clock::time_point begin = Clock::now();
   Clock::duration told{0};
+  std::vector<double> health;
   while (Clock::now() - begin < options.duration) {
     std::this_thread::sleep_for(std::chrono::seconds(1));
+    if (!held->Renew().ok()) log->Surprise("a connection that was to be held: none");
+    const double milliseconds = HealthMilliseconds(endpoint);
+    if (milliseconds == 0) log->Surprise("/health: no 200");
+    health.push_back(milliseconds);
+    NoteHealth(health, report);
     const Clock::duration elapsed = Clock::now() - begin;
     const int64_t bytes = options.process > 0 ? ResidentBytes(options.process) : 0;
     int64_t& most = elapsed < options.warm_up ? report->warm_bytes : report->most_bytes;
     most = std::max(most, bytes);
     if (elapsed - told < std::chrono::minutes(1) || !options.on_minute) continue;
     told = elapsed;
-    options.on_minute(MinuteLine(elapsed, log.report(), bytes));
+    options.on_minute(absl::StrFormat("%s, /health p95 %.1f ms",
+                                      MinuteLine(elapsed, log->report(), bytes),
+                                      report->health_p95_ms));
   }
 }
 
@@ -183,6 +208,8 @@ absl::StatusOr<SoakReport> Soak(const Endpoint& endpoint, const SoakOptions& opt
   if (options.process > 0 && ResidentBytes(options.process) == 0) {
     return absl::NotFoundError(absl::StrCat("there is no process ", options.process));
   }
+  HeldConnections held(endpoint.url);
+  SLUICE_RETURN_IF_ERROR(held.Open(options.held));
   const std::vector<BadRequest> bad_requests = AllBadRequests(kLargeBody);
   Log log;
   std::atomic<bool> is_over = false;
@@ -194,13 +221,17 @@ absl::StatusOr<SoakReport> Soak(const Endpoint& endpoint, const SoakOptions& opt
       while (!is_over) client.ActOnce();
     });
   }
-  SoakReport memory;
-  Watch(options, log, &memory);
+  SoakReport watched;
+  Watch(endpoint, options, &held, &log, &watched);
   is_over = true;
   for (std::thread& client : clients) client.join();
   SoakReport report = log.report();
-  report.warm_bytes = memory.warm_bytes;
-  report.most_bytes = memory.most_bytes;
+  report.warm_bytes = watched.warm_bytes;
+  report.most_bytes = watched.most_bytes;
+  report.health_p50_ms = watched.health_p50_ms;
+  report.health_p95_ms = watched.health_p95_ms;
+  report.held = options.held;
+  report.renewed = held.renewed();
   report.has_grown =
       report.warm_bytes > 0 && static_cast<double>(report.most_bytes) >
                                    (1 + options.growth) * static_cast<double>(report.warm_bytes);
@@ -218,6 +249,13 @@ std::string SoakText(const SoakReport& report) {
                           report.warm_bytes >> 20, report.most_bytes >> 20,
                           report.has_grown ? ": too much more" : "");
   }
+  absl::StrAppendFormat(&text, "/health: p50 %.1f ms, p95 %.1f ms\n", report.health_p50_ms,
+                        report.health_p95_ms);
+  if (report.held > 0) {
+    absl::StrAppendFormat(&text,
+                          "%d connections held, %d of them again after the server closed one\n",
+                          report.held, report.renewed);
+  }
   absl::StrAppend(&text, "left over: ", report.leftover.empty() ? "nothing" : report.leftover,
                   "\n");
   for (const auto& [what, count] : report.surprises) {
@@ -234,6 +272,10 @@ std::string SoakJson(const SoakReport& report) {
               {"warm_bytes", report.warm_bytes},
               {"most_bytes", report.most_bytes},
               {"has_grown", report.has_grown},
+              {"health_p50_ms", report.health_p50_ms},
+              {"health_p95_ms", report.health_p95_ms},
+              {"held", report.held},
+              {"renewed", report.renewed},
               {"leftover", report.leftover},
               {"ok", report.ok()}}
              .dump(2) +

@@ -18,6 +18,7 @@ struct SoakOptions {
   std::chrono::seconds warm_up{300};  // memory may grow until then
   double growth = 0.05;               // and by this part of it after that
   int64_t process = 0;                // whose memory is watched; 0: nobody's
+  int64_t held = 0;                   // connections beside, idle or in the midst of a request
   TrafficOptions traffic;             // its clients, and sizes of requests, at most
   std::function<void(const std::string& line)> on_minute;
 };
@@ -30,6 +31,9 @@ struct SoakReport {
   int64_t warm_bytes = 0, most_bytes = 0;  // the most resident memory in the warm-up, and after
   std::string leftover;                    // what the server still holds at the end; empty: nothing
   bool has_grown = false;
+  int64_t held = 0, renewed = 0;  // connections; and those of them that the server closed
+  // Of /health, asked every second.
+  double health_p50_ms = 0, health_p95_ms = 0;
 
   bool ok() const { return surprises.empty() && leftover.empty() && !has_grown; }
 };

@@ -133,7 +133,10 @@ std::vector<Route> ApiServer::Routes() {
   std::vector<Route> routes = {
       {"GET", "/",
        [](HttpCall&) {
-         return HttpReply{.content_type = "text/html; charset=utf-8", .body = ServePage()};
+         // No page of others has it inside, where it could be clicked at unseen.
+         return HttpReply{.content_type = "text/html; charset=utf-8",
+                          .body = ServePage(),
+                          .headers = {{"Content-Security-Policy", "frame-ancestors 'none'"}}};
        }},
       {"GET", "/health", [this](HttpCall&) { return Health(); }, /*is_open=*/true},
       {"GET", "/state", [this](HttpCall&) { return State(); }},

@@ -1,74 +1,69 @@
-// A client's socket with bounds on how long it may take for what. For http_server.cc only.
+// A client's socket. Never waits, but for one function that says how long.
 #pragma once
 
-#include <httplib.h>
+#include <sys/types.h>
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace sluice::server {
 
-// An event that stays: all who wait for it, now or later, are woken.
-class StickyEvent {
+// Wakes all who wait for it, now or later, until it is cleared.
+class HttpEvent {
  public:
-  StickyEvent();
-  ~StickyEvent();
-  StickyEvent(const StickyEvent&) = delete;
-  StickyEvent& operator=(const StickyEvent&) = delete;
+  HttpEvent();
+  ~HttpEvent();
+  HttpEvent(const HttpEvent&) = delete;
+  HttpEvent& operator=(const HttpEvent&) = delete;
 
   void Set() const;
-  int fd() const { return fd_; }  // readable once set
+  void Clear() const;
+  bool is_set() const;
+  int fd() const { return fd_; }  // readable once set; -1 if it could not be had
 
  private:
   int fd_;
 };
 
-// httplib's own stream waits with select(), which knows 1024 sockets, has no bound but on the time
-// between two bytes, and cannot be woken.
-class HttpConnection final : public httplib::Stream {
+class HttpConnection {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `no_reading` ends what waits for the client to send, `no_writing` the rest.
-  HttpConnection(int socket, const StickyEvent& no_reading, const StickyEvent& no_writing);
-  ~HttpConnection() override;
+  // Takes the socket, which does not block.
+  explicit HttpConnection(int socket);
+  ~HttpConnection();
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
 
-  // Waits for the first byte of a request. False if none comes, or the client has hung up.
-  bool AwaitRequest(std::chrono::milliseconds timeout);
-  // From now on reading may go on for so long and give so much.
-  void LimitReading(std::chrono::milliseconds timeout, size_t bytes);
-  void LimitWriting(std::chrono::milliseconds timeout) { write_timeout_ = timeout; }
+  int fd() const { return socket_; }
+  // Bytes that have come: 0 if no more will, -1 if the connection is broken, kNothing if there are
+  // none now.
+  static constexpr ssize_t kNothing = -2;
+  ssize_t Receive(char* bytes, size_t size);
+  // Also from other threads: the client has closed its sending half at least.
   bool IsPeerGone() const;
-  // Lets the client read the last reply before the connection is reset, if there is something that
-  // it sent and that nobody read.
-  void Linger();
 
-  bool is_readable() const override { return begin_ < end_; }
-  bool is_writable() const override { return !IsPeerGone(); }
-  ssize_t read(char* bytes, size_t size) override;
-  // All of it, or -1.
-  ssize_t write(const char* bytes, size_t size) override;
-  void get_remote_ip_and_port(std::string& ip, int& port) const override;
-  void get_local_ip_and_port(std::string& ip, int& port) const override;
-  socket_t socket() const override { return socket_; }
-  // Further functions that newer versions of the library ask for.
-  bool wait_readable() const { return is_readable(); }
-  bool wait_writable() const { return is_writable(); }
-  time_t duration() const { return 0; }
+  // Sends what the client takes now, and keeps the rest for Flush.
+  void Send(absl::string_view bytes);
+  void Flush();
+  bool has_unsent() const { return sent_ < unsent_.size(); }
+  bool is_broken() const { return is_broken_; }
+  // Nothing more is sent.
+  void Break() { is_broken_ = true; }
+  // Sends all of it, and waits for the client. False, and broken, if that takes longer or `end`
+  // comes.
+  bool SendAll(absl::string_view bytes, std::chrono::milliseconds timeout, const HttpEvent& end);
+  // The client sees that nothing more comes.
+  void EndSending();
 
  private:
-  bool Await(short events, const StickyEvent& end, Clock::time_point deadline) const;
-
   const int socket_;
-  const StickyEvent& no_reading_;
-  const StickyEvent& no_writing_;
-  Clock::time_point read_deadline_;
-  size_t readable_bytes_ = 0;
-  std::chrono::milliseconds write_timeout_{0};
-  std::array<char, 16384> buffer_;  // what was read and not yet given out is in [begin_, end_)
-  size_t begin_ = 0, end_ = 0;
+  std::string unsent_;
+  size_t sent_ = 0;  // of these
+  bool is_broken_ = false;
 };
 
 }  // namespace sluice::server

@@ -1,5 +1,4 @@
-// HTTP as the routes see it: requests that are whole and allowed come in, replies go out. All that
-// is known of cpp-httplib is in http_server.cc and http_connection.*.
+// HTTP as the routes see it: requests that are whole and allowed come in, replies go out.
 #pragma once
 
 #include <chrono>
@@ -7,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +20,8 @@ class HttpCall {
  public:
   virtual ~HttpCall() = default;
   virtual const std::string& body() const = 0;
+  // What stands in the path for the * of its route, percent-decoded.
+  virtual const std::string& rest() const = 0;
   // The client has closed the connection, or its sending half of it. From any thread.
   virtual bool IsClientGone() const = 0;
 
@@ -33,6 +35,7 @@ struct HttpReply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;  // further ones
   // If there is one, it writes the body part by part, on the thread of the call, which outlives it.
   std::function<void(const StreamWriter&)> stream;
 };
@@ -40,24 +43,34 @@ struct HttpReply {
 HttpReply ErrorReply(HttpCall& call, const absl::Status& status);
 
 struct Route {
+  // A path that ends with /* stands for all that go on there: "/v1/models/*" for /v1/models/a and
+  // /v1/models/a/b.
   std::string method, path;
   std::function<HttpReply(HttpCall&)> handle;  // on several threads at once
-  bool is_open = false;                        // to everybody: needs no key
+  // To everybody: needs no key. Answered where connections are waited for, and so even where all
+  // threads are at work: it must not wait.
+  bool is_open = false;
 };
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;                                                    // 0: any that is free
-  int threads = 8;                                                    // connections at work at once
-  int64_t most_body_bytes = 4 << 20;                                  // also after decompression
-  std::vector<std::string> api_keys;                                  // none: everybody is served
-  std::chrono::milliseconds idle_timeout = std::chrono::seconds(5);   // between requests
-  std::chrono::milliseconds head_timeout = std::chrono::seconds(10);  // for all of it
-  std::chrono::milliseconds body_timeout = std::chrono::seconds(60);  // for all of it
+  int port = 8080;                         // 0: any that is free
+  int threads = 8;                         // calls at work at once
+  int connections = 4096;                  // at once, whatever they do
+  int connections_per_address = 64;        // of these, from one that is not this machine
+  int64_t most_body_bytes = 4 << 20;       // of a request
+  std::vector<std::string> api_keys;       // none: everybody is served
+  std::vector<std::string> allowed_hosts;  // names for the server; "*": any
+  std::vector<std::string> cors_origins;   // of pages that may ask and read; "*": any
+  std::chrono::milliseconds idle_timeout = std::chrono::seconds(75);   // between requests
+  std::chrono::milliseconds head_timeout = std::chrono::seconds(10);   // for all of it
+  std::chrono::milliseconds body_timeout = std::chrono::seconds(60);   // for all of it
   std::chrono::milliseconds write_timeout = std::chrono::seconds(30);  // for one part of a body
   // Called after each call, on its thread.
   std::function<void(const CallRecord&)> on_done;
 };
+// InvalidArgument: keys that protect nothing, names and origins that no client would send.
+absl::Status CheckHttpOptions(const HttpOptions& options);
 
 class HttpServer {
  public:

@@ -4,12 +4,21 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "models/unicode/printable.h"
 
 namespace sluice::server {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr size_t kMostText = 1000;  // bytes of what a stranger may have written
+
+// A column of a line.
+std::string WordOf(const std::string& text) {
+  return text.empty() ? "-" : Printable(text, kMostText);
+}
 
 double Milliseconds(double seconds) { return std::round(seconds * 1e4) / 10; }
 
@@ -27,13 +36,13 @@ std::string JsonLine(const CallRecord& record) {
   if (record.first_token_seconds.has_value()) {
     line["ms_first"] = Milliseconds(*record.first_token_seconds);
   }
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  // In ASCII: what ends a line or moves a terminal's cursor is not only in there.
+  return line.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
 std::string TextLine(const CallRecord& record) {
-  std::string line =
-      absl::StrFormat("%s %s %s %d %.1f ms", record.id, record.method,
-                      record.path.empty() ? "-" : record.path, record.status, record.seconds * 1e3);
+  std::string line = absl::StrFormat("%s %s %s %d %.1f ms", record.id, WordOf(record.method),
+                                     WordOf(record.path), record.status, record.seconds * 1e3);
   if (record.first_token_seconds.has_value()) {
     absl::StrAppendFormat(&line, ", first token %.1f ms", *record.first_token_seconds * 1e3);
   }
@@ -41,7 +50,8 @@ std::string TextLine(const CallRecord& record) {
     absl::StrAppendFormat(&line, ", prompt %d (%d cached), answer %d", record.usage.prompt_tokens,
                           record.usage.cached_tokens, record.usage.completion_tokens);
   }
-  return record.outcome.empty() ? line : line + ": " + record.outcome;
+  if (!record.outcome.empty()) absl::StrAppend(&line, ": ", Printable(record.outcome, kMostText));
+  return line;
 }
 
 }  // namespace
