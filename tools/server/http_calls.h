@@ -19,12 +19,13 @@ class HttpWork final : public HttpCall {
       : connection_(connection), begin_(HttpConnection::Clock::now()) {}
 
   const std::string& body() const override { return text; }
+  const std::string& rest() const override { return rest_of_path; }
   bool IsClientGone() const override { return connection_.IsPeerGone(); }
   double Seconds() const {
     return std::chrono::duration<double>(HttpConnection::Clock::now() - begin_).count();
   }
 
-  std::string text;
+  std::string text, rest_of_path;
   bool is_begun = false;         // its head is read
   bool has_more = false;         // a body that is not read
   bool ends_connection = false;  // whatever the client wishes

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "tools/server/api_error.h"
 #include "tools/server/http_calls.h"
 #include "tools/server/http_checks.h"
@@ -24,6 +25,20 @@ using std::chrono::milliseconds;
 constexpr size_t kMostHeadBytes = 64 << 10;
 constexpr int kMostRequests = 1000;  // of one connection
 constexpr int kBacklog = 512;        // connections that nobody has accepted yet
+
+// Whether the path is the route's; of one with a * what stands in its place is `rest`.
+bool IsOf(const Route& route, absl::string_view path, absl::string_view* rest) {
+  absl::string_view begin = route.path;
+  *rest = path;
+  if (!absl::ConsumeSuffix(&begin, "*")) return path == route.path;
+  return absl::ConsumePrefix(rest, begin) && !rest->empty();
+}
+
+// The same in the library's words.
+std::string PatternOf(const Route& route) {
+  absl::string_view begin = route.path;
+  return absl::ConsumeSuffix(&begin, "*") ? absl::StrCat(begin, ".+") : route.path;
+}
 
 class Server final : public HttpServer, private httplib::Server {
  public:
@@ -183,13 +198,14 @@ void Server::AddHandlers() {
   });
   for (const Route& route : routes_) {
     if (route.method == "GET") {
-      Get(route.path, [&, this](const httplib::Request& request, httplib::Response& response) {
-        HttpWork& call = calls_.Of(request);
-        Send(call, route.handle(call), response);
-      });
+      Get(PatternOf(route),
+          [&, this](const httplib::Request& request, httplib::Response& response) {
+            HttpWork& call = calls_.Of(request);
+            Send(call, route.handle(call), response);
+          });
     } else {
-      Post(route.path, [&, this](const httplib::Request& request, httplib::Response& response,
-                                 const httplib::ContentReader& reader) {
+      Post(PatternOf(route), [&, this](const httplib::Request& request, httplib::Response& response,
+                                       const httplib::ContentReader& reader) {
         HttpWork& call = calls_.Of(request);
         Send(call, Answer(route, call, reader), response);
       });
@@ -212,11 +228,13 @@ Refusal Server::RefusalOf(HttpWork& call, const httplib::Request& request) const
   const Route* found = nullptr;
   bool path_exists = false;
   for (const Route& route : routes_) {
-    if (route.path != request.path) continue;
+    absl::string_view rest;
+    if (!IsOf(route, request.path, &rest)) continue;
     path_exists = true;
+    call.record.path = route.path;
+    if (route.path != request.path) call.rest_of_path = std::string(rest);
     if (route.method == method) found = &route;
   }
-  if (path_exists) call.record.path = request.path;
   if (found == nullptr || !found->is_open) {
     Refusal refusal = CheckKey(options_.api_keys, request.get_header_value("Authorization"));
     if (refusal.status != 0) return refusal;
@@ -264,6 +282,7 @@ void Server::Refuse(HttpWork& call, const Refusal& refusal, httplib::Response& r
 void Server::Send(HttpWork& call, HttpReply reply, httplib::Response& response) {
   call.record.status = response.status = reply.status;
   response.set_header("X-Request-Id", call.record.id);
+  for (const auto& [name, value] : reply.headers) response.set_header(name, value);
   if (reply.status == 429 || reply.status == 503) response.set_header("Retry-After", "1");
   if (call.has_more) response.set_header("Connection", "close");
   if (!reply.stream) return response.set_content(reply.body, reply.content_type);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +21,8 @@ class HttpCall {
  public:
   virtual ~HttpCall() = default;
   virtual const std::string& body() const = 0;
+  // What stands in the path for the * of its route, percent-decoded.
+  virtual const std::string& rest() const = 0;
   // The client has closed the connection, or its sending half of it. From any thread.
   virtual bool IsClientGone() const = 0;
 
@@ -33,6 +36,7 @@ struct HttpReply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;  // further ones
   // If there is one, it writes the body part by part, on the thread of the call, which outlives it.
   std::function<void(const StreamWriter&)> stream;
 };
@@ -40,6 +44,8 @@ struct HttpReply {
 HttpReply ErrorReply(HttpCall& call, const absl::Status& status);
 
 struct Route {
+  // A path that ends with /* stands for all that go on there: "/v1/models/*" for /v1/models/a and
+  // /v1/models/a/b.
   std::string method, path;
   std::function<HttpReply(HttpCall&)> handle;  // on several threads at once
   bool is_open = false;                        // to everybody: needs no key

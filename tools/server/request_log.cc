@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace sluice::server {
@@ -24,6 +25,7 @@ std::string JsonLine(const CallRecord& record) {
                {"ms_first", nullptr},
                {"ms_total", Milliseconds(record.seconds)},
                {"outcome", record.outcome}};
+  if (!record.warning.empty()) line["warning"] = record.warning;
   if (record.first_token_seconds.has_value()) {
     line["ms_first"] = Milliseconds(*record.first_token_seconds);
   }
@@ -41,7 +43,8 @@ std::string TextLine(const CallRecord& record) {
     absl::StrAppendFormat(&line, ", prompt %d (%d cached), answer %d", record.usage.prompt_tokens,
                           record.usage.cached_tokens, record.usage.completion_tokens);
   }
-  return record.outcome.empty() ? line : line + ": " + record.outcome;
+  if (!record.outcome.empty()) absl::StrAppend(&line, ": ", record.outcome);
+  return record.warning.empty() ? line : absl::StrCat(line, "; ", record.warning);
 }
 
 }  // namespace
