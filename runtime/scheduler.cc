@@ -37,10 +37,9 @@ struct Scheduler::Active {
   bool gets_logits() const { return planned > 0 && planned == pending(); }
   int64_t drafted() const { return static_cast<int64_t>(speculation.draft().size()); }
   // A prompt that is run again, after others took its blocks, is news to nobody.
-  void TellProgress() const {
+  void TellProgress(int64_t processed) const {
     if (!request.on_prompt || answer.generated() > 0) return;
-    request.on_prompt({result.prompt_tokens, result.cached_tokens,
-                       std::min(sequence->length(), result.prompt_tokens)});
+    request.on_prompt({result.prompt_tokens, result.cached_tokens, processed});
   }
 
   Request request;              // but its prompt
@@ -203,7 +202,7 @@ bool Scheduler::AdmitNext() {
   request.remembered = found_.size();
   request.sequence = std::move(sequence);
   ++running_;
-  if (is_first) request.TellProgress();
+  if (is_first) request.TellProgress(saved);
   return true;
 }
 
@@ -274,7 +273,7 @@ void Scheduler::TakeResults(const LogitRows& rows) {
   const size_t width = rows_ == 0 ? 0 : rows.values.size() / rows_;
   for (size_t i = 0; i < running_; ++i) {
     Active& request = *requests_[i];
-    if (request.planned > 0) request.TellProgress();
+    if (request.planned > 0) request.TellProgress(request.sequence->length());
     if (request.row == kNoRow) {
       if (cache_) Remember(request);
     } else {

@@ -67,7 +67,7 @@ TEST(RequestFields, DoWhatTheirRowSays) {
       const Json neutral = Json::parse(absl::StrCat("[", field.neutral, "]"));
       harmless.insert(harmless.end(), neutral.begin(), neutral.end());
       if (field.kind == FieldKind::kUnsupported) {
-        for (const Json value : {Json("other"), Json(7)}) {
+        for (const Json& value : {Json("other"), Json(7)}) {
           ExpectRefused(object, Json{{field.name, value}}, field.name);
         }
       } else {
@@ -165,7 +165,8 @@ std::set<std::string> NamesInDocs(const std::string& heading) {
   text << file.rdbuf();
   std::set<std::string> names;
   bool is_inside = false;
-  for (const std::string line : absl::StrSplit(text.str(), '\n')) {
+  const std::vector<std::string> lines = absl::StrSplit(text.str(), '\n');
+  for (const std::string& line : lines) {
     if (absl::StartsWith(line, "#")) is_inside = line == heading;
     if (!is_inside || !absl::StartsWith(line, "| `")) continue;
     const std::vector<std::string> cells = absl::StrSplit(line, " | ");
