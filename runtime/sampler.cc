@@ -37,7 +37,7 @@ absl::Status SamplerOptions::Check() const {
   SLUICE_RETURN_IF_ERROR(check(top_k >= 0, "top_k", static_cast<double>(top_k), "0 or more"));
   SLUICE_RETURN_IF_ERROR(
       check(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, at most 1"));
-  SLUICE_RETURN_IF_ERROR(check(top_p > 0 && top_p <= 1, "top_p", top_p, "more than 0, at most 1"));
+  SLUICE_RETURN_IF_ERROR(check(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1"));
   SLUICE_RETURN_IF_ERROR(check(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1"));
   SLUICE_RETURN_IF_ERROR(check(repeat_penalty > 0 && repeat_penalty <= 1e6, "repeat_penalty",
                                repeat_penalty, "more than 0, at most 1e6"));
@@ -115,6 +115,7 @@ absl::StatusOr<int32_t> Sampler::Sample(absl::Span<const float> logits,
     return absl::FailedPreconditionError(
         "the model rules out (by a logit of -inf) every token that the constraint allows");
   }
+  SLUICE_RETURN_IF_ERROR(AddBias());
   Penalise(logits.size());
   return Choose();
 }
@@ -140,6 +141,21 @@ int32_t Sampler::Choose() {
   KeepTopP();
   KeepMinP();
   return Draw();
+}
+
+// The candidates are in the order of their tokens.
+absl::Status Sampler::AddBias() {
+  if (options_.logit_bias.empty()) return absl::OkStatus();
+  for (const auto& [token, bias] : options_.logit_bias) {
+    const auto it = std::lower_bound(
+        candidates_.begin(), candidates_.end(), token,
+        [](const Candidate& candidate, int32_t wanted) { return candidate.token < wanted; });
+    if (it != candidates_.end() && it->token == token) it->logit += bias;
+  }
+  const bool is_left = std::any_of(candidates_.begin(), candidates_.end(),
+                                   [](const Candidate& c) { return std::isfinite(c.logit); });
+  if (is_left) return absl::OkStatus();
+  return absl::FailedPreconditionError("logit_bias rules out every token that may come");
 }
 
 // CTRL's repetition penalty (Keskar et al. 2019), with the sign handled as llama.cpp does, then

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,19 +12,22 @@
 
 namespace sluice {
 
-// Names and defaults are llama.cpp's. The filters run in this order: penalties, top_k, typical_p,
-// top_p, min_p, temperature.
+// Names and defaults are llama.cpp's. They act in this order: logit_bias, penalties, top_k,
+// typical_p, top_p, min_p, temperature.
 struct SamplerOptions {
   double temperature = 0.8;      // 0: greedy, whatever the filters say
   int64_t top_k = 40;            // keep the K most likely; 0: all
   double typical_p = 1.0;        // locally typical sampling (Meister et al. 2022); 1: off
-  double top_p = 0.95;           // nucleus (Holtzman et al. 2020); 1: off
+  double top_p = 0.95;           // nucleus (Holtzman et al. 2020); 1: off, 0: the likeliest
   double min_p = 0.05;           // keep p >= min_p * p_max; 0: off
   double repeat_penalty = 1.0;   // divides positive, multiplies negative logits; 1: off
   double frequency_penalty = 0;  // taken off a logit for each time that its token is there; 0: off
   double presence_penalty = 0;   // taken off once if it is there; 0: off
   int64_t repeat_last_n = 64;    // tokens that the penalties look back at; -1: all
   uint64_t seed = 0;
+  // Added to the logits of tokens before all else; -inf rules one out. Tokens that the vocabulary
+  // has not do not count.
+  std::vector<std::pair<int32_t, float>> logit_bias = {};
 
   // InvalidArgument that names the option, its value and its range.
   absl::Status Check() const;
@@ -33,7 +37,8 @@ struct SamplerOptions {
   }
   // Whether no token but the k likeliest is ever looked at.
   bool ChoosesAmong(int64_t k) const {
-    return !has_penalties() && (temperature == 0 || (top_k > 0 && top_k <= k));
+    return !has_penalties() && logit_bias.empty() &&
+           (temperature == 0 || (top_k > 0 && top_k <= k));
   }
 };
 
@@ -64,6 +69,7 @@ class Sampler {
   struct Likelier;
   void AddAll(absl::Span<const float> logits);
   void AddAllowed(absl::Span<const float> logits, absl::Span<const uint64_t> allowed);
+  absl::Status AddBias();
   void Penalise(size_t vocabulary);
   int32_t Choose();
   void KeepTopK(size_t k);

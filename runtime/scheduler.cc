@@ -36,6 +36,11 @@ struct Scheduler::Active {
   // The step that is planned runs the last token.
   bool gets_logits() const { return planned > 0 && planned == pending(); }
   int64_t drafted() const { return static_cast<int64_t>(speculation.draft().size()); }
+  // A prompt that is run again, after others took its blocks, is news to nobody.
+  void TellProgress(int64_t processed) const {
+    if (!request.on_prompt || answer.generated() > 0) return;
+    request.on_prompt({result.prompt_tokens, result.cached_tokens, processed});
+  }
 
   Request request;              // but its prompt
   std::vector<int32_t> tokens;  // the prompt and what was generated
@@ -192,10 +197,12 @@ bool Scheduler::AdmitNext() {
   if (!sequence->Claim(room).ok()) return false;
   const int64_t saved = std::min(sequence->length(), request.size() - 1);
   if (cache_) cache_->Count(saved);
-  if (!std::exchange(request.admitted, true)) request.result.cached_tokens = saved;
+  const bool is_first = !std::exchange(request.admitted, true);
+  if (is_first) request.result.cached_tokens = saved;
   request.remembered = found_.size();
   request.sequence = std::move(sequence);
   ++running_;
+  if (is_first) request.TellProgress(saved);
   return true;
 }
 
@@ -266,6 +273,7 @@ void Scheduler::TakeResults(const LogitRows& rows) {
   const size_t width = rows_ == 0 ? 0 : rows.values.size() / rows_;
   for (size_t i = 0; i < running_; ++i) {
     Active& request = *requests_[i];
+    if (request.planned > 0) request.TellProgress(request.sequence->length());
     if (request.row == kNoRow) {
       if (cache_) Remember(request);
     } else {

@@ -47,11 +47,21 @@ struct RequestResult {
   int64_t accepted = 0;       // of these, rightly
 };
 
+// How far a request's prompt is, in tokens.
+struct PromptProgress {
+  int64_t total = 0;
+  int64_t cached = 0;     // found, not run
+  int64_t processed = 0;  // run or found
+};
+
 // The callbacks are called from within Scheduler's functions and do not call these.
 struct Request {
   int64_t id = 0;  // of no other unfinished request
   std::vector<int32_t> prompt;
   GenerateOptions options;
+  // Called when the request is admitted, and after each step that ran a part of its prompt. None:
+  // nobody looks.
+  std::function<void(const PromptProgress&)> on_prompt;
   // Called once, when the request's blocks are free again. None: nobody is told.
   std::function<void(const RequestResult&)> on_finish;
 };

@@ -25,6 +25,7 @@
 #include "tools/server/http_addresses.h"
 #include "tools/server/http_key.h"
 #include "tools/terminal/end_signals.h"
+#include "tools/terminal/units.h"
 #include "tools/usage.h"
 
 #if defined(__GLIBC__)
@@ -47,7 +48,7 @@ struct ServeOptions {
   CacheOptions cache;
   CompileOptions compile;
   server::ApiOptions api;
-  std::string alias, chat_template, pooling, key_file, log_format = "text";
+  std::string alias, chat_template, pooling, key_file, log_format = "text", unknown_fields = "warn";
   ContextOptions context;
   int64_t batch = 512;
   int64_t timeout_seconds = 600, shutdown_seconds = 10;
@@ -111,6 +112,18 @@ absl::StatusOr<std::optional<ChatTemplate>> TemplateOf(const ServeOptions& optio
   return std::nullopt;
 }
 
+// How much a client may send, why, and what it costs.
+std::string ContextLine(const ContextFit& fit, int64_t answers, bool is_asked) {
+  std::string why = is_asked ? "as -c says" : "the model's own";
+  if (!fit.limited_by.empty()) {
+    why = absl::StrCat("not the model's ", fit.own, ", which would take more than half of the ",
+                       fit.limited_by, " (-c asks for it)");
+  }
+  return absl::StrCat("context of ", fit.context, " tokens, ", why, "; the cache of ", answers,
+                      answers == 1 ? " answer" : " answers", " takes up to ",
+                      BytesText(static_cast<double>(fit.cache_bytes)), "\n");
+}
+
 SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
   SessionSetup setup = {.compile = options.compile, .takes_encoders = true, .events = OnTerminal()};
   if (config.encoder.has_value()) {
@@ -119,7 +132,14 @@ SessionSetup SetupOf(const ServeOptions& options, const ModelConfig& config) {
     setup.pooling = PoolingFromName(options.pooling);
     return setup;
   }
-  setup.context = options.context.For(config);
+  if (options.context.asked.has_value()) {
+    setup.context = options.context.For(config);
+  } else {
+    setup.least_context = options.context.usual;
+  }
+  setup.events.on_context = [&options](const ContextFit& fit) {
+    std::cerr << ContextLine(fit, options.api.running, options.context.asked.has_value());
+  };
   setup.max_tokens = std::max(options.batch, options.api.running);
   setup.max_seqs = options.api.running;
   // What is guessed needs logits, too.
@@ -142,6 +162,7 @@ absl::StatusOr<std::unique_ptr<server::ServedModel>> Load(const ServeOptions& op
   auto served = std::make_unique<server::ServedModel>();
   served->id = IdOf(options);
   served->created = std::time(nullptr);
+  served->trained_context = model->config().context_length;
   SLUICE_ASSIGN_OR_RETURN(served->tokenizer, model->tokenizer());
   const bool is_encoder = model->config().encoder.has_value();
   if (!is_encoder) {
@@ -261,7 +282,8 @@ void DeclareModel(CLI::App* command, ServeOptions* options) {
                    "-np: answers at once; each has room for a whole context")
       ->check(CLI::Range(int64_t{1}, int64_t{256}))
       ->capture_default_str();
-  Declare(command, &options->context, "context of each answer in tokens");
+  Declare(command, &options->context, "context of each answer in tokens",
+          "the model's own, as far as memory reaches");
   command->add_option("-b,--batch-size,--ubatch-size", options->batch, "tokens of one step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();
@@ -315,6 +337,12 @@ void DeclareHttp(CLI::App* command, ServeOptions* options) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_flag("--metrics", api.metrics, "serve /metrics, for Prometheus");
+  command
+      ->add_option("--unknown-fields", options->unknown_fields,
+                   "fields of requests that nothing is known of: warn, in the log and the answer's "
+                   "header, or refuse them")
+      ->check(OneOf({"warn", "refuse"}))
+      ->capture_default_str();
   command
       ->add_option("--log-format", options->log_format,
                    "a line on stderr for each request: text, json or none")
@@ -376,6 +404,7 @@ void AddServe(CLI::App& app, absl::Status* status) {
     options->command = command;
     server::ApiOptions& api = options->api;
     if (options->model.path.empty()) api.sampling.temperature = kEmbeddedTemperature;
+    api.refuses_unknown_fields = options->unknown_fields == "refuse";
     api.limits.timeout = std::chrono::seconds(options->timeout_seconds);
     api.http.most_body_bytes = options->body_mib << 20;
     api.log = options->log_format == "json"   ? server::LogFormat::kJson

@@ -1,6 +1,7 @@
 #include "runtime/constraint/json_schema.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -13,11 +14,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "graph/status_macros.h"
 #include "runtime/constraint/json_text.h"
+#include "runtime/constraint/json_values.h"
 
 namespace sluice {
 namespace {
@@ -50,11 +51,6 @@ bool HasAny(const Json& schema, Keywords keywords) {
                      [&](absl::string_view word) { return schema.contains(std::string(word)); });
 }
 
-// JSON pointers as in $ref, to a schema within the whole one.
-std::string Within(absl::string_view path, absl::string_view step) {
-  return absl::StrCat(path, "/", absl::StrReplaceAll(step, {{"~", "~0"}, {"/", "~1"}}));
-}
-
 template <typename... Parts>
 absl::Status Wrong(absl::string_view path, const Parts&... what) {
   std::string message = absl::StrCat("JSON schema, ", path, ": ", what...);
@@ -65,13 +61,25 @@ absl::Status Wrong(absl::string_view path, const Parts&... what) {
 
 // Characters that are not UTF-8, which no parser lets through, become U+FFFD.
 std::string TextOf(const Json& value) {
+  if (value.is_number_float()) {  // 3.0 is the integer 3, and is written as all can read it
+    const std::optional<int64_t> whole = WholeNumber(value.get<double>());
+    if (whole.has_value()) return absl::StrCat(*whole);
+  }
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Objects are the same in whatever order their members are.
+bool IsSame(const Json& a, const Json& b) { return nlohmann::json(a) == nlohmann::json(b); }
+
+bool IsInteger(const Json& value) {
+  return value.is_number_integer() ||
+         (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()));
 }
 
 bool IsOfType(const Json& value, absl::string_view type) {
   if (type == "null") return value.is_null();
   if (type == "boolean") return value.is_boolean();
-  if (type == "integer") return value.is_number_integer();
+  if (type == "integer") return IsInteger(value);
   if (type == "number") return value.is_number();
   if (type == "string") return value.is_string();
   if (type == "array") return value.is_array();
@@ -83,6 +91,11 @@ bool IsDeeperThan(int levels, const Json& json) {
   return levels == 0 || std::any_of(json.begin(), json.end(), [levels](const Json& part) {
            return part.is_structured() && IsDeeperThan(levels - 1, part);
          });
+}
+
+bool HasReference(const Json& json) {
+  if (json.is_object() && json.contains("$ref")) return true;
+  return json.is_structured() && std::any_of(json.begin(), json.end(), HasReference);
 }
 
 class SchemaCompiler {
@@ -126,7 +139,7 @@ class SchemaCompiler {
   absl::StatusOr<GrammarNodeId> Array(const Json& schema, const std::string& path);
   absl::StatusOr<GrammarNodeId> String(const Json& schema, const std::string& path);
 
-  absl::StatusOr<GrammarNodeId> Target(const std::string& target, const std::string& path);
+  absl::StatusOr<GrammarNodeId> Target(absl::string_view target, const std::string& path);
   absl::StatusOr<GrammarNodeId> OtherName(const std::set<std::string>& names,
                                           const std::string& path);
 
@@ -158,7 +171,7 @@ absl::StatusOr<uint32_t> Count(const Json& schema, const char* word, uint32_t ot
   const auto it = schema.find(word);
   if (it == schema.end()) return otherwise;
   constexpr int64_t kMost = Grammar::kUnlimited - 1;
-  if (!it->is_number_integer() || *it < 0 || *it > kMost) {
+  if (!IsInteger(*it) || *it < 0 || *it > kMost) {
     return Wrong(path, "'", word, "' is ", TextOf(*it), ", expected a whole number from 0 to ",
                  kMost);
   }
@@ -207,6 +220,11 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Value(const Json& schema, const st
   if (!schema.is_object()) {
     return Wrong(path, "a schema is an object, true or false, not ", schema.type_name());
   }
+  if (path != "#" && schema.contains("$id") && HasReference(schema)) {
+    return Wrong(path,
+                 "'$ref' beside or below '$id', which makes a document of its own, is not "
+                 "supported");
+  }
   if (schema.contains("$ref")) return Reference(schema, path);
   if (schema.contains("anyOf")) return Choice(schema, path);
   if (schema.contains("enum") || schema.contains("const")) return Listed(schema, path);
@@ -222,25 +240,21 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Reference(const Json& schema,
 }
 
 // The node for the schema at `target`, which is compiled later unless it is known.
-absl::StatusOr<GrammarNodeId> SchemaCompiler::Target(const std::string& target,
+absl::StatusOr<GrammarNodeId> SchemaCompiler::Target(absl::string_view target,
                                                      const std::string& path) {
-  if (const auto known = named_.find(target); known != named_.end()) return known->second;
-  const std::vector<std::string> steps = absl::StrSplit(target, '/');
-  if (steps[0] != "#") {
-    return Wrong(path, "'$ref' to '", target, "', expected one within this schema, #/$defs/...");
+  absl::string_view fragment = target;
+  // The schema's own name in front of the fragment, or alone.
+  const auto own = root_.is_object() ? root_.find("$id") : root_.end();
+  if (own != root_.end() && own->is_string() && !target.empty() && target[0] != '#' &&
+      absl::ConsumePrefix(&fragment, own->get<std::string>()) && fragment.empty()) {
+    fragment = "#";
   }
-  const Json* schema = &root_;
-  for (size_t i = 1; i < steps.size(); ++i) {
-    const std::string step = absl::StrReplaceAll(steps[i], {{"~1", "/"}, {"~0", "~"}});
-    const auto it = schema->find(step);
-    if (it == schema->end()) {
-      return Wrong(path, "'$ref' to '", target, "': there is no '", step, "'");
-    }
-    schema = &*it;
-  }
+  const absl::StatusOr<PointedTo> place = FollowPointer(root_, fragment);
+  if (!place.ok()) return Wrong(path, "'$ref' to '", target, "': ", place.status().message());
+  if (const auto known = named_.find(place->path); known != named_.end()) return known->second;
   const GrammarNodeId node = builder_.Reserve();
-  named_.emplace(target, node);
-  queue_.push_back({schema, target, node});
+  named_.emplace(place->path, node);
+  queue_.push_back({place->value, place->path, node});
   return node;
 }
 
@@ -250,8 +264,9 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Choice(const Json& schema, const s
   if (!choices.is_array()) return Wrong(path, "'anyOf' is no list");
   GrammarNodeId ways = builder_.Never();
   for (size_t i = 0; i < choices.size(); ++i) {
-    SLUICE_ASSIGN_OR_RETURN(const GrammarNodeId way,
-                            Value(choices[i], Within(Within(path, "anyOf"), absl::StrCat(i))));
+    SLUICE_ASSIGN_OR_RETURN(
+        const GrammarNodeId way,
+        Value(choices[i], PointerTo(PointerTo(path, "anyOf"), absl::StrCat(i))));
     ways = builder_.Either(way, ways);
   }
   return ways;
@@ -268,7 +283,8 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Listed(const Json& schema, const s
   const auto listed = schema.find("enum"), fixed = schema.find("const");
   std::vector<std::string> texts;
   const auto add = [&](const Json& value) {
-    if (fits(value) && (fixed == schema.end() || value == *fixed)) texts.push_back(TextOf(value));
+    if (fits(value) && (fixed == schema.end() || IsSame(value, *fixed)))
+      texts.push_back(TextOf(value));
   };
   if (listed == schema.end()) {
     add(*fixed);
@@ -317,7 +333,7 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Array(const Json& schema, const st
   SLUICE_ASSIGN_OR_RETURN(const uint32_t max, Count(schema, "maxItems", Grammar::kUnlimited, path));
   GrammarNodeId item = text_.value();
   if (const auto it = schema.find("items"); it != schema.end()) {
-    SLUICE_ASSIGN_OR_RETURN(item, Value(*it, Within(path, "items")));
+    SLUICE_ASSIGN_OR_RETURN(item, Value(*it, PointerTo(path, "items")));
   }
   return text_.Array(item, min, max);
 }
@@ -334,14 +350,14 @@ absl::StatusOr<GrammarNodeId> SchemaCompiler::Object(const Json& schema, const s
   std::vector<JsonText::Member> members;
   for (const auto& [name, value] : properties.items()) {
     SLUICE_ASSIGN_OR_RETURN(const GrammarNodeId body,
-                            Value(value, Within(Within(path, "properties"), name)));
+                            Value(value, PointerTo(PointerTo(path, "properties"), name)));
     members.push_back({TextOf(name), body, missing.erase(name) > 0});
     names.insert(name);
   }
   GrammarNodeId other = text_.value();
   const auto additional = schema.find("additionalProperties");
   if (additional != schema.end()) {
-    SLUICE_ASSIGN_OR_RETURN(other, Value(*additional, Within(path, "additionalProperties")));
+    SLUICE_ASSIGN_OR_RETURN(other, Value(*additional, PointerTo(path, "additionalProperties")));
   }
   for (const std::string& name : missing) {
     if (other == builder_.Never()) {

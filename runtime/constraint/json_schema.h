@@ -1,9 +1,9 @@
 // JSON schemas as grammars, for the part of JSON Schema that a grammar can hold to.
 //
-// Taken are `type`, `enum`, `const`, `anyOf`, `$ref` into the schema itself, `properties`,
-// `required`, `additionalProperties`, `items`, `minItems`, `maxItems`, `minLength`, `maxLength`;
-// what describes only (`title`, ...) is passed over. Any other keyword is refused: a text never
-// looks as if it had been checked for what it was not.
+// Taken are `type`, `enum`, `const`, `anyOf`, `$ref` (a JSON pointer) into the schema itself,
+// `properties`, `required`, `additionalProperties`, `items`, `minItems`, `maxItems`, `minLength`,
+// `maxLength`; what describes only (`title`, ...) is passed over. 3.0 is the integer 3 everywhere.
+// Any other keyword is refused: a text never looks as if it had been checked for what it was not.
 //
 // Every text of the grammar fits the schema. The opposite does not hold: members come in the order
 // of `properties`, those that are not declared at the end and only if additionalProperties is there

@@ -136,6 +136,83 @@ TEST(JsonSchema, ChoicesAndReferences) {
   Check({R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})", {"null"}, {"", "1"}});
 }
 
+std::string ErrorOf(const std::string& schema) {
+  const auto grammar = CompileJsonSchema(Json::parse(schema));
+  EXPECT_EQ(grammar.status().code(), absl::StatusCode::kInvalidArgument) << schema;
+  return std::string(grammar.status().message());
+}
+
+// RFC 6901, in the form of a URI fragment.
+TEST(JsonSchema, AReferenceIsAJsonPointer) {
+  const auto to = [](const char* pointer, const char* target_is) {
+    const std::string schema =
+        absl::StrCat(R"({"$id":"https://example.org/s","properties":{"r":{"$ref":")", pointer,
+                     R"("}},"required":["r"],"$defs":{"":{"const":"empty"},"a/b":{"const":"slash"},
+            "m~n":{"const":"tilde"},"~1":{"const":"both"},"a b%":{"const":"blank"},
+            "\u00e9":{"const":"accent"},"0":{"const":"zero"},"$dollar":{"const":"dollar"},
+            "list":{"anyOf":[{"const":"first"},{"const":"second"}]}}})");
+    const std::string other = absl::StrCat(R"({"r":"not )", target_is, "\"}");
+    Check({schema.c_str(), {absl::StrCat(R"({"r":")", target_is, "\"}")}, {other}});
+  };
+  to("#/$defs/a~1b", "slash");
+  to("#/$defs/m~0n", "tilde");
+  to("#/$defs/~01", "both");
+  to("#/$defs/", "empty");
+  to("#/$defs/0", "zero");
+  to("#/$defs/list/anyOf/1", "second");
+  to("#/%24defs/%24dollar", "dollar");
+  to("#/$defs/a%20b%25", "blank");
+  to("#/$defs/%C3%A9", "accent");
+  to("#/$defs/\u00e9", "accent");
+  to("#%2F$defs%2fa~1b", "slash");
+  to("https://example.org/s#/$defs/a~1b", "slash");
+  // The whole, by each of its names.
+  for (const char* whole : {"#", "https://example.org/s", "https://example.org/s#"}) {
+    Check(
+        {absl::StrCat(R"({"$id":"https://example.org/s","items":{"$ref":")", whole, "\"}}").c_str(),
+         {"[]", "[[],[[]]]"},
+         {"[1]"}});
+  }
+}
+
+TEST(JsonSchema, SaysWhereAReferenceLeadsNowhere) {
+  const auto error = [](const char* pointer) {
+    return ErrorOf(absl::StrCat(R"({"items":{"$ref":")", pointer,
+                                R"("},"$defs":{"list":[{},{}],"own":{"$id":"x","not":{},
+                                   "$defs":{"a":{}}}}})"));
+  };
+  for (const char* index : {"2", "-", "01", "+1", "-1", "1x", "99999999999999999999", ""}) {
+    EXPECT_THAT(error(absl::StrCat("#/$defs/list/", index).c_str()),
+                AllOf(HasSubstr("#/items:"), HasSubstr("in an array of 2 values")))
+        << index;
+  }
+  EXPECT_THAT(error("#/$defs/list/0/x"), HasSubstr("there is no 'x'"));
+  EXPECT_THAT(error("#/$defs/~2"), HasSubstr("~0"));
+  EXPECT_THAT(error("#/$defs/~"), HasSubstr("~0"));
+  EXPECT_THAT(error("#/%4"), HasSubstr("hexadecimal"));
+  EXPECT_THAT(error("#/%zz"), HasSubstr("hexadecimal"));
+  EXPECT_THAT(error("#anchor"), HasSubstr("expected a JSON pointer"));
+  EXPECT_THAT(error("other.json#/a"), HasSubstr("within this schema"));
+  EXPECT_THAT(error("#/$defs/own/$defs/a"), HasSubstr("'$id' in #/$defs/own"));
+  // Within it, # would be another place.
+  EXPECT_THAT(ErrorOf(R"({"items":{"$id":"x","items":{"$ref":"#"}}})"),
+              AllOf(HasSubstr("#/items:"), HasSubstr("'$id'")));
+  Check({R"({"items":{"$id":"x","type":"null"}})", {"[null]"}, {"[1]"}});
+}
+
+TEST(JsonSchema, WholeNumbersAreIntegersHoweverTheyAreWritten) {
+  Check({R"({"type":"integer","const":3.0})", {"3"}, {"3.0", "4"}});
+  Check({R"({"type":"integer","enum":[1.0,2.5,-0.0,1e3,"1"]})",
+         {"1", "0", "1000"},
+         {"2.5", "1.0", "\"1\""}});
+  Check({R"({"enum":[1,1.0],"const":1.0})", {"1"}, {"1.0"}});
+  Check({R"({"type":"number","enum":[2.0,2.5]})", {"2", "2.5"}, {"2.0"}});
+  Check({R"({"type":"string","minLength":1.0,"maxLength":2e0})", {"\"a\"", "\"ab\""}, {"\"\""}});
+  Check({R"({"minItems":1.0,"maxItems":1.0})", {"[1]"}, {"[]", "[1,2]"}});
+  // Members in another order make no other value.
+  Check({R"({"enum":[{"a":1,"b":2.0}],"const":{"b":2,"a":1.0}})", {R"({"a":1,"b":2.0})"}, {"1"}});
+}
+
 TEST(JsonSchema, NestingIsBounded) {
   const auto nested = [](int levels) {
     return absl::StrCat(std::string(static_cast<size_t>(levels), '['),
@@ -150,12 +227,6 @@ TEST(JsonSchema, AJsonObjectIsOne) {
   for (const char* other : {"[]", "1", "\"a\"", "null", " {}", "{} "}) {
     EXPECT_FALSE(Matches(*grammar, other)) << other;
   }
-}
-
-std::string ErrorOf(const std::string& schema) {
-  const auto grammar = CompileJsonSchema(Json::parse(schema));
-  EXPECT_EQ(grammar.status().code(), absl::StatusCode::kInvalidArgument) << schema;
-  return std::string(grammar.status().message());
 }
 
 TEST(JsonSchema, SaysWhatItDoesNotTakeAndWhere) {

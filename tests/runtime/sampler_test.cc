@@ -76,6 +76,27 @@ TEST(Sampler, TopPKeepsTheSmallestSetThatReachesTheSum) {
   EXPECT_THAT(counts, testing::ElementsAre(testing::Key(1), testing::Key(2)));
 }
 
+TEST(Sampler, ATopPOfZeroKeepsTheLikeliest) {
+  SamplerOptions options = Plain();
+  options.top_p = 0;
+  EXPECT_THAT(Counts(options, {1, 4, 2, 3}, 500), testing::ElementsAre(testing::Key(1)));
+}
+
+TEST(Sampler, BiasIsAddedToLogits) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  SamplerOptions options = {.temperature = 0, .logit_bias = {{2, 2.5f}, {0, -1}, {99, 100}}};
+  EXPECT_FALSE(options.ChoosesAmong(1));
+  EXPECT_EQ(Sampler(options).Sample({3, 1, 0}).value(), 2);  // 2, 1, 2.5
+  // Among what is allowed, too: tokens 0 and 1.
+  EXPECT_EQ(Sampler(options).Sample({3, 1, 0}, {0b011}).value(), 0);
+  options.logit_bias = {{0, kNever}};
+  EXPECT_EQ(Sampler(options).Sample({3, 1, 0}).value(), 1);
+  options.logit_bias = {{0, kNever}, {1, kNever}};
+  const auto none = Sampler(options).Sample({3, 1, 0}, {0b011});
+  EXPECT_EQ(none.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(none.status().message(), testing::HasSubstr("logit_bias"));
+}
+
 TEST(Sampler, MinPIsRelativeToTheBest) {
   SamplerOptions options = Plain();
   options.min_p = 0.5;  // at least 0.25
@@ -190,7 +211,7 @@ TEST(SamplerOptions, ChecksNameTheOption) {
   EXPECT_THAT(SamplerOptions{.temperature = -1}.Check().message(),
               testing::HasSubstr("temperature"));
   EXPECT_THAT(SamplerOptions{.top_k = -1}.Check().message(), testing::HasSubstr("top_k"));
-  EXPECT_THAT(SamplerOptions{.top_p = 0}.Check().message(), testing::HasSubstr("top_p"));
+  EXPECT_THAT(SamplerOptions{.top_p = -0.1}.Check().message(), testing::HasSubstr("top_p"));
   EXPECT_THAT(SamplerOptions{.min_p = 1.5}.Check().message(), testing::HasSubstr("min_p"));
   EXPECT_THAT(SamplerOptions{.repeat_penalty = 0}.Check().message(),
               testing::HasSubstr("repeat_penalty"));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "runtime/session.h"
@@ -327,6 +329,28 @@ TEST_F(FakeScheduler, DraftsThatCannotBeAreRefused) {
   request.options.draft.max = 0;
   scheduler_->Add(std::move(request));
   EXPECT_THAT(Of(0).result.status.message(), HasSubstr("drafts have 0 tokens"));
+}
+
+TEST_F(FakeScheduler, TellsHowFarAPromptIs) {
+  Open(16, {.prefill_chunk = 8});
+  std::vector<std::array<int64_t, 3>> told;
+  const auto add = [&](int64_t id) {
+    Request request = outcomes_.NewRequest(id, Tokens(20, 7), 2);
+    request.on_prompt = [&told](const PromptProgress& progress) {
+      told.push_back({progress.total, progress.cached, progress.processed});
+    };
+    scheduler_->Add(std::move(request));
+    while (!scheduler_->idle()) scheduler_->Step();
+  };
+  add(1);
+  using All = std::vector<std::array<int64_t, 3>>;
+  EXPECT_EQ(told, (All{{20, 0, 0}, {20, 0, 8}, {20, 0, 16}, {20, 0, 20}}));
+  told.clear();
+  add(2);  // whole blocks are known, and the last token is run again
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.front()[1], told.front()[2]);
+  EXPECT_GE(told.front()[1], 16);
+  EXPECT_EQ(told.back()[2], 20);
 }
 
 TEST_F(FakeScheduler, NoTokensWantedRunsThePrompt) {

@@ -93,11 +93,12 @@ TEST(ServerLife, SaysWhenTheQueueIsFull) {
   Served served(options);
   Json two = Long(true);
   two["n"] = 2;
+  // A stream, too, has a status of its own for what is known at once.
   const auto ask_beside = [&] {
     Wire first(served.server().port());
     first.SayRequest(two);
     first.Hear(1);
-    return served.Post("/v1/completions", {{"prompt", "a"}});
+    return served.Post("/v1/completions", {{"prompt", "a"}, {"stream", true}});
   };
   httplib::Result refused = ask_beside();
   // The first may be done before the second comes.

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/constraint/automaton.h"
 #include "tools/server/answer_format.h"
 #include "tools/server/api_error.h"
 #include "tools/server/generation_request.h"
@@ -17,8 +20,9 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
-constexpr RequestDefaults kDefaults = {.max_choices = 8};
+const RequestDefaults kDefaults = {.max_choices = 8};
 
 absl::StatusOr<GenerationRequest> Completion(const std::string& text) {
   const absl::StatusOr<Json> body = ParseObject(text);
@@ -118,7 +122,8 @@ TEST(Completion, ReadsWhatItIsAskedFor) {
       R"("max_tokens": 5, "temperature": 0, "top_p": 0.5, "top_k": 3, "min_p": 0, "seed": 7,
          "typical_p": 0.9, "repeat_penalty": 1.1, "frequency_penalty": 1, "presence_penalty": -1,
          "stop": ["a", "b"], "n": 2, "logprobs": 3, "stream": true, "user": "me", "model": "any",
-         "stream_options": {"include_usage": true}, "nonesuch": {"deep": []}, "top_p_": "x")");
+         "stream_options": {"include_usage": true}, "return_progress": true,
+         "sse_ping_interval": 3, "stop_token_ids": [4, 5], "logit_bias": {"7": -1.5, "8": 100})");
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_EQ(request->max_tokens, 5);
   EXPECT_EQ(request->sampling.temperature, 0);
@@ -135,6 +140,55 @@ TEST(Completion, ReadsWhatItIsAskedFor) {
   EXPECT_EQ(request->top_logprobs, 3);
   EXPECT_TRUE(request->stream);
   EXPECT_TRUE(request->include_usage);
+  EXPECT_TRUE(request->tells_progress);
+  EXPECT_EQ(request->ping, std::chrono::seconds(3));
+  EXPECT_THAT(request->stop_tokens, ElementsAre(4, 5));
+  EXPECT_THAT(request->sampling.logit_bias, ElementsAre(Pair(7, -1.5f), Pair(8, 100)));
+}
+
+// What clients send for "as much as there is", "off" and "none".
+TEST(Completion, TakesValuesAsClientsMeanThem) {
+  EXPECT_EQ(With(R"("max_tokens": -1)")->max_tokens, -1);
+  EXPECT_EQ(With(R"("max_tokens": 0)")->max_tokens, 0);
+  EXPECT_EQ(With(R"("max_tokens": 128.0)")->max_tokens, 128);
+  EXPECT_EQ(With(R"("top_k": -1)")->sampling.top_k, 0);
+  EXPECT_EQ(With(R"("top_k": 0)")->sampling.top_k, 0);
+  EXPECT_EQ(With(R"("top_k": 2e1)")->sampling.top_k, 20);
+  EXPECT_EQ(With(R"("top_p": 0)")->sampling.top_p, 0);
+  EXPECT_TRUE(With(R"("stop": "")")->stops.empty());
+  EXPECT_TRUE(With(R"("stop": [])")->stops.empty());
+  EXPECT_THAT(With(R"("stop": ["", "a"])")->stops, ElementsAre("a"));
+  EXPECT_THAT(Tokens(Completion(R"({"prompt": [1.0, 2]})")->prompts[0]), ElementsAre(1, 2));
+  EXPECT_EQ(With(R"("sse_ping_interval": -1)")->ping, std::chrono::seconds(-1));
+  EXPECT_FALSE(With(R"("sse_ping_interval": 0)")->ping.has_value());
+}
+
+TEST(Completion, TakesOtherNamesForTheSame) {
+  EXPECT_EQ(With(R"("n_predict": 3)")->max_tokens, 3);
+  EXPECT_EQ(With(R"("max_tokens": 4, "n_predict": 3)")->max_tokens, 4);
+  EXPECT_EQ(With(R"("max_tokens": 4, "max_completion_tokens": 5)")->max_tokens, 5);
+  EXPECT_EQ(With(R"("max_tokens": null, "n_predict": 3)")->max_tokens, 3);
+  EXPECT_EQ(With(R"("repetition_penalty": 1.5)")->sampling.repeat_penalty, 1.5);
+  EXPECT_EQ(With(R"("n_cmpl": 2)")->choices, 2);
+  ExpectError(With(R"("repetition_penalty": -1)").status(), "repetition_penalty",
+              "repetition_penalty is -1, expected more than 0");
+  ExpectError(With(R"("n_predict": -2)").status(), "n_predict", "is -2");
+  ExpectError(With(R"("n_cmpl": 9)").status(), "n_cmpl", "n_cmpl is 9 for 1 prompt");
+}
+
+TEST(Completion, ReadsBiasesInBothForms) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  EXPECT_THAT(With(R"("logit_bias": [[7, 1], [8, false]])")->sampling.logit_bias,
+              ElementsAre(Pair(7, 1), Pair(8, kNever)));
+  EXPECT_TRUE(With(R"("logit_bias": {})")->sampling.logit_bias.empty());
+  ExpectError(With(R"("logit_bias": {"a": 1})").status(), "logit_bias", "is \"a\", expected token");
+  ExpectError(With(R"("logit_bias": {"-1": 1})").status(), "logit_bias", "expected token ids");
+  ExpectError(With(R"("logit_bias": {"5": 101})").status(), "logit_bias.5", "from -100 to 100");
+  ExpectError(With(R"("logit_bias": {"5": true})").status(), "logit_bias.5", "is true");
+  ExpectError(With(R"("logit_bias": [[1, 2, 3]])").status(), "logit_bias", "[TOKEN ID, BIAS]");
+  ExpectError(With(R"("logit_bias": [1])").status(), "logit_bias", "[TOKEN ID, BIAS]");
+  ExpectError(With(R"("logit_bias": 1)").status(), "logit_bias", "an object");
+  ExpectError(With(R"("stop_token_ids": ["a"])").status(), "stop_token_ids[0]", "a token id");
 }
 
 TEST(Completion, TakesNullForWhatIsLeftOut) {
@@ -142,7 +196,7 @@ TEST(Completion, TakesNullForWhatIsLeftOut) {
       R"("max_tokens": null, "temperature": null, "stop": null, "n": null, "logprobs": null,
          "logit_bias": null, "suffix": null, "stream": null, "response_format": null, "seed": null)");
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ(request->max_tokens, -1);
+  EXPECT_FALSE(request->max_tokens.has_value());
   EXPECT_EQ(request->sampling.temperature, SamplerOptions().temperature);
   EXPECT_FALSE(request->has_seed);
   EXPECT_FALSE(request->wants_logprobs);
@@ -152,8 +206,8 @@ TEST(Completion, NamesTheFieldWhatItIsAndWhatWasExpected) {
   ExpectError(With(R"("temperature": "hot")").status(), "temperature",
               "temperature is \"hot\", expected a number");
   ExpectError(With(R"("temperature": -1)").status(), "temperature", "is -1, expected");
-  ExpectError(With(R"("top_p": 1.5)").status(), "top_p", "is 1.5, expected more than 0");
-  ExpectError(With(R"("top_k": -1)").status(), "top_k", "is -1, expected an integer from 0");
+  ExpectError(With(R"("top_p": 1.5)").status(), "top_p", "is 1.5, expected 0 to 1");
+  ExpectError(With(R"("top_k": -2)").status(), "top_k", "is -2, expected an integer from -1");
   ExpectError(With(R"("min_p": 2)").status(), "min_p", "is 2, expected 0 to 1");
   ExpectError(With(R"("frequency_penalty": 1e9)").status(), "frequency_penalty", "-100 to 100");
   ExpectError(With(R"("max_tokens": -5)").status(), "max_tokens", "is -5, expected an integer");
@@ -172,18 +226,28 @@ TEST(Completion, NamesTheFieldWhatItIsAndWhatWasExpected) {
   ExpectError(With(R"("echo": true, "logprobs": 0)").status(), "echo", "expected one of them");
 }
 
-TEST(Completion, RefusesWhatWouldChangeTheAnswerAndIsNotThere) {
-  ExpectError(With(R"("logit_bias": {"1": 5})").status(), "logit_bias", "not supported");
-  ExpectError(With(R"("suffix": "end")").status(), "suffix", "cannot be inserted");
-  ExpectError(With(R"("tools": [{}])").status(), "tools", "not supported");
-  EXPECT_TRUE(With(R"("logit_bias": {}, "tools": [], "suffix": "")").ok());
-}
-
-absl::StatusOr<std::shared_ptr<const Grammar>> FormatOf(absl::string_view format) {
-  const std::string text = absl::StrCat(R"({"response_format": )", format, "}");
+// Of a body with these fields.
+absl::StatusOr<std::shared_ptr<const Grammar>> FormOf(absl::string_view fields) {
+  const std::string text = absl::StrCat("{", fields, "}");
   const auto body = ParseObject(text);
   EXPECT_TRUE(body.ok()) << body.status();
   return ReadAnswerFormat(*body, text);
+}
+
+absl::StatusOr<std::shared_ptr<const Grammar>> FormatOf(absl::string_view format) {
+  return FormOf(absl::StrCat(R"("response_format": )", format));
+}
+
+// Whether the answer may be this text.
+bool Takes(const absl::StatusOr<std::shared_ptr<const Grammar>>& grammar, absl::string_view text) {
+  if (!grammar.ok() || *grammar == nullptr) {
+    ADD_FAILURE() << grammar.status();
+    return false;
+  }
+  Automaton automaton(*grammar);
+  Automaton::State state = automaton.start();
+  for (const char byte : text) state = automaton.Next(state, static_cast<uint8_t>(byte));
+  return automaton.Accepts(state);
 }
 
 TEST(AnswerFormat, IsTextUnlessItIsJson) {
@@ -194,6 +258,67 @@ TEST(AnswerFormat, IsTextUnlessItIsJson) {
                          "schema": {"type": "integer"}}})")
                 .value(),
             nullptr);
+}
+
+// However a client writes it, a schema acts, and keeps its order.
+TEST(AnswerFormat, TakesASchemaInEachOfItsSpellings) {
+  const std::string schema = R"({"type": "object", "properties": {"b": {"const": 1},
+                                 "a": {"const": 2}}, "required": ["b", "a"]})";
+  const std::string text = Json(schema).dump();  // in quotes
+  for (const std::string& fields :
+       {absl::StrCat(R"("response_format": {"type": "json_schema", "json_schema": {"name": "n",
+                        "schema": )",
+                     schema, "}}"),
+        absl::StrCat(R"("response_format": {"type": "json_schema", "schema": )", schema, "}"),
+        absl::StrCat(R"("response_format": {"type": "json_schema", "json_schema": )", schema, "}"),
+        absl::StrCat(R"("response_format": {"type": "json_object", "schema": )", schema, "}"),
+        absl::StrCat(R"("response_format": {"type": "json", "value": )", schema, "}"),
+        absl::StrCat(R"("response_format": {"json_schema": {"schema": )", schema, "}}"),
+        absl::StrCat(R"("json_schema": )", schema), absl::StrCat(R"("guided_json": )", schema),
+        absl::StrCat(R"("guided_json": )", text), absl::StrCat(R"("format": )", schema),
+        absl::StrCat(R"("structured_outputs": {"json": )", schema, "}"),
+        absl::StrCat(R"("structured_outputs": {"json": )", text, "}")}) {
+    SCOPED_TRACE(fields);
+    EXPECT_TRUE(Takes(FormOf(fields), R"({"b":1,"a":2})"));
+    EXPECT_FALSE(Takes(FormOf(fields), R"({"a":2,"b":1})"));
+    EXPECT_FALSE(Takes(FormOf(fields), "{}"));
+  }
+  for (const char* fields :
+       {R"("format": "json")", R"("structured_outputs": {"json_object": true})",
+        R"("response_format": {"type": "json_object", "schema": null})"}) {
+    EXPECT_TRUE(Takes(FormOf(fields), "{}")) << fields;
+    EXPECT_FALSE(Takes(FormOf(fields), "1")) << fields;
+  }
+  for (const char* fields : {R"("format": "")", R"("response_format": {})", R"("format": null)",
+                             R"("structured_outputs": {"json_object": false})"}) {
+    EXPECT_EQ(FormOf(fields).value(), nullptr) << fields;
+  }
+}
+
+TEST(AnswerFormat, IsOneOfSomeTexts) {
+  for (const char* fields : {R"("guided_choice": ["yes", "no", "yes sir", "no"])",
+                             R"("structured_outputs": {"choice": ["yes", "yes sir", "no"]})"}) {
+    EXPECT_TRUE(Takes(FormOf(fields), "yes"));
+    EXPECT_TRUE(Takes(FormOf(fields), "yes sir"));
+    EXPECT_FALSE(Takes(FormOf(fields), "yes "));
+    EXPECT_FALSE(Takes(FormOf(fields), "\"no\""));
+  }
+  ExpectError(FormOf(R"("guided_choice": "yes")").status(), "guided_choice", "a list of texts");
+  ExpectError(FormOf(R"("guided_choice": ["a", ""])").status(), "guided_choice", "none of them");
+  ExpectError(FormOf(R"("structured_outputs": {"choice": []})").status(),
+              "structured_outputs.choice", "a list of texts");
+}
+
+TEST(AnswerFormat, SaysWhenTwoFieldsContradict) {
+  ExpectError(
+      FormOf(R"("guided_choice": ["a"], "response_format": {"type": "json_object"})").status(),
+      "guided_choice", "response_format and guided_choice both");
+  ExpectError(FormOf(R"("structured_outputs": {"choice": ["a"], "json": {}})").status(),
+              "structured_outputs.choice", "both say");
+  ExpectError(FormatOf(R"({"type": "text", "schema": {}})").status(), "response_format.type",
+              "beside a schema");
+  ExpectError(FormOf(R"("guided_json": "{")").status(), "guided_json", "that of a JSON schema");
+  ExpectError(FormOf(R"("format": 3)").status(), "format", "a schema is an object");
 }
 
 TEST(AnswerFormat, IsRefusedWithTheField) {
@@ -211,7 +336,7 @@ TEST(AnswerFormat, IsRefusedWithTheField) {
                                         {"const": ")",
                                     large, R"("}}})"))
                   .status(),
-              "response_format", "too large");
+              "response_format.json_schema.schema", "too large");
 }
 
 TEST(Completion, BoundsStopStrings) {
@@ -220,8 +345,7 @@ TEST(Completion, BoundsStopStrings) {
   ExpectError(With(absl::StrCat(R"("stop": ["a")", Repeated(R"(,"a")", 99999), "]")).status(),
               "stop", "is an array of 100000 values, expected a text or up to 16");
   ExpectError(With(absl::StrCat(R"("stop": ")", Repeated("a", 257), "\"")).status(), "stop",
-              "1 to 256 bytes");
-  ExpectError(With(R"("stop": "")").status(), "stop", "is \"\"");
+              "at most 256 bytes");
   ExpectError(With(R"("stop": ["a", 1])").status(), "stop", "[\"a\",1]");
 }
 
@@ -275,11 +399,18 @@ TEST(TextRequests, ReadWhatTheyNeed) {
 
 TEST(Errors, HaveOpenAisShape) {
   const Json error = Json::parse(ErrorBody(FieldError("top_p", "top_p is \xff")))["error"];
-  EXPECT_EQ(error["code"], 400);
+  EXPECT_TRUE(error["code"].is_null());
   EXPECT_EQ(error["type"], "invalid_request_error");
   EXPECT_EQ(error["param"], "top_p");
   EXPECT_EQ(error["message"], "top_p is \xEF\xBF\xBD");
   EXPECT_TRUE(Json::parse(ErrorBody(404, "no"))["error"]["param"].is_null());
+  const auto code = [](const std::string& body) { return Json::parse(body)["error"]["code"]; };
+  EXPECT_EQ(code(ErrorBody(401, "no")), "invalid_api_key");
+  EXPECT_EQ(code(ErrorBody(absl::ResourceExhaustedError("full"))), "rate_limit_exceeded");
+  EXPECT_EQ(code(ErrorBody(FieldError("prompt", "long", "context_length_exceeded"))),
+            "context_length_exceeded");
+  EXPECT_EQ(HttpCodeOf(NoSuchModel("a", "b")), 404);
+  EXPECT_EQ(code(ErrorBody(NoSuchModel("a", "b"))), "model_not_found");
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ std::vector<Json> Events(const std::string& body) {
   EXPECT_EQ(parts.back(), "data: [DONE]");
   parts.pop_back();
   for (const std::string& part : parts) {
+    if (absl::StartsWith(part, ":")) continue;  // a comment
     EXPECT_TRUE(absl::StartsWith(part, "data: ")) << part;
     events.push_back(Json::parse(part.substr(6)));
   }
@@ -202,7 +203,7 @@ TEST(Server, EndsWithTheContext) {
   EXPECT_EQ(answer["choices"][0]["finish_reason"], "length");
   EXPECT_LE(answer["usage"]["total_tokens"], kContext + 1);
   ExpectError(served.Post("/v1/completions", {{"prompt", std::vector<int>(kContext, 5)}}), 400,
-              "the prompt has 128 tokens");
+              "the maximum context length is 128 tokens, and your prompt has 128 tokens");
 }
 
 TEST(Server, RefusesWhatCannotBeRun) {

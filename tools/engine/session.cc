@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "graph/memory_for.h"
 #include "graph/status_macros.h"
+#include "passes/memory_plan.h"
 
 namespace sluice::tools {
 
@@ -38,7 +39,20 @@ absl::StatusOr<LoadedSession> Open(std::unique_ptr<Model> model, const BackendOp
   options.max_tokens = setup.max_tokens;
   options.max_seqs = setup.max_seqs;
   options.pooling = setup.pooling;
+  ContextFit fit;
+  if (setup.least_context.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(const MachineMemory memory, MemoryOf(*loaded.backend));
+    SLUICE_ASSIGN_OR_RETURN(fit, FitContext(*loaded.model, options, memory, *setup.least_context));
+    options.context = fit.context;
+  }
   SLUICE_ASSIGN_OR_RETURN(Graph graph, loaded.model->BuildGraph(options));
+  if (setup.events.on_context && !config.encoder.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, MemoryPlanOf(graph));
+    fit.context = options.context > 0 ? options.context : config.context_length;
+    fit.own = config.context_length;
+    fit.cache_bytes = plan.states;
+    setup.events.on_context(fit);
+  }
   SessionOptions session{.max_outputs = setup.max_outputs, .buckets = setup.compile.buckets};
   SLUICE_ASSIGN_OR_RETURN(session.prepack_bytes, setup.compile.PrepackBytes(graph));
   SLUICE_ASSIGN_OR_RETURN(session.passes, setup.compile.Passes(*loaded.model));

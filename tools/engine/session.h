@@ -12,6 +12,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "models/model.h"
 #include "runtime/session.h"
+#include "tools/engine/context_fit.h"
 #include "tools/engine/options.h"
 
 namespace sluice::tools {
@@ -21,11 +22,15 @@ struct SessionEvents {
   std::function<void(const PackEvent&)> on_packed = nullptr;
   // What was odd about the model. Called once it is known to be usable: a failure stays one line.
   std::function<void(const std::string&)> on_warning = nullptr;
+  // The context of a decoder, and what it will take, before memory is taken for it.
+  std::function<void(const ContextFit&)> on_context = nullptr;
 };
 
 struct SessionSetup {
   CompileOptions compile = {};
-  int64_t context = 0;       // 0: the model's own
+  int64_t context = 0;  // 0: the model's own
+  // Set: `context` does not count, and is as long as fits into memory, but not less than this.
+  std::optional<int64_t> least_context = {};
   int64_t max_tokens = 512;  // of a step
   int64_t max_outputs = 1;
   int64_t max_seqs = 1;  // of a step, each with a context of its own

@@ -14,9 +14,16 @@
 
 namespace sluice::server {
 
+// How far a prompt is, and for how long it has been at work.
+struct PromptTimes {
+  PromptProgress tokens;
+  double seconds = 0;
+};
+
 struct AnswerEvent {
   size_t choice = 0;
   TextPart part;
+  std::optional<PromptTimes> prompt;  // instead of a part
   // The last event of the choice has it. `stopped`: by a stop string.
   struct End {
     RequestResult result;

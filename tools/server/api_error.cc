@@ -4,13 +4,14 @@
 #include <optional>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 
 namespace sluice::server {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr absl::string_view kParam = "sluice/param";  // the payload's name
+constexpr absl::string_view kParam = "sluice/param", kCode = "sluice/code";  // of payloads
 
 const char* TypeOf(int http_code) {
   switch (http_code) {
@@ -29,18 +30,47 @@ const char* TypeOf(int http_code) {
   }
 }
 
-}  // namespace
+// The words that OpenAI's API has for what programs act on.
+absl::string_view CodeOf(int http_code) {
+  switch (http_code) {
+    case 401:
+      return "invalid_api_key";
+    case 429:
+      return "rate_limit_exceeded";
+    default:
+      return "";
+  }
+}
 
-absl::Status FieldError(absl::string_view param, absl::string_view message) {
-  absl::Status status = absl::InvalidArgumentError(message);
+absl::Status WithField(absl::Status status, absl::string_view param, absl::string_view code) {
   status.SetPayload(kParam, absl::Cord(param));
+  if (!code.empty()) status.SetPayload(kCode, absl::Cord(code));
   return status;
 }
 
-std::string ParamOf(const absl::Status& status) {
-  const auto param = status.GetPayload(kParam);
-  return param.has_value() ? std::string(*param) : "";
+std::string PayloadOf(const absl::Status& status, absl::string_view name) {
+  const auto payload = status.GetPayload(name);
+  return payload.has_value() ? std::string(*payload) : "";
 }
+
+Json TextOrNull(absl::string_view text) {
+  return text.empty() ? Json(nullptr) : Json(std::string(text));
+}
+
+}  // namespace
+
+absl::Status FieldError(absl::string_view param, absl::string_view message,
+                        absl::string_view code) {
+  return WithField(absl::InvalidArgumentError(message), param, code);
+}
+
+absl::Status NoSuchModel(absl::string_view name, absl::string_view known) {
+  return WithField(
+      absl::NotFoundError(absl::StrCat("there is no model '", name, "', expected '", known, "'")),
+      "model", "model_not_found");
+}
+
+std::string ParamOf(const absl::Status& status) { return PayloadOf(status, kParam); }
 
 int HttpCodeOf(const absl::Status& status) {
   switch (status.code()) {
@@ -65,17 +95,18 @@ int HttpCodeOf(const absl::Status& status) {
   }
 }
 
-std::string ErrorBody(int http_code, absl::string_view message, absl::string_view param) {
-  const Json error = {{"code", http_code},
+std::string ErrorBody(int http_code, absl::string_view message, absl::string_view param,
+                      absl::string_view code) {
+  const Json error = {{"code", TextOrNull(code.empty() ? CodeOf(http_code) : code)},
                       {"message", std::string(message)},
                       {"type", TypeOf(http_code)},
-                      {"param", param.empty() ? Json(nullptr) : Json(std::string(param))}};
+                      {"param", TextOrNull(param)}};
   // What clients sent may be quoted, and need not be UTF-8.
   return Json{{"error", error}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string ErrorBody(const absl::Status& status) {
-  return ErrorBody(HttpCodeOf(status), status.message(), ParamOf(status));
+  return ErrorBody(HttpCodeOf(status), status.message(), ParamOf(status), PayloadOf(status, kCode));
 }
 
 }  // namespace sluice::server

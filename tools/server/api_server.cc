@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "graph/status_macros.h"
 #include "tools/pages/assets.h"
 #include "tools/server/api_error.h"
 #include "tools/server/responses.h"
@@ -17,8 +19,21 @@ using std::chrono::milliseconds;
 // What a thread needs that is not at work on an answer: health checks, refusals, slow senders.
 constexpr int64_t kSpareThreads = 32;
 
+ModelEntry EntryOf(const ServedModel& model) {
+  return {.id = model.id,
+          .created = model.created,
+          .context = model.context(),
+          .trained_context = model.trained_context,
+          .vocabulary = model.tokenizer->size()};
+}
+
 HttpReply Models(HttpCall&, const ServedModel& model) {
-  return {.body = ModelsBody(model.id, model.created)};
+  return {.body = ModelsBody(EntryOf(model))};
+}
+
+HttpReply OneModel(HttpCall& call, const ServedModel& model) {
+  if (call.rest() != model.id) return ErrorReply(call, NoSuchModel(call.rest(), model.id));
+  return {.body = ModelBody(EntryOf(model))};
 }
 
 OrderedJson ThreadJson(const ModelThreadState& s) {
@@ -122,13 +137,41 @@ Route ApiServer::WithModel(std::string method, std::string path,
           }};
 }
 
+Route ApiServer::WithBody(
+    std::string path, FieldObjects object,
+    std::function<HttpReply(HttpCall&, const Json&, const ServedModel&)> handle) {
+  return WithModel(
+      "POST", std::move(path),
+      [this, object, handle = std::move(handle)](HttpCall& call, const ServedModel& model) {
+        const absl::StatusOr<Json> body = ReadBody(call, object);
+        HttpReply reply = body.ok() ? handle(call, *body, model) : ErrorReply(call, body.status());
+        if (!call.record.warning.empty()) {
+          reply.headers.emplace_back("X-Sluice-Warning", call.record.warning);
+        }
+        return reply;
+      });
+}
+
+absl::StatusOr<Json> ApiServer::ReadBody(HttpCall& call, FieldObjects object) const {
+  SLUICE_ASSIGN_OR_RETURN(Json body, ParseObject(call.body()));
+  SLUICE_ASSIGN_OR_RETURN(const UnknownFields unknown, CheckFields(body, object));
+  if (unknown.first.empty()) return body;
+  if (options_.refuses_unknown_fields) {
+    return FieldError(unknown.first,
+                      absl::StrCat(unknown.text, ": expected none (--unknown-fields)"),
+                      "unknown_parameter");
+  }
+  call.record.warning = unknown.text;
+  return body;
+}
+
 std::vector<Route> ApiServer::Routes() {
   const GenerationContext context = {defaults_, options_.limits, admission_};
-  const auto complete = [context](HttpCall& call, const ServedModel& model) {
-    return Complete(call, model, context);
+  const auto complete = [context](HttpCall& call, const Json& body, const ServedModel& model) {
+    return Complete(call, body, model, context);
   };
-  const auto chat = [context](HttpCall& call, const ServedModel& model) {
-    return Chat(call, model, context);
+  const auto chat = [context](HttpCall& call, const Json& body, const ServedModel& model) {
+    return Chat(call, body, model, context);
   };
   std::vector<Route> routes = {
       {"GET", "/",
@@ -141,14 +184,15 @@ std::vector<Route> ApiServer::Routes() {
       {"GET", "/health", [this](HttpCall&) { return Health(); }, /*is_open=*/true},
       {"GET", "/state", [this](HttpCall&) { return State(); }},
       WithModel("GET", "/profile", Profile),
-      WithModel("POST", "/tokenize", Tokenize),
-      WithModel("POST", "/detokenize", Detokenize),
+      WithBody("/tokenize", kTokenizeBody, Tokenize),
+      WithBody("/detokenize", kDetokenizeBody, Detokenize),
   };
   for (const std::string prefix : {"/v1", ""}) {
     routes.push_back(WithModel("GET", prefix + "/models", Models));
-    routes.push_back(WithModel("POST", prefix + "/completions", complete));
-    routes.push_back(WithModel("POST", prefix + "/chat/completions", chat));
-    routes.push_back(WithModel("POST", prefix + "/embeddings", Embed));
+    routes.push_back(WithModel("GET", prefix + "/models/*", OneModel));
+    routes.push_back(WithBody(prefix + "/completions", kCompletionBody, complete));
+    routes.push_back(WithBody(prefix + "/chat/completions", kChatBody, chat));
+    routes.push_back(WithBody(prefix + "/embeddings", kEmbeddingBody, Embed));
   }
   if (options_.metrics) {
     routes.push_back({"GET", "/metrics", [this](HttpCall&) {

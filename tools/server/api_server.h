@@ -13,6 +13,7 @@
 #include "tools/server/generation_routes.h"
 #include "tools/server/http_server.h"
 #include "tools/server/metrics.h"
+#include "tools/server/request_fields.h"
 #include "tools/server/request_log.h"
 #include "tools/server/served_model.h"
 
@@ -25,6 +26,7 @@ struct ApiOptions {
   int64_t running = 1;      // answers at once
   int64_t waiting = 64;     // answers beyond them
   bool metrics = false;     // serves /metrics
+  bool refuses_unknown_fields = false;
   LogFormat log = LogFormat::kNone;
 };
 
@@ -50,6 +52,10 @@ class ApiServer {
   // A route that needs the model.
   Route WithModel(std::string method, std::string path,
                   std::function<HttpReply(HttpCall&, const ServedModel&)> handle);
+  // One that takes a body, whose fields are those of `object`.
+  Route WithBody(std::string path, FieldObjects object,
+                 std::function<HttpReply(HttpCall&, const Json&, const ServedModel&)> handle);
+  absl::StatusOr<Json> ReadBody(HttpCall& call, FieldObjects object) const;
   HttpReply Health() const;
   HttpReply State() const;
   std::string StateName() const;

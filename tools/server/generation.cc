@@ -1,6 +1,7 @@
 #include "tools/server/generation.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -24,11 +25,20 @@ struct Choice {
   TextStream stream;
   std::shared_ptr<AnswerChannel> channel;
   std::shared_ptr<Admission::Ticket> ticket;
+  std::optional<AnswerChannel::Clock::time_point> begin;  // of its prompt
 
+  void OnPrompt(const PromptProgress& progress);
   void OnLogits(TokenId token, absl::Span<const float> logits);
   bool OnToken(TokenId token);
   void OnFinish(const RequestResult& result);
 };
+
+void Choice::OnPrompt(const PromptProgress& progress) {
+  const auto now = AnswerChannel::Clock::now();
+  if (!begin.has_value()) begin = now;
+  const double seconds = std::chrono::duration<double>(now - *begin).count();
+  channel->Push({.choice = index, .prompt = PromptTimes{progress, seconds}});
+}
 
 void Choice::OnLogits(TokenId token, absl::Span<const float> logits) {
   const Logprobs logprobs(logits);
@@ -43,14 +53,16 @@ void Choice::OnLogits(TokenId token, absl::Span<const float> logits) {
 bool Choice::OnToken(TokenId token) {
   TextPart part = stream.Push(token);
   const bool is_empty = part.text.empty() && part.logprobs.empty();
-  const bool is_taken = is_empty || channel->Push({index, std::move(part), std::nullopt});
+  const bool is_taken = is_empty || channel->Push({.choice = index, .part = std::move(part)});
   return is_taken && !stream.stopped();
 }
 
 void Choice::OnFinish(const RequestResult& result) {
   TextPart part = stream.Finish();
   ticket = nullptr;  // its place is free before the client can know
-  channel->Push({index, std::move(part), AnswerEvent::End{result, stream.stopped()}});
+  channel->Push({.choice = index,
+                 .part = std::move(part),
+                 .end = AnswerEvent::End{result, stream.stopped()}});
 }
 
 std::vector<TokenId> TokensOf(const Tokenizer& tokenizer, const Prompt& prompt) {
@@ -119,13 +131,46 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> Generation::Tokenize() const {
     prompts.push_back(TokensOf(*model_.tokenizer, prompt));
   }
   for (const std::vector<int32_t>& prompt : prompts) {
-    Request request;
-    request.prompt = prompt;
-    request.options.sampling = request_.sampling;
-    const absl::Status status = model_.thread->Check(request);
-    if (!status.ok()) return FieldError(request_.is_chat ? "messages" : "prompt", status.message());
+    SLUICE_RETURN_IF_ERROR(CheckPrompt(prompt));
   }
+  SLUICE_RETURN_IF_ERROR(CheckTokens());
   return prompts;
+}
+
+absl::Status Generation::CheckPrompt(const std::vector<int32_t>& prompt) const {
+  const char* const field = request_.is_chat ? "messages" : "prompt";
+  const int64_t context = model_.thread->max_context();
+  const auto length = static_cast<int64_t>(prompt.size());
+  if (length >= context) {  // an answer needs room for one token
+    return FieldError(
+        field,
+        absl::StrCat("the maximum context length is ", context, " tokens, and your ", field,
+                     request_.is_chat ? " have " : " has ", length, " tokens, expected at most ",
+                     context - 1, ": shorten it, or start the server with a larger -c"),
+        "context_length_exceeded");
+  }
+  Request request;
+  request.prompt = prompt;
+  request.options.sampling = request_.sampling;
+  const absl::Status status = model_.thread->Check(request);
+  return status.ok() ? status : FieldError(field, status.message());
+}
+
+// Those that fields other than the prompt name.
+absl::Status Generation::CheckTokens() const {
+  const auto check = [this](const char* field, int32_t token) {
+    const int64_t size = model_.tokenizer->size();
+    if (token < size) return absl::OkStatus();
+    return FieldError(field, absl::StrCat(field, ": token id ", token, " is not in 0 to ", size - 1,
+                                          ", the vocabulary"));
+  };
+  for (const auto& [token, unused] : request_.sampling.logit_bias) {
+    SLUICE_RETURN_IF_ERROR(check("logit_bias", token));
+  }
+  for (const int32_t token : request_.stop_tokens) {
+    SLUICE_RETURN_IF_ERROR(check("stop_token_ids", token));
+  }
+  return absl::OkStatus();
 }
 
 Request Generation::MakeRequest(std::vector<int32_t> prompt, size_t choice,
@@ -133,15 +178,19 @@ Request Generation::MakeRequest(std::vector<int32_t> prompt, size_t choice,
   Request request;
   request.prompt = std::move(prompt);
   GenerateOptions& options = request.options;
-  options.max_tokens = request_.max_tokens >= 0 ? request_.max_tokens : limits_.max_tokens;
+  options.max_tokens = request_.max_tokens.value_or(limits_.max_tokens);
   options.sampling = request_.sampling;
   options.sampling.seed += choice;  // other answers to the same prompt
   auto state = std::make_shared<Choice>(Choice{choice, *model_.tokenizer, request_.top_logprobs,
                                                TextStream(*model_.tokenizer, request_.stops),
-                                               channel_, std::move(ticket)});
+                                               channel_, std::move(ticket), std::nullopt});
   options.draft = limits_.draft;
-  if (!request_.ignores_end) {
-    options.is_end = [state](int32_t token) { return state->tokenizer.IsEndOfGeneration(token); };
+  if (!request_.ignores_end || !request_.stop_tokens.empty()) {
+    options.is_end = [state, stops = request_.stop_tokens,
+                      ignores = request_.ignores_end](int32_t token) {
+      return std::find(stops.begin(), stops.end(), token) != stops.end() ||
+             (!ignores && state->tokenizer.IsEndOfGeneration(token));
+    };
   }
   if (request_.grammar != nullptr) {
     options.new_filter = [grammar = request_.grammar, trie = model_.trie] {
@@ -154,6 +203,9 @@ Request Generation::MakeRequest(std::vector<int32_t> prompt, size_t choice,
     };
   }
   options.on_token = [state](int32_t token) { return state->OnToken(token); };
+  if (request_.stream) {
+    request.on_prompt = [state](const PromptProgress& progress) { state->OnPrompt(progress); };
+  }
   request.on_finish = [state](const RequestResult& result) { state->OnFinish(result); };
   return request;
 }
@@ -181,7 +233,7 @@ absl::Status Generation::Submit(Admission& admission) {
 }
 
 absl::StatusOr<Generation::Part> Generation::Receive(AnswerEvent event) {
-  Part part = {event.choice, std::move(event.part), ""};
+  Part part = {event.choice, std::move(event.part), "", event.prompt};
   if (!event.end.has_value()) return part;
   ++finished_;
   const RequestResult& result = event.end->result;
@@ -202,17 +254,18 @@ absl::StatusOr<Generation::Part> Generation::Receive(AnswerEvent event) {
 }
 
 absl::StatusOr<std::vector<Generation::Part>> Generation::Next(
-    const std::function<bool()>& is_wanted) {
+    const std::function<bool()>& is_wanted, Clock::time_point until) {
   std::vector<Part> parts;
   while (parts.empty()) {
     if (!is_wanted()) return absl::CancelledError("the client is gone");
     const Clock::time_point now = Clock::now();
+    if (now >= until) break;
     if (now >= deadline_) {
       return absl::DeadlineExceededError(absl::StrCat(
           "not finished after ",
           std::chrono::duration_cast<std::chrono::seconds>(limits_.timeout).count(), " seconds"));
     }
-    for (AnswerEvent& event : channel_->Take(std::min(deadline_, now + kPatience))) {
+    for (AnswerEvent& event : channel_->Take(std::min({deadline_, until, now + kPatience}))) {
       SLUICE_ASSIGN_OR_RETURN(Part part, Receive(std::move(event)));
       parts.push_back(std::move(part));
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct GenerationLimits {
   int64_t max_tokens = -1;  // of answers to requests that do not say; -1: the context's
   std::chrono::steady_clock::duration timeout = std::chrono::minutes(10);
   size_t buffered_bytes = 1 << 20;  // of answers that the client has not read
+  std::chrono::steady_clock::duration ping = std::chrono::seconds(5);  // of streams that are silent
   DraftOptions draft;
 };
 
@@ -40,15 +42,18 @@ class Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  // The next parts of answers, at least one. Errors end the whole request: DeadlineExceeded,
-  // Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable when that thread
-  // was closed, ResourceExhausted when answers were not taken in time, and what made one fail.
+  // The next parts of answers, none if there are none until `until`. Errors end the whole request:
+  // DeadlineExceeded, Cancelled when `is_wanted`, which is asked now and then, says no, Unavailable
+  // when that thread was closed, ResourceExhausted when answers were not taken in time, and what
+  // made one fail.
   struct Part {
     size_t choice = 0;
     TextPart part;
-    std::string finish_reason;  // "stop" or "length" with the choice's last part
+    std::string finish_reason;          // "stop" or "length" with the choice's last part
+    std::optional<PromptTimes> prompt;  // in a stream, before all else: how far the prompt is
   };
-  absl::StatusOr<std::vector<Part>> Next(const std::function<bool()>& is_wanted);
+  absl::StatusOr<std::vector<Part>> Next(const std::function<bool()>& is_wanted,
+                                         Clock::time_point until = Clock::time_point::max());
 
   size_t choices() const { return choices_; }
   bool done() const { return finished_ == choices_; }
@@ -60,6 +65,8 @@ class Generation {
   Generation(const ServedModel& model, const GenerationRequest& request,
              const GenerationLimits& limits);
   absl::StatusOr<std::vector<std::vector<int32_t>>> Tokenize() const;
+  absl::Status CheckPrompt(const std::vector<int32_t>& prompt) const;
+  absl::Status CheckTokens() const;
   Request MakeRequest(std::vector<int32_t> prompt, size_t choice,
                       std::shared_ptr<Admission::Ticket> ticket) const;
   absl::Status Submit(Admission& admission);

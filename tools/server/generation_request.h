@@ -2,8 +2,10 @@
 // out, and nothing else happens here.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -24,16 +26,20 @@ struct GenerationRequest {
   std::vector<ChatMessage> messages;  // of a chat
   std::vector<Prompt> prompts;        // of a completion, at least one
   SamplerOptions sampling;
-  bool has_seed = false;     // otherwise the answers differ from time to time
-  int64_t max_tokens = -1;   // -1: the server's limit
-  bool ignores_end = false;  // goes on where the model would end
+  bool has_seed = false;              // otherwise the answers differ from time to time
+  std::optional<int64_t> max_tokens;  // none: the server's limit; -1: until the context is full
+  bool ignores_end = false;           // goes on where the model would end
   std::vector<std::string> stops;
-  int64_t choices = 1;  // answers to each prompt
+  std::vector<int32_t> stop_tokens;  // end an answer, and are no part of it
+  int64_t choices = 1;               // answers to each prompt
   bool wants_logprobs = false;
   int64_t top_logprobs = 0;
   bool echo = false;
   bool stream = false;
-  bool include_usage = false;              // in a stream
+  bool include_usage = false;   // in a stream, as the following are
+  bool tells_progress = false;  // of the prompt, in events
+  // A silence after which there is a comment; none: as the server has it; negative: never.
+  std::optional<std::chrono::seconds> ping;
   std::shared_ptr<const Grammar> grammar;  // of the answer (answer_format.h); nullptr: any text
 };
 
@@ -46,9 +52,11 @@ struct RequestDefaults {
 inline constexpr int64_t kMostStops = 16;
 inline constexpr int64_t kMostStopBytes = 256;
 inline constexpr int64_t kMostTopLogprobs = 20;
+inline constexpr int64_t kMostBiases = 1024;
+inline constexpr double kMostBias = 100;
 
-// Errors: InvalidArgument with the field (api_error.h). Fields that are not known do not count;
-// those that are known but would change the answer in a way that is not implemented are errors.
+// Errors: InvalidArgument with the field (api_error.h). Which fields there are, and what of them is
+// refused, request_fields.h says: only those that act are looked at here.
 absl::StatusOr<GenerationRequest> ParseCompletion(const Json& body,
                                                   const RequestDefaults& defaults);
 absl::StatusOr<GenerationRequest> ParseChat(const Json& body, const RequestDefaults& defaults);

@@ -31,48 +31,60 @@ class Answering {
               .is_chat = request.is_chat,
               .has_logprobs = request.wants_logprobs,
               .has_usage = request.include_usage},
-        begin_(Generation::Clock::now()) {}
+        begin_(Clock::now()) {}
 
+  // What fails here gets a status of its own.
   absl::Status Start(const ServedModel& model, const GenerationContext& context);
   HttpReply Whole();
-  // Writes the events.
+  // Writes the events. Begins at once, whether the answers have a place or wait for one: clients
+  // and proxies give up on what is silent. What fails from now on is an event.
   void Stream(const StreamWriter& write);
 
   bool streams() const { return request_.stream; }
 
  private:
-  absl::StatusOr<Parts> Next();
+  using Clock = Generation::Clock;
+
+  absl::StatusOr<Parts> Next(Clock::time_point until = Clock::time_point::max());
+  std::string Beginning(std::vector<int64_t>* offsets) const;
   std::string Events(const Generation::Part& part, std::vector<int64_t>* offsets);
+  // When a comment is due, if nothing else is written from now on.
+  Clock::time_point NextPing() const;
   void Note(const Generation::Part& part);
 
   HttpCall& call_;
   const GenerationRequest request_;
   const ResponseInfo info_;
-  const Generation::Clock::time_point begin_;
+  const Clock::time_point begin_;
+  Clock::duration ping_ = {};
   std::unique_ptr<Generation> generation_;
-  Parts first_;
+  std::string state_ = "waiting for a place";  // that comments tell of
 };
 
-// Waits for the first tokens, too: what fails until then still gets a status of its own.
 absl::Status Answering::Start(const ServedModel& model, const GenerationContext& context) {
+  ping_ = request_.ping.has_value() ? Clock::duration(*request_.ping) : context.limits.ping;
   auto generation = Generation::Start(model, request_, context.limits, context.admission);
   if (!generation.ok()) return generation.status();
   generation_ = *std::move(generation);
-  absl::StatusOr<Parts> first = Next();
-  if (!first.ok()) return first.status();
-  first_ = *std::move(first);
-  call_.record.first_token_seconds =
-      std::chrono::duration<double>(Generation::Clock::now() - begin_).count();
   return absl::OkStatus();
 }
 
-absl::StatusOr<Parts> Answering::Next() {
-  absl::StatusOr<Parts> parts = generation_->Next([this] { return !call_.IsClientGone(); });
+absl::StatusOr<Parts> Answering::Next(Clock::time_point until) {
+  absl::StatusOr<Parts> parts = generation_->Next([this] { return !call_.IsClientGone(); }, until);
   call_.record.usage = generation_->usage();
   return parts;
 }
 
 void Answering::Note(const Generation::Part& part) {
+  if (part.prompt.has_value()) {
+    state_ = absl::StrCat("prompt: ", part.prompt->tokens.processed, " of ",
+                          part.prompt->tokens.total, " tokens");
+    return;
+  }
+  state_ = "writing";
+  if (!call_.record.first_token_seconds.has_value()) {
+    call_.record.first_token_seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
+  }
   if (part.finish_reason.empty()) return;
   std::string& outcome = call_.record.outcome;
   absl::StrAppend(&outcome, outcome.empty() ? "" : ",", part.finish_reason);
@@ -81,8 +93,8 @@ void Answering::Note(const Generation::Part& part) {
 HttpReply Answering::Whole() {
   std::vector<FinishedAnswer> answers(generation_->choices());
   for (size_t i = 0; i < answers.size(); ++i) answers[i].all.text = generation_->EchoOf(i);
-  absl::StatusOr<Parts> parts = std::move(first_);
-  while (true) {
+  while (!generation_->done()) {
+    absl::StatusOr<Parts> parts = Next();
     if (!parts.ok()) return ErrorReply(call_, parts.status());
     for (Generation::Part& part : *parts) {
       Note(part);
@@ -92,13 +104,26 @@ HttpReply Answering::Whole() {
                 std::back_inserter(answer.all.logprobs));
       answer.finish_reason = part.finish_reason;
     }
-    if (generation_->done()) return {.body = AnswerBody(info_, answers, generation_->usage())};
-    parts = Next();
   }
+  return {.body = AnswerBody(info_, answers, generation_->usage())};
+}
+
+// What stands in front of all parts.
+std::string Answering::Beginning(std::vector<int64_t>* offsets) const {
+  std::string events;
+  for (size_t i = 0; i < offsets->size(); ++i) {
+    if (info_.is_chat) events += Event(RoleChunk(info_, i));
+    const TextPart echo = {.text = generation_->EchoOf(i)};
+    if (!echo.text.empty()) events += Event(PartChunk(info_, i, echo, &(*offsets)[i]));
+  }
+  return events;
 }
 
 std::string Answering::Events(const Generation::Part& part, std::vector<int64_t>* offsets) {
   std::string events;
+  if (part.prompt.has_value() && request_.tells_progress) {
+    events += Event(ProgressChunk(info_, part.choice, *part.prompt));
+  }
   if (!part.part.text.empty() || !part.part.logprobs.empty()) {
     events += Event(PartChunk(info_, part.choice, part.part, &(*offsets)[part.choice]));
   }
@@ -108,32 +133,38 @@ std::string Answering::Events(const Generation::Part& part, std::vector<int64_t>
   return events;
 }
 
+Answering::Clock::time_point Answering::NextPing() const {
+  return ping_ < Clock::duration::zero() ? Clock::time_point::max() : Clock::now() + ping_;
+}
+
 void Answering::Stream(const StreamWriter& write) {
   std::vector<int64_t> offsets(generation_->choices());
-  std::string events;
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    if (info_.is_chat) events += Event(RoleChunk(info_, i));
-    const TextPart echo = {.text = generation_->EchoOf(i)};
-    if (!echo.text.empty()) events += Event(PartChunk(info_, i, echo, &offsets[i]));
-  }
-  absl::StatusOr<Parts> parts = std::move(first_);
-  while (true) {
+  std::string events = Comment("accepted");
+  bool is_begun = false;
+  Clock::time_point ping = NextPing();
+  while (!generation_->done()) {
+    if (!events.empty()) {
+      if (!write(events)) {
+        call_.record.outcome = "the client is gone";
+        return;
+      }
+      events.clear();
+      ping = NextPing();
+    }
+    absl::StatusOr<Parts> parts = Next(ping);
     if (!parts.ok()) {
       call_.record.outcome = std::string(parts.status().message());
       write(Event(ErrorBody(parts.status())));
       return;
     }
+    if (parts->empty()) events = Comment(state_);
     for (const Generation::Part& part : *parts) {
       Note(part);
-      events += Events(part, &offsets);
+      const std::string of_part = Events(part, &offsets);
+      if (of_part.empty()) continue;
+      if (!std::exchange(is_begun, true)) events += Beginning(&offsets);
+      events += of_part;
     }
-    if (generation_->done()) break;
-    if (!write(events)) {
-      call_.record.outcome = "the client is gone";
-      return;
-    }
-    events.clear();
-    parts = Next();
   }
   if (request_.include_usage) events += Event(UsageChunk(info_, generation_->usage()));
   write(events + Event("[DONE]"));
@@ -153,9 +184,8 @@ HttpReply Answer(HttpCall& call, const ServedModel& model,
 }
 
 absl::StatusOr<GenerationRequest> Parse(
-    const HttpCall& call, const RequestDefaults& defaults,
+    const HttpCall& call, const Json& body, const RequestDefaults& defaults,
     absl::StatusOr<GenerationRequest> (*parse)(const Json&, const RequestDefaults&)) {
-  SLUICE_ASSIGN_OR_RETURN(const Json body, ParseObject(call.body()));
   SLUICE_ASSIGN_OR_RETURN(GenerationRequest request, parse(body, defaults));
   SLUICE_ASSIGN_OR_RETURN(request.grammar, ReadAnswerFormat(body, call.body()));
   return request;
@@ -163,12 +193,14 @@ absl::StatusOr<GenerationRequest> Parse(
 
 }  // namespace
 
-HttpReply Complete(HttpCall& call, const ServedModel& model, const GenerationContext& context) {
-  return Answer(call, model, Parse(call, context.defaults, ParseCompletion), context);
+HttpReply Complete(HttpCall& call, const Json& body, const ServedModel& model,
+                   const GenerationContext& context) {
+  return Answer(call, model, Parse(call, body, context.defaults, ParseCompletion), context);
 }
 
-HttpReply Chat(HttpCall& call, const ServedModel& model, const GenerationContext& context) {
-  return Answer(call, model, Parse(call, context.defaults, ParseChat), context);
+HttpReply Chat(HttpCall& call, const Json& body, const ServedModel& model,
+               const GenerationContext& context) {
+  return Answer(call, model, Parse(call, body, context.defaults, ParseChat), context);
 }
 
 }  // namespace sluice::server

@@ -13,7 +13,10 @@ struct GenerationContext {
   Admission& admission;
 };
 
-HttpReply Complete(HttpCall& call, const ServedModel& model, const GenerationContext& context);
-HttpReply Chat(HttpCall& call, const ServedModel& model, const GenerationContext& context);
+// `body` is that of the call, parsed.
+HttpReply Complete(HttpCall& call, const Json& body, const ServedModel& model,
+                   const GenerationContext& context);
+HttpReply Chat(HttpCall& call, const Json& body, const ServedModel& model,
+               const GenerationContext& context);
 
 }  // namespace sluice::server

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "models/unicode/utf8.h"
+#include "runtime/constraint/json_values.h"
 #include "tools/server/api_error.h"
 
 namespace sluice::server {
@@ -89,9 +90,24 @@ std::string Shown(const Json& value) {
   return absl::StrCat("an array of ", value.size(), " values");
 }
 
+std::optional<int64_t> IntegerOf(const Json& value) {
+  if (value.is_number_float()) return WholeNumber(value.get<double>());
+  if (!value.is_number_integer()) return std::nullopt;
+  // Read as int64_t, numbers above its range would be negative ones.
+  const bool fits =
+      !value.is_number_unsigned() || value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
+  return fits ? std::optional(value.get<int64_t>()) : std::nullopt;
+}
+
 const Json* Fields::Find(absl::string_view name) const {
   const auto it = object_.find(std::string(name));
   return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+absl::string_view Fields::Which(std::initializer_list<absl::string_view> names) const {
+  const auto* const it = std::find_if(
+      names.begin(), names.end(), [this](absl::string_view name) { return Find(name) != nullptr; });
+  return it == names.end() ? *names.begin() : *it;
 }
 
 std::string Fields::PathOf(absl::string_view name) const { return absl::StrCat(path_, name); }
@@ -130,13 +146,11 @@ absl::Status Fields::Read(absl::string_view name, int64_t least, int64_t most, i
   const Json* const value = Find(name);
   if (value == nullptr) return absl::OkStatus();
   const std::string expected = absl::StrCat("an integer from ", least, " to ", most);
-  if (!value->is_number_integer()) return Error(name, *value, expected);
-  // Read as int64_t, numbers above its range would be negative ones.
-  const bool fits =
-      !value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
-  const auto number = value->get<int64_t>();
-  if (!fits || number < least || number > most) return Error(name, *value, expected);
-  *out = number;
+  const std::optional<int64_t> number = IntegerOf(*value);
+  if (!number.has_value() || *number < least || *number > most) {
+    return Error(name, *value, expected);
+  }
+  *out = *number;
   return absl::OkStatus();
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -22,6 +24,10 @@ absl::StatusOr<Json> ParseObject(absl::string_view text);
 // "\"hot\"", "[1,2,3...": what a value is, short enough for an error message.
 std::string Shown(const Json& value);
 
+// The integer that a value is, however it is written: 128.0, too. None: it is none, or one beyond
+// int64_t.
+std::optional<int64_t> IntegerOf(const Json& value);
+
 // The fields of an object. A field that is absent or null leaves `out` as it is. The functions that
 // take a name may be called with the fields of `object` in any order; what is not asked for does
 // not count.
@@ -33,6 +39,8 @@ class Fields {
 
   // The value, nullptr if it is absent or null.
   const Json* Find(absl::string_view name) const;
+  // Of several names for one thing the first that is there, the first of all if none is.
+  absl::string_view Which(std::initializer_list<absl::string_view> names) const;
 
   absl::Status Read(absl::string_view name, double* out) const;  // finite
   absl::Status Read(absl::string_view name, bool* out) const;

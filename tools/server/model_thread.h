@@ -40,6 +40,7 @@ class ModelThread {
   // All from any thread. InvalidArgument: the request can never be run. Callbacks are the
   // scheduler's and are called on the model's thread.
   absl::Status Check(const Request& request) const { return scheduler_.Check(request); }
+  int64_t max_context() const { return session_.max_context(); }
   absl::StatusOr<int64_t> Submit(Request request) { return queue_.Submit(std::move(request)); }
   void Cancel(int64_t id) { queue_.Cancel(id); }
   // Cancels all requests and takes no more.

@@ -15,11 +15,11 @@ absl::StatusOr<std::vector<int32_t>> ParseTokens(const Fields& fields, absl::str
   tokens.reserve(value.size());
   for (const Json& token : value) {
     // Whether the vocabulary has it is the model's business.
-    const bool fits =
-        token.is_number_integer() && token >= 0 && token <= std::numeric_limits<int32_t>::max();
-    if (!fits)
+    const int64_t id = IntegerOf(token).value_or(-1);
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
       return fields.Error(absl::StrCat(name, "[", tokens.size(), "]"), token, "a token id");
-    tokens.push_back(token.get<int32_t>());
+    }
+    tokens.push_back(static_cast<int32_t>(id));
   }
   return tokens;
 }

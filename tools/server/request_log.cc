@@ -33,6 +33,7 @@ std::string JsonLine(const CallRecord& record) {
                {"ms_first", nullptr},
                {"ms_total", Milliseconds(record.seconds)},
                {"outcome", record.outcome}};
+  if (!record.warning.empty()) line["warning"] = record.warning;
   if (record.first_token_seconds.has_value()) {
     line["ms_first"] = Milliseconds(*record.first_token_seconds);
   }
@@ -51,6 +52,7 @@ std::string TextLine(const CallRecord& record) {
                           record.usage.cached_tokens, record.usage.completion_tokens);
   }
   if (!record.outcome.empty()) absl::StrAppend(&line, ": ", Printable(record.outcome, kMostText));
+  if (!record.warning.empty()) absl::StrAppend(&line, "; ", Printable(record.warning, kMostText));
   return line;
 }
 

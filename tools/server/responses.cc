@@ -1,6 +1,7 @@
 #include "tools/server/responses.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -82,20 +83,42 @@ Json Message(const ResponseInfo& info, const char* object, Json choices) {
 }
 
 // A message of a stream with one choice, or none.
-std::string Chunk(const ResponseInfo& info, Json choices, Json usage) {
+Json Chunk(const ResponseInfo& info, Json choices, Json usage) {
   Json message =
       Message(info, info.is_chat ? "chat.completion.chunk" : "text_completion", std::move(choices));
   if (info.has_usage) message["usage"] = std::move(usage);
-  return Dump(message);
+  return message;
 }
 
-std::string ChoiceChunk(const ResponseInfo& info, size_t choice, const char* content_name,
-                        Json content, Json logprobs, Json finish_reason) {
+Json ChoiceJson(const ResponseInfo& info, size_t choice, Json content, Json logprobs,
+                Json finish_reason) {
   Json json = {{"index", choice},
-               {content_name, std::move(content)},
+               {info.is_chat ? "delta" : "text", std::move(content)},
                {"logprobs", std::move(logprobs)},
                {"finish_reason", std::move(finish_reason)}};
   return Chunk(info, Json::array({std::move(json)}), nullptr);
+}
+
+std::string ChoiceChunk(const ResponseInfo& info, size_t choice, Json content, Json logprobs,
+                        Json finish_reason) {
+  return Dump(
+      ChoiceJson(info, choice, std::move(content), std::move(logprobs), std::move(finish_reason)));
+}
+
+// What a choice without content has.
+Json NoContent(const ResponseInfo& info) { return info.is_chat ? Json::object() : Json(""); }
+
+Json ModelJson(const ModelEntry& model) {
+  return {{"id", model.id},
+          {"object", "model"},
+          {"created", model.created},
+          {"owned_by", "sluice"},
+          {"context_length", model.context},
+          {"max_model_len", model.context},
+          {"meta",
+           {{"n_ctx", model.context},
+            {"n_ctx_train", model.trained_context},
+            {"n_vocab", model.vocabulary}}}};
 }
 
 Json Vector(const std::vector<float>& vector, bool base64) {
@@ -129,26 +152,31 @@ std::string AnswerBody(const ResponseInfo& info, absl::Span<const FinishedAnswer
 }
 
 std::string RoleChunk(const ResponseInfo& info, size_t choice) {
-  return ChoiceChunk(info, choice, "delta", {{"role", "assistant"}, {"content", ""}}, nullptr,
-                     nullptr);
+  return ChoiceChunk(info, choice, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
 }
 
 std::string PartChunk(const ResponseInfo& info, size_t choice, const TextPart& part,
                       int64_t* offset) {
   Json logprobs = LogprobsOf(info, part, offset);
-  if (!info.is_chat) {
-    return ChoiceChunk(info, choice, "text", part.text, std::move(logprobs), nullptr);
-  }
-  return ChoiceChunk(info, choice, "delta", {{"content", part.text}}, std::move(logprobs), nullptr);
+  Json content = info.is_chat ? Json{{"content", part.text}} : Json(part.text);
+  return ChoiceChunk(info, choice, std::move(content), std::move(logprobs), nullptr);
 }
 
 std::string EndChunk(const ResponseInfo& info, size_t choice, const std::string& finish_reason) {
-  if (!info.is_chat) return ChoiceChunk(info, choice, "text", "", nullptr, finish_reason);
-  return ChoiceChunk(info, choice, "delta", Json::object(), nullptr, finish_reason);
+  return ChoiceChunk(info, choice, NoContent(info), nullptr, finish_reason);
+}
+
+std::string ProgressChunk(const ResponseInfo& info, size_t choice, const PromptTimes& prompt) {
+  Json chunk = ChoiceJson(info, choice, NoContent(info), nullptr, nullptr);
+  chunk["prompt_progress"] = {{"total", prompt.tokens.total},
+                              {"cache", prompt.tokens.cached},
+                              {"processed", prompt.tokens.processed},
+                              {"time_ms", std::llround(prompt.seconds * 1e3)}};
+  return Dump(chunk);
 }
 
 std::string UsageChunk(const ResponseInfo& info, const Usage& usage) {
-  return Chunk(info, Json::array(), UsageJson(usage));
+  return Dump(Chunk(info, Json::array(), UsageJson(usage)));
 }
 
 std::string EmbeddingBody(const std::string& model, absl::Span<const std::vector<float>> vectors,
@@ -164,12 +192,13 @@ std::string EmbeddingBody(const std::string& model, absl::Span<const std::vector
                {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
 }
 
-std::string ModelsBody(const std::string& model, int64_t created) {
-  const Json entry = {
-      {"id", model}, {"object", "model"}, {"created", created}, {"owned_by", "sluice"}};
-  return Dump({{"object", "list"}, {"data", Json::array({entry})}});
+std::string ModelBody(const ModelEntry& model) { return Dump(ModelJson(model)); }
+
+std::string ModelsBody(const ModelEntry& model) {
+  return Dump({{"object", "list"}, {"data", Json::array({ModelJson(model)})}});
 }
 
 std::string Event(const std::string& data) { return absl::StrCat("data: ", data, "\n\n"); }
+std::string Comment(const std::string& text) { return absl::StrCat(": ", text, "\n\n"); }
 
 }  // namespace sluice::server

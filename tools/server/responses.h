@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "tools/server/answer_channel.h"
 #include "tools/server/text_stream.h"
 
 namespace sluice::server {
@@ -38,13 +39,26 @@ std::string RoleChunk(const ResponseInfo& info, size_t choice);
 std::string PartChunk(const ResponseInfo& info, size_t choice, const TextPart& part,
                       int64_t* offset);
 std::string EndChunk(const ResponseInfo& info, size_t choice, const std::string& finish_reason);
+// How far the prompt is, in the form that llama.cpp's server has for it.
+std::string ProgressChunk(const ResponseInfo& info, size_t choice, const PromptTimes& prompt);
 std::string UsageChunk(const ResponseInfo& info, const Usage& usage);
 
 std::string EmbeddingBody(const std::string& model, absl::Span<const std::vector<float>> vectors,
                           bool base64, int64_t tokens);
-std::string ModelsBody(const std::string& model, int64_t created);
 
-// A message of a stream: an event as SSE has it.
+// A model as it is told of, by each of the names that clients look for.
+struct ModelEntry {
+  std::string id;
+  int64_t created = 0;
+  int64_t context = 0;          // tokens, as served
+  int64_t trained_context = 0;  // as the model would take
+  int64_t vocabulary = 0;
+};
+std::string ModelBody(const ModelEntry& model);
+std::string ModelsBody(const ModelEntry& model);  // a list of one
+
+// Messages of a stream as SSE has them: an event, and a line that clients pass over.
 std::string Event(const std::string& data);
+std::string Comment(const std::string& text);
 
 }  // namespace sluice::server

@@ -39,21 +39,22 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> TokensOf(const ServedModel& mo
     SLUICE_RETURN_IF_ERROR(CheckTokens(*model.tokenizer, path, texts.back()));
     const auto length = static_cast<int64_t>(texts.back().size());
     if (length >= 1 && length <= model.embedder->max_length()) continue;
-    return FieldError(path, absl::StrCat(path, " has ", length, " tokens, expected 1 to ",
-                                         model.embedder->max_length()));
+    return FieldError(path,
+                      absl::StrCat(path, " has ", length, " tokens, expected 1 to ",
+                                   model.embedder->max_length(), ", the maximum context length"),
+                      length > 0 ? "context_length_exceeded" : "");
   }
   return texts;
 }
 
-absl::StatusOr<std::string> EmbedBody(HttpCall& call, const ServedModel& model) {
+absl::StatusOr<std::string> EmbedBody(HttpCall& call, const Json& body, const ServedModel& model) {
   if (model.embedder == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", model.id,
                      "' is a decoder, which writes text and makes no vectors: serve an encoder "
                      "(bert) for them"));
   }
-  SLUICE_ASSIGN_OR_RETURN(const Json json, ParseObject(call.body()));
-  SLUICE_ASSIGN_OR_RETURN(const EmbeddingRequest request, ParseEmbedding(json));
+  SLUICE_ASSIGN_OR_RETURN(const EmbeddingRequest request, ParseEmbedding(body));
   if (request.dimensions != 0 && request.dimensions != model.embedder->width()) {
     return FieldError("dimensions", absl::StrCat("dimensions is ", request.dimensions,
                                                  ", expected ", model.embedder->width(),
@@ -68,18 +69,16 @@ absl::StatusOr<std::string> EmbedBody(HttpCall& call, const ServedModel& model) 
   return EmbeddingBody(model.id, vectors, request.base64, call.record.usage.prompt_tokens);
 }
 
-absl::StatusOr<std::string> TokenizeBody(const HttpCall& call, const ServedModel& model) {
-  SLUICE_ASSIGN_OR_RETURN(const Json json, ParseObject(call.body()));
-  SLUICE_ASSIGN_OR_RETURN(const TokenizeRequest request, ParseTokenize(json));
+absl::StatusOr<std::string> TokenizeBody(const Json& body, const ServedModel& model) {
+  SLUICE_ASSIGN_OR_RETURN(const TokenizeRequest request, ParseTokenize(body));
   const std::vector<TokenId> tokens = model.tokenizer->Encode(
       request.content,
       {.add_special = request.add_special, .parse_special = request.parse_special});
   return Json{{"tokens", tokens}}.dump();
 }
 
-absl::StatusOr<std::string> DetokenizeBody(const HttpCall& call, const ServedModel& model) {
-  SLUICE_ASSIGN_OR_RETURN(const Json json, ParseObject(call.body()));
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ParseDetokenize(json));
+absl::StatusOr<std::string> DetokenizeBody(const Json& body, const ServedModel& model) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ParseDetokenize(body));
   SLUICE_RETURN_IF_ERROR(CheckTokens(*model.tokenizer, "tokens", tokens));
   const std::string text = model.tokenizer->Detokenize(tokens, {.special = true});
   return Json{{"content", text}}.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -87,16 +86,16 @@ absl::StatusOr<std::string> DetokenizeBody(const HttpCall& call, const ServedMod
 
 }  // namespace
 
-HttpReply Embed(HttpCall& call, const ServedModel& model) {
-  return ReplyOf(call, EmbedBody(call, model));
+HttpReply Embed(HttpCall& call, const Json& body, const ServedModel& model) {
+  return ReplyOf(call, EmbedBody(call, body, model));
 }
 
-HttpReply Tokenize(HttpCall& call, const ServedModel& model) {
-  return ReplyOf(call, TokenizeBody(call, model));
+HttpReply Tokenize(HttpCall& call, const Json& body, const ServedModel& model) {
+  return ReplyOf(call, TokenizeBody(body, model));
 }
 
-HttpReply Detokenize(HttpCall& call, const ServedModel& model) {
-  return ReplyOf(call, DetokenizeBody(call, model));
+HttpReply Detokenize(HttpCall& call, const Json& body, const ServedModel& model) {
+  return ReplyOf(call, DetokenizeBody(body, model));
 }
 
 }  // namespace sluice::server

@@ -49,6 +49,24 @@ describe('models', () => {
     const models = await client.models.list();
     assert.deepEqual(models.data.map((each) => each.id), [model]);
   });
+
+  it('tells of one', async () => {
+    const one = await client.models.retrieve(model);
+    assert.equal(one.id, model);
+    assert.ok(one.context_length > 100);
+    await assert.rejects(client.models.retrieve('another/one'), (error) => {
+      assert.ok(error instanceof OpenAI.NotFoundError);
+      assert.equal(error.code, 'model_not_found');
+      return true;
+    });
+  });
+
+  it('has the context that it was said to have', async () => {
+    const said = /context of (\d+) tokens, the model's own; the cache of 4 answers takes/.exec(
+        server.log());
+    assert.ok(said, server.log());
+    assert.equal((await client.models.retrieve(model)).context_length, Number(said[1]));
+  });
 });
 
 describe('completions', () => {
@@ -249,7 +267,12 @@ describe('errors', () => {
 
   it('of a prompt beyond the context', async () => {
     const prompt = new Array(5000).fill(11);
-    await assert.rejects(client.completions.create({...story, prompt}), OpenAI.BadRequestError);
+    await assert.rejects(client.completions.create({...story, prompt}), (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError);
+      assert.equal(error.code, 'context_length_exceeded');
+      assert.match(error.message, /maximum context length is \d+ tokens.*5000 tokens/);
+      return true;
+    });
   });
 
   it('of embeddings that this model has not', async () => {

@@ -22,6 +22,7 @@ export async function startServer(args) {
   }
   return {
     url,
+    log: () => log,
     // The exit status.
     async stop() {
       child.kill('SIGTERM');

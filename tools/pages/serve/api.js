@@ -28,6 +28,7 @@ async function* streamJson(path, body, signal) {
     const events = (rest + piece).split('\n\n');
     rest = events.pop();
     for (const event of events) {
+      if (!event.startsWith('data:')) continue;  // a comment, while there is nothing to tell
       const data = event.replace(/^data: ?/, '');
       if (data === '[DONE]') return;
       const json = JSON.parse(data);
