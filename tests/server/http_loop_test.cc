@@ -242,6 +242,38 @@ TEST(HttpLoop, MakesRoomByClosingTheIdle) {
   EXPECT_THAT(half[0].HearUntil("ok"), HasSubstr("200"));
 }
 
+TEST(HttpLoop, BodiesTogetherAreBounded) {
+  HttpOptions options;
+  options.most_held_bytes = 1500;
+  HttpServed served(options);
+  const std::string head =
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n";
+  const auto begin = [&](Wire* wire) {
+    wire->Say(head);
+    EXPECT_THAT(wire->HearUntil("\r\n\r\n"), HasSubstr("100 Continue"));
+    wire->Say(std::string(900, 'x'));
+  };
+  {
+    Wire first(served.port()), second(served.port());
+    begin(&first);
+    EXPECT_TRUE(IsHealthy(served.port()));  // it has read the first by now
+    begin(&second);
+    EXPECT_THAT(second.Hear(), HasSubstr("503 Service Unavailable"));
+    first.Say(std::string(100, 'x'));
+    EXPECT_THAT(first.HearUntil(std::string(1000, 'x')), HasSubstr("200 OK"));
+  }
+  // What was answered, refused or broken off counts no more, a moment later.
+  int served_ones = 0;
+  for (int i = 0; i < 1000 && served_ones < 3; ++i) {
+    Wire wire(served.port());
+    begin(&wire);
+    wire.Try(std::string(100, 'x'));
+    if (absl::StrContains(wire.HearUntil("\r\n"), "200 OK")) ++served_ones;
+  }
+  EXPECT_EQ(served_ones, 3);
+}
+
 // An address of this machine that others reach, too; "" if there is none.
 std::string OwnAddress() {
   ifaddrs* all = nullptr;

@@ -166,6 +166,9 @@ void HttpLoop::Advance(Client& client, absl::string_view bytes) {
     }
     const HttpExchange::State before =
         std::exchange(client.progress, client.exchange->Take(&bytes));
+    if (!CountHeld(client)) {
+      return Refuse(client, {503, "too many large requests are being read or answered"});
+    }
     switch (client.progress) {
       case HttpExchange::State::kBlank:
         return Watch(client, EPOLLIN);
@@ -217,8 +220,7 @@ bool HttpLoop::AfterReply(Client& client) {
     Linger(client);
     return false;
   }
-  client.exchange = nullptr;
-  client.progress = HttpExchange::State::kBlank;
+  EndExchange(client);
   client.deadline = Clock::now() + shared_.options.idle_timeout;
   return true;
 }
@@ -261,7 +263,7 @@ void HttpLoop::TakeReturned() {
 }
 
 void HttpLoop::Linger(Client& client) {
-  client.exchange = nullptr;
+  EndExchange(client);
   client.unread.clear();
   client.state = State::kLingering;
   client.connection.EndSending();
@@ -387,7 +389,22 @@ void HttpLoop::Watch(Client& client, uint32_t events) {
 
 void HttpLoop::Unwatch(Client& client) { deadlines_.erase({client.watched_until, client.id}); }
 
+void HttpLoop::EndExchange(Client& client) {
+  client.exchange = nullptr;
+  client.progress = HttpExchange::State::kBlank;
+  CountHeld(client);
+}
+
+bool HttpLoop::CountHeld(Client& client) {
+  const size_t now = client.exchange == nullptr ? 0 : client.exchange->body().size();
+  held_ += now - client.held;
+  client.held = now;
+  return now == 0 || held_ == now ||
+         held_ <= static_cast<uint64_t>(shared_.options.most_held_bytes);
+}
+
 void HttpLoop::Close(Client& client) {
+  EndExchange(client);
   if (client.state == State::kAtWork || client.state == State::kFlushing) CountCalls(-1);
   Unwatch(client);
   neighbours_.Leave(client.neighbour);

@@ -62,6 +62,7 @@ class HttpLoop {
     Time watched_until = {};                 // the deadline for which it stands in deadlines_
     std::unique_ptr<HttpExchange> exchange;  // none while nothing has come
     std::string unread;                      // came with the request that is at work
+    size_t held = 0;                         // bytes of its body, as last counted
     size_t lingered = 0;                     // bytes
 
     // There is no request, not even a part of one.
@@ -77,6 +78,7 @@ class HttpLoop {
   void Advance(Client& client, absl::string_view bytes);
   bool AfterReply(Client& client);
   void Refuse(Client& client, Refusal refusal);
+  void EndExchange(Client& client);
   void Linger(Client& client);
   void Drain(Client& client);
 
@@ -96,6 +98,8 @@ class HttpLoop {
   void Close(Client& client);
   void CloseOverdue();
   int WaitMilliseconds() const;
+  // False if there are too many.
+  bool CountHeld(Client& client);
   void CountCalls(int change);
   bool IsOver();
 
@@ -106,6 +110,7 @@ class HttpLoop {
   std::unordered_map<uint64_t, std::unique_ptr<Client>> clients_;
   std::set<std::pair<Time, uint64_t>> deadlines_;
   NeighbourCounts neighbours_;
+  size_t held_ = 0;  // bytes of all bodies
   Time accept_again_ = Time::max();
   std::array<char, 65536> received_;
 

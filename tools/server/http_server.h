@@ -59,6 +59,7 @@ struct HttpOptions {
   int connections = 4096;                  // at once, whatever they do
   int connections_per_address = 64;        // of these, from one that is not this machine
   int64_t most_body_bytes = 4 << 20;       // of a request
+  int64_t most_held_bytes = 512 << 20;     // of all bodies together; one may always be there
   std::vector<std::string> api_keys;       // none: everybody is served
   std::vector<std::string> allowed_hosts;  // names for the server; "*": any
   std::vector<std::string> cors_origins;   // of pages that may ask and read; "*": any
