@@ -40,7 +40,7 @@ async function* streamJson(path, body, signal) {
     signal,
   });
   const events = new EventReader();
-  for await (const piece of pieces(response.body.pipeThrough(new TextDecoderStream()))) {
+  for await (const piece of pieces(response.body)) {
     for (const data of events.push(piece)) {
       signal.throwIfAborted();
       if (data === '[DONE]') return;
@@ -50,14 +50,15 @@ async function* streamJson(path, body, signal) {
   throw new ApiError('the answer broke off');
 }
 
-// Not every browser can iterate over a stream.
+// The text of a stream. Not every browser can iterate over one.
 async function* pieces(stream) {
   const reader = stream.getReader();
+  const decoder = new TextDecoder();
   try {
     for (;;) {
       const {done, value} = await reader.read();
       if (done) return;
-      yield value;
+      yield decoder.decode(value, {stream: true});
     }
   } catch (error) {
     throw error.name === 'AbortError' ? error : new ApiError('the answer broke off');
