@@ -149,7 +149,7 @@ bool Conversation::ReadMessage(std::string* message) {
         interrupted_ = false;
     }
     if (!absl::EndsWith(line, "\\")) {
-      *message += absl::StripSuffix(line, "\n");  // of a paste
+      absl::StrAppend(message, absl::StripSuffix(line, "\n"));  // of a paste
       return true;
     }
     line.back() = '\n';
