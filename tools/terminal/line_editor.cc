@@ -104,7 +104,8 @@ absl::Status LineEditor::Open() {
   // Between lines, what is typed is neither shown nor cut at the 4095 bytes of a line.
   el_set(editor_, EL_SETTY, "-x", "-icanon", "-echo", "-icrnl", nullptr);
   el_set(editor_, EL_SETTY, "-d", "-icrnl", "-inlcr", nullptr);  // a pasted line may end with both
-  el_source(editor_, nullptr);                                   // the user's ~/.editrc, if any
+  el_wset(editor_, EL_EDITOR, L"emacs");
+  el_source(editor_, nullptr);  // the user's ~/.editrc, if any
   Bind();
   const char* terminal = nullptr;
   el_get(editor_, EL_TERMINAL, &terminal);
