@@ -55,10 +55,10 @@ std::string GraphPage() {
 }
 
 std::string ServePage() {
-  return Assemble(sluice_page_serve_skeleton, sluice_page_serve_style,
-                  {sluice_page_dom, sluice_page_serve_events, sluice_page_serve_api,
-                   sluice_page_serve_messages, sluice_page_serve_chat, sluice_page_serve_engine,
-                   sluice_page_serve_app});
+  return Assemble(
+      sluice_page_serve_skeleton, sluice_page_serve_style,
+      {sluice_page_dom, sluice_page_serve_events, sluice_page_serve_api, sluice_page_serve_messages,
+       sluice_page_serve_chat, sluice_page_serve_engine, sluice_page_serve_app});
 }
 
 }  // namespace sluice
