@@ -95,7 +95,8 @@ TEST_F(TerminalChat, CtrlCTakesBackWhatIsTyped) {
     chat_.Type("/system no");
     AwaitText("/system no");
     chat_.Type(kCtrlC);
-    AwaitText("^C");
+    AwaitText("^C\r\n");
+    EXPECT_THAT(chat_.screen(), HasSubstr("> /system no^C\r\n"));
     AwaitPrompt();
   }
   chat_.Type("/system\r");

@@ -18,6 +18,9 @@ namespace {
 constexpr int kHistory = 1000;  // lines
 constexpr std::wstring_view kPasteEnd = L"\x1b[201~";
 
+// A key that no terminal sends: it is a signal there.
+constexpr wchar_t kMoveToEnd = L'\034';
+
 // Keys as terminals send them, besides those that libedit knows.
 constexpr std::pair<const char*, const char*> kKeys[] = {
     {"\\e[200~", "sluice-paste"},      {"\\e\\r", "sluice-newline"},  // Alt-Enter
@@ -26,6 +29,7 @@ constexpr std::pair<const char*, const char*> kKeys[] = {
     {"\\e[H", "ed-move-to-beg"},       {"\\e[1~", "ed-move-to-beg"}, {"\\e[F", "ed-move-to-end"},
     {"\\e[4~", "ed-move-to-end"},      {"\\e[1;5C", "em-next-word"}, {"\\e[1;5D", "ed-prev-word"},
     {"\\e[3~", "ed-delete-next-char"}, {"^R", "em-inc-search-prev"}, {"^I", "ed-insert"},
+    {"\\034", "ed-move-to-end"},
 };
 
 // libedit asks the locale how wide letters are and how they are encoded.
@@ -183,24 +187,22 @@ std::wstring LineEditor::ReadPaste() {
   return text;
 }
 
-// Leaves it on the screen.
-void LineEditor::DropLine() {
-  const LineInfoW* line = el_wline(editor_);
-  dropped_ = ToUtf8(line->buffer, line->lastchar);
-  interrupted_ = true;
-  el_cursor(editor_, static_cast<int>(line->lastchar - line->cursor));
-  el_set(editor_, EL_REFRESH);
-  std::fputs("^C\n", screen_);
-  std::fflush(screen_);
-}
-
 int LineEditor::Next(wchar_t* character) {
+  if (interrupted_) {
+    std::fputs("^C\n", screen_);
+    std::fflush(screen_);
+    errno = EINTR;
+    return -1;
+  }
   while (bytes_.size() == UnfinishedUtf8(bytes_)) {
     switch (wait_()) {
-      case Wake::kInterrupt:
-        DropLine();
-        errno = EINTR;
-        return -1;
+      case Wake::kInterrupt: {
+        const LineInfoW* const line = el_wline(editor_);
+        dropped_ = ToUtf8(line->buffer, line->lastchar);
+        interrupted_ = true;
+        *character = kMoveToEnd;  // what was typed stays on the screen
+        return 1;
+      }
       case Wake::kContinued:
         mode_->Set(marks_pastes_);
         el_set(editor_, EL_PREP_TERM, 0);

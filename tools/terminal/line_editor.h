@@ -39,7 +39,6 @@ class LineEditor {
   void Bind();
   int Next(wchar_t* character);  // 1, or 0 at the end, or -1 with errno
   std::wstring ReadPaste();
-  void DropLine();
   // What keys do: a CC_ code of libedit.
   unsigned char Show(const std::wstring& text);
   unsigned char ShowOlder();
