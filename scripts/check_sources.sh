@@ -101,6 +101,7 @@ wrong_libraries() {
   foreign_includes 'httplib' 'tools/load/|tests/'
   foreign_includes 'nlohmann/' 'tools/|runtime/constraint/|tests/|bench/'
   foreign_includes 'pcre2|utf8proc' 'models/'
+  foreign_includes 'histedit' 'tools/terminal/'
   grep -rnE --include='*.h' --include='*.cc' '\b(secure_)?getenv *\(' "${folders[@]}" |
     grep -vE '^(tools/main\.cc|tests/|bench/)' || true
 }

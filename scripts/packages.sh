@@ -7,7 +7,7 @@
 build_packages=(
   g++ cmake ninja-build pkg-config
   libabsl-dev libdnnl-dev ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler
-  libcli11-dev libcpp-httplib-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
+  libcli11-dev libcpp-httplib-dev nlohmann-json3-dev libedit-dev libpcre2-dev libutf8proc-dev
   libvulkan-dev glslang-tools
 )
 

@@ -10,6 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "tools/options.h"
 #include "tools/terminal/console.h"
@@ -17,18 +19,30 @@
 namespace sluice::tools {
 namespace {
 
-constexpr absl::string_view kHelp =
-    "/clear   forget the conversation, but for the system prompt\n"
-    "/exit    end the chat, as the end of the input does\n"
-    "/help    this list\n"
-    "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer; pressed again at "
-    "the\n"
-    "prompt, it ends the chat.\n";
+struct Command {
+  absl::string_view name, arguments, does;
+};
 
-// "/clear", but not "/usr/bin is a folder".
-bool IsCommand(absl::string_view line) {
-  return line.size() > 1 && line[0] == '/' &&
-         std::all_of(line.begin() + 1, line.end(), absl::ascii_isalpha);
+constexpr Command kCommands[] = {
+    {"/clear", "", "forget the conversation, but for the system message"},
+    {"/exit", "", "end the chat, as Ctrl-D does"},
+    {"/help", "", "this list"},
+    {"/system", " TEXT", "the system message from here on; without TEXT: says it; -: none"},
+};
+
+constexpr absl::string_view kHelp =
+    "A line that ends with \\ goes on in the next one, as after Alt-Enter; what is pasted is one\n"
+    "message. One that begins with a blank is no command. Ctrl-C stops an answer or takes back "
+    "what\n"
+    "is typed; on an empty line, pressed twice, it ends the chat.\n";
+
+// "/clear" of "/clear all", but not "/usr" of "/usr/bin is a folder"; "" if it is no command.
+absl::string_view CommandOf(absl::string_view message) {
+  if (message.size() < 2 || message[0] != '/') return "";
+  const auto end = std::find_if_not(message.begin() + 1, message.end(), absl::ascii_isalpha);
+  if (end == message.begin() + 1) return "";
+  if (end != message.end() && !absl::ascii_isspace(*end)) return "";
+  return message.substr(0, static_cast<size_t>(end - message.begin()));
 }
 
 // Whether the vocabulary knows any of the template's marks.
@@ -47,48 +61,72 @@ class Conversation {
   Conversation(const ChatEngine& engine, const ChatOptions& options,
                const GenerateOptions& generate, Console* console)
       : engine_(engine),
-        options_(options),
         generate_(generate),
         console_(*console),
-        transcript_(engine.session) {
-    Clear();
-  }
+        transcript_(engine.session),
+        system_(options.system) {}
 
   absl::Status Run(const std::string& first);
 
  private:
-  void Clear();
-  void Obey(absl::string_view command);
+  void Obey(absl::string_view command, absl::string_view argument);
+  void SetSystem(absl::string_view text);
+  std::vector<ChatMessage> All() const;
   bool ReadMessage(std::string* message);
   absl::Status Answer(std::string message);
   void Report(const GenerateResult& result, size_t text_tokens) const;
   void SayFull() const;
 
   const ChatEngine& engine_;
-  const ChatOptions& options_;
   GenerateOptions generate_;
   Console& console_;
   Transcript transcript_;
-  std::vector<ChatMessage> messages_;
-  bool interrupted_ = false;  // by Ctrl-C, with nothing entered since
+  std::string system_;                 // before the messages, unless empty
+  std::vector<ChatMessage> messages_;  // questions and answers
+  bool interrupted_ = false;           // by Ctrl-C, with nothing entered since
   bool over_ = false;
 };
 
-void Conversation::Clear() {
-  messages_.clear();
-  if (!options_.system.empty()) messages_.push_back({ChatRole::kSystem, options_.system});
+std::vector<ChatMessage> Conversation::All() const {
+  std::vector<ChatMessage> all;
+  if (!system_.empty()) all.push_back({ChatRole::kSystem, system_});
+  all.insert(all.end(), messages_.begin(), messages_.end());
+  return all;
 }
 
-void Conversation::Obey(absl::string_view command) {
-  if (command == "/exit") {
+// The conversation goes on: the model reads all of it again, as if it had always been so.
+void Conversation::SetSystem(absl::string_view text) {
+  if (!text.empty()) {
+    system_ = text == "-" ? "" : std::string(text);
+    std::cerr << (system_.empty() ? "[no system message]\n" : "[the system message is set]\n");
+  } else if (system_.empty()) {
+    std::cerr << "[there is no system message]\n";
+  } else {
+    std::cerr << "[the system message: " << system_ << "]\n";
+  }
+}
+
+void Conversation::Obey(absl::string_view command, absl::string_view argument) {
+  if (command == "/system") {
+    SetSystem(argument);
+  } else if (const auto known = NamesOf(kCommands);
+             std::find(known.begin(), known.end(), command) == known.end()) {
+    std::cerr << "[unknown command " << command << DidYouMean(command, known)
+              << "; /help lists them, and a blank before it sends it to the model]\n";
+  } else if (!argument.empty()) {
+    std::cerr << "[" << command
+              << " takes nothing more; a blank before it sends it to the model]\n";
+  } else if (command == "/exit") {
     over_ = true;
   } else if (command == "/clear") {
-    Clear();
+    messages_.clear();
     std::cerr << "[the conversation is forgotten]\n";
-  } else if (command == "/help") {
-    std::cerr << kHelp;
   } else {
-    std::cerr << "[unknown command " << command << "; /help lists them]\n";
+    for (const Command& listed : kCommands) {
+      std::cerr << absl::StreamFormat("%-14s %s\n", absl::StrCat(listed.name, listed.arguments),
+                                      listed.does);
+    }
+    std::cerr << kHelp;
   }
 }
 
@@ -100,17 +138,18 @@ bool Conversation::ReadMessage(std::string* message) {
     switch (console_.ReadLine(message->empty() ? "> " : "\\ ", &line)) {
       case Console::Event::kEnd:
         return !message->empty();
-      case Console::Event::kInterrupt:
-        std::cerr << "\n";
-        if (std::exchange(interrupted_, true)) return false;
-        std::cerr << "[Ctrl-C once more or /exit ends the chat]\n";
+      case Console::Event::kInterrupt: {
+        const bool is_empty = line.empty() && message->empty();
         message->clear();
+        if (std::exchange(interrupted_, is_empty) && is_empty) return false;
+        if (is_empty) std::cerr << "[Ctrl-C once more or /exit ends the chat]\n";
         continue;
+      }
       case Console::Event::kLine:
         interrupted_ = false;
     }
     if (!absl::EndsWith(line, "\\")) {
-      *message += line;
+      absl::StrAppend(message, absl::StripSuffix(line, "\n"));  // of a paste
       return true;
     }
     line.back() = '\n';
@@ -136,7 +175,7 @@ void Conversation::Report(const GenerateResult& result, size_t text_tokens) cons
 absl::Status Conversation::Answer(std::string message) {
   messages_.push_back({ChatRole::kUser, std::move(message)});
   const std::vector<TokenId> ids =
-      engine_.tokenizer.EncodePieces(engine_.chat_template.Render(messages_, /*invites=*/true));
+      engine_.tokenizer.EncodePieces(engine_.chat_template.Render(All(), /*invites=*/true));
   if (static_cast<int64_t>(ids.size()) >= engine_.session.max_context()) {
     messages_.pop_back();
     SayFull();
@@ -168,8 +207,8 @@ absl::Status Conversation::Run(const std::string& first) {
   if (!first.empty()) SLUICE_RETURN_IF_ERROR(Answer(first));
   std::string message;
   while (!over_ && std::cout && ReadMessage(&message)) {
-    if (IsCommand(message)) {
-      Obey(message);
+    if (const absl::string_view command = CommandOf(message); !command.empty()) {
+      Obey(command, absl::StripAsciiWhitespace(message.substr(command.size())));
     } else if (!absl::StripAsciiWhitespace(message).empty()) {
       SLUICE_RETURN_IF_ERROR(Answer(std::move(message)));
     }

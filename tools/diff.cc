@@ -1,6 +1,7 @@
 // sluice diff: what differs between two graphs, by name and not by line.
 #include <unistd.h>
 
+#include <cstdio>
 #include <iostream>
 #include <memory>
 
@@ -34,8 +35,10 @@ absl::Status RunDiff(const DiffOptions& options) {
   const GraphDiff diff = Diff(before, after, options.ignored);
   if (options.summary) {
     std::cout << PrintOpCounts(diff);
+  } else if (isatty(STDOUT_FILENO) == 0) {
+    std::cout << Print(diff, /*colour=*/false);
   } else {
-    std::cout << Print(diff, isatty(STDOUT_FILENO) != 0);
+    std::fputs(Print(diff, /*colour=*/true).c_str(), stdout);  // std::cout would show the colours
   }
   return diff.empty() ? absl::OkStatus() : Told();
 }

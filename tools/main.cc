@@ -16,7 +16,10 @@
 #include "absl/strings/string_view.h"
 #include "graph/memory_for.h"
 #include "graph/nearest_name.h"
+#include "models/unicode/printable.h"
 #include "tools/commands.h"
+#include "tools/terminal/terminal_filter.h"
+#include "tools/terminal/terminal_mode.h"
 #include "tools/usage.h"
 #include "tools/version.h"
 
@@ -52,6 +55,7 @@ std::vector<std::string> Arguments(int argc, char** argv) {
 // A mapped file that another program cuts short raises SIGBUS at the next read of what is gone.
 extern "C" void OnBusError(int) {
   constexpr char kMessage[] = "sluice: a model file became shorter while it was in use\n";
+  sluice::tools::RestoreTerminal();
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
   _exit(kFailed);
 }
@@ -105,6 +109,7 @@ void Say(absl::string_view text) {
 
 // For all threads. Nothing may allocate here, and nothing that was cut off may go on.
 void OnOutOfMemory() {
+  sluice::tools::RestoreTerminal();
   Say("sluice: out of memory");
   if (!sluice::memory_purpose.empty()) {
     Say(": cannot allocate memory for ");
@@ -118,6 +123,7 @@ void OnOutOfMemory() {
 
 int main(int argc, char** argv) {
   using namespace sluice::tools;
+  const FilteredStream output(std::cout, STDOUT_FILENO), errors(std::cerr, STDERR_FILENO);
   std::signal(SIGBUS, OnBusError);
   std::set_new_handler(OnOutOfMemory);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write()
@@ -155,6 +161,8 @@ int main(int argc, char** argv) {
   std::cout.flush();
   if (status.ok() && !std::cout) status = absl::UnavailableError("cannot write to standard output");
   if (status.ok()) return 0;
-  if (!status.message().empty()) std::cerr << "sluice: " << status.message() << "\n";
+  if (!status.message().empty()) {
+    std::cerr << "sluice: " << sluice::PrintableText(status.message()) << "\n";
+  }
   return IsWrongUsage(status) ? kWrongUsage : kFailed;
 }

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "graph/status_macros.h"
 #include "models/files/file_descriptor.h"
+#include "models/unicode/printable.h"
 #include "tools/commands.h"
 #include "tools/terminal/progress.h"
 #include "tools/usage.h"
@@ -227,7 +228,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
 }
 
-void Warn(const std::string& message) { std::cerr << "warning: " << message << "\n"; }
+void Warn(const std::string& message) {
+  std::cerr << "warning: " << PrintableText(message) << "\n";
+}
 
 void WarnBeyond(const ModelConfig& config, int64_t tokens) {
   if (tokens <= config.context_length) return;

@@ -1,6 +1,7 @@
 // sluice reduce: makes a graph that fails small.
 #include <unistd.h>
 
+#include <cstdio>
 #include <iostream>
 #include <memory>
 
@@ -27,7 +28,9 @@ struct ReduceCommand {
 };
 
 void ShowProgress(int64_t attempts, const Graph& smallest) {
-  std::cerr << "\r" << attempts << " attempts, " << smallest.nodes().size() << " nodes\033[K";
+  // Past std::cerr, which would show the escape sequence.
+  std::fprintf(stderr, "\r%lld attempts, %zu nodes\033[K", static_cast<long long>(attempts),
+               smallest.nodes().size());
 }
 
 absl::Status Write(const Graph& graph, OutputFile* file) {
@@ -75,7 +78,7 @@ absl::Status RunReduce(const ReduceCommand& command) {
         return found.has_value() && found->IsLike(*failure);
       },
       options);
-  if (on_terminal) std::cerr << "\r\033[K";
+  if (on_terminal) std::fputs("\r\033[K", stderr);
   if (!reduced.ok()) return reduced.status();
   std::cerr << graph.nodes().size() << " nodes before, " << reduced->nodes().size() << " after\n";
   return Write(*reduced, out.get());

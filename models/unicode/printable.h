@@ -13,4 +13,7 @@ namespace sluice {
 // bytes is cut, between characters, with "...".
 std::string Printable(absl::string_view text, size_t limit = 80);
 
+// The same for a whole text, which keeps its lines and tabs.
+std::string PrintableText(absl::string_view text);
+
 }  // namespace sluice

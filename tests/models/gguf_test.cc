@@ -200,6 +200,17 @@ TEST(Printable, EscapesWhatATerminalActsOn) {
             "a");
 }
 
+TEST(Printable, EscapesWhatTurnsTheDirectionOfWriting) {
+  EXPECT_EQ(Printable("\xE2\x80\xAEgnp"), "\\xE2\\x80\\xAEgnp");         // U+202E
+  EXPECT_EQ(Printable("\xE2\x81\xA6"), "\\xE2\\x81\\xA6");               // U+2066
+  EXPECT_EQ(Printable("\xD7\xA9\xE2\x80\x8F"), "\xD7\xA9\xE2\x80\x8F");  // Hebrew, and its mark
+}
+
+TEST(Printable, KeepsTheLinesOfTexts) {
+  EXPECT_EQ(PrintableText("a\n\tb\r\x1B[0m\xFF"), "a\n\tb\\x0D\\x1B[0m\\xFF");
+  EXPECT_EQ(PrintableText(std::string(100, 'x')), std::string(100, 'x'));
+}
+
 TEST(Printable, CutsBetweenCharacters) {
   EXPECT_EQ(Printable("abcdef", 6), "abcdef");
   EXPECT_EQ(Printable("abcdefg", 6), "abcdef...");

@@ -117,7 +117,7 @@ absl::Status Browser::OpenTab(bool dark) {
       const json attached,
       Call("Target.attachToTarget", {{"targetId", tab["targetId"]}, {"flatten", true}}));
   session_ = attached["sessionId"];
-  for (const char* domain : {"Page", "Runtime", "Log", "Network"}) {
+  for (const char* domain : {"Page", "Runtime", "Log", "Network", "Performance"}) {
     SLUICE_RETURN_IF_ERROR(Call(absl::StrCat(domain, ".enable"), json::object()).status());
   }
   const json scheme = {{"name", "prefers-color-scheme"}, {"value", dark ? "dark" : "light"}};
@@ -180,7 +180,9 @@ void Browser::Note(const json& event) {
 
 absl::Status Browser::Open(const std::string& place) {
   loaded_ = false;
-  const std::string url = absl::StartsWith(place, "http://") ? place : "file://" + place;
+  const std::string url = absl::StartsWith(place, "http://") || absl::StartsWith(place, "about:")
+                              ? place
+                              : "file://" + place;
   SLUICE_ASSIGN_OR_RETURN(const json result, Call("Page.navigate", {{"url", url}}));
   if (result.contains("errorText")) return absl::NotFoundError(result["errorText"].dump());
   while (!loaded_) {
@@ -198,6 +200,14 @@ absl::StatusOr<json> Browser::Evaluate(const std::string& expression) {
     return absl::InternalError(result["exceptionDetails"].dump());
   }
   return result["result"].value("value", json());
+}
+
+absl::StatusOr<double> Browser::CpuSeconds() {
+  SLUICE_ASSIGN_OR_RETURN(const json result, Call("Performance.getMetrics", json::object()));
+  for (const json& metric : result["metrics"]) {
+    if (metric["name"] == "ThreadTime") return metric["value"].get<double>();
+  }
+  return absl::NotFoundError("browser: no ThreadTime");
 }
 
 absl::Status Browser::Click(const std::string& selector) {

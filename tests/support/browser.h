@@ -23,10 +23,12 @@ class Browser {
       bool dark = false, const std::vector<std::string>& further = {});
   ~Browser();
 
-  // Opens a file, or what an http:// address has, and waits until it is loaded.
+  // Opens a file, or what an http:// or about: address has, and waits until it is loaded.
   absl::Status Open(const std::string& place);
   // The value of a JavaScript expression. Errors: what it threw.
   absl::StatusOr<nlohmann::json> Evaluate(const std::string& expression);
+  // Seconds of a processor that pages have taken, since the start.
+  absl::StatusOr<double> CpuSeconds();
   // A mouse click into the middle of the first element that matches a CSS selector.
   absl::Status Click(const std::string& selector);
   // A key, by its DOM name: "Enter", "/", "ArrowRight".

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "graph/text.h"
+#include "models/unicode/printable.h"
 
 namespace sluice {
 namespace {
@@ -295,18 +296,21 @@ GraphDiff Diff(const Graph& before, const Graph& after, absl::Span<const std::st
 
 std::string Print(const GraphDiff& diff, bool colour) {
   if (diff.empty()) return "";
+  const auto shown = [colour](const std::string& text) {
+    return colour ? PrintableText(text) : text;
+  };
   std::string text;
   for (const Difference& difference : diff.differences) {
     const Mark mark = MarkOf(difference);
     absl::StrAppend(&text, colour ? mark.colour : "", absl::string_view(&mark.sign, 1), " ",
-                    Headline(difference), colour ? kPlain : "", "\n");
+                    shown(Headline(difference)), colour ? kPlain : "", "\n");
     if (!difference.now_in.empty()) {
-      absl::StrAppend(&text, "    now in ", difference.now_in, "\n");
+      absl::StrAppend(&text, "    now in ", shown(difference.now_in), "\n");
     }
     for (const FieldChange& change : difference.fields) {
       absl::StrAppend(&text, absl::StrFormat("    %-10s ", change.field),
-                      change.before.empty() ? "none" : change.before, " -> ",
-                      change.after.empty() ? "none" : change.after, "\n");
+                      change.before.empty() ? "none" : shown(change.before), " -> ",
+                      change.after.empty() ? "none" : shown(change.after), "\n");
     }
   }
   return text + Counts(diff);

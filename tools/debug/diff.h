@@ -53,7 +53,8 @@ absl::Span<const absl::string_view> DiffFields();
 GraphDiff Diff(const Graph& before, const Graph& after, absl::Span<const std::string> ignored = {});
 
 // For people: one line per part, one more per field of a changed one, and a last line of counts.
-// "" where nothing differs. `colour` adds terminal colours.
+// "" where nothing differs. `colour` adds terminal colours, and shows instead of sending what else
+// a terminal would act on.
 std::string Print(const GraphDiff& diff, bool colour);
 
 // A table of the ops whose count differs, and the total.

@@ -30,7 +30,9 @@ sluice_page_\name:
 
         asset serve_skeleton serve/page.html
         asset serve_style serve/style.css
+        asset serve_events serve/events.js
         asset serve_api serve/api.js
+        asset serve_messages serve/messages.js
         asset serve_chat serve/chat.js
         asset serve_engine serve/engine.js
         asset serve_app serve/app.js

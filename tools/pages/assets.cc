@@ -21,7 +21,9 @@ extern const char sluice_page_graph_memory[];
 extern const char sluice_page_graph_app[];
 extern const char sluice_page_serve_skeleton[];
 extern const char sluice_page_serve_style[];
+extern const char sluice_page_serve_events[];
 extern const char sluice_page_serve_api[];
+extern const char sluice_page_serve_messages[];
 extern const char sluice_page_serve_chat[];
 extern const char sluice_page_serve_engine[];
 extern const char sluice_page_serve_app[];
@@ -53,9 +55,10 @@ std::string GraphPage() {
 }
 
 std::string ServePage() {
-  return Assemble(sluice_page_serve_skeleton, sluice_page_serve_style,
-                  {sluice_page_dom, sluice_page_serve_api, sluice_page_serve_chat,
-                   sluice_page_serve_engine, sluice_page_serve_app});
+  return Assemble(
+      sluice_page_serve_skeleton, sluice_page_serve_style,
+      {sluice_page_dom, sluice_page_serve_events, sluice_page_serve_api, sluice_page_serve_messages,
+       sluice_page_serve_chat, sluice_page_serve_engine, sluice_page_serve_app});
 }
 
 }  // namespace sluice

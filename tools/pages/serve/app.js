@@ -24,18 +24,27 @@ function setModel(state) {
   if (!state.chat) byId('welcome').textContent = 'Write the beginning of a text. The model goes on.';
 }
 
+let polling = false;
+
+// Once a second, while somebody can see it.
 async function poll() {
+  if (polling || document.hidden) return;
+  polling = true;
   try {
     const state = await getJson('/state');
     if (!hasModel && state.model !== undefined) setModel(state);
     setStatus(state.status === 'ok' ? 'ready' : 'waiting', state.status === 'ok' ? 'ready' : state.status);
     showState(state);
   } catch (error) {
-    setStatus('failed', error instanceof ApiError ? error.message : 'the server does not answer');
+    setStatus('failed', error.message);
   }
-  setTimeout(poll, 1000);
+  setTimeout(() => {
+    polling = false;
+    poll();
+  }, 1000);
 }
 
+document.addEventListener('visibilitychange', poll);
 byId('show-chat').addEventListener('click', () => show('chat'));
 byId('show-engine').addEventListener('click', () => show('engine'));
 setUpChat();

@@ -1,9 +1,11 @@
 'use strict';
 
-// The conversation so far, as the API wants it.
+// The conversation so far, as the API wants it. A new one is another array, so that an answer that
+// still comes in knows that it belongs to the old one.
 let conversation = [];
 let running = null;  // the AbortController of the answer that is being written
 
+// What is left out is as the server has it.
 function settingsOf() {
   const number = (id) => (byId(id).value === '' ? undefined : Number(byId(id).value));
   return {
@@ -15,10 +17,8 @@ function settingsOf() {
 }
 
 // Where to ask for an answer to `question`, and what.
-function requestFor(question) {
-  if (byId('mode').value === 'text') {
-    return {path: '/v1/completions', body: {...settingsOf(), prompt: question}};
-  }
+function requestFor(question, isText) {
+  if (isText) return {path: '/v1/completions', body: {...settingsOf(), prompt: question}};
   const system = byId('system').value.trim();
   const messages = [...conversation, {role: 'user', content: question}];
   if (system !== '') messages.unshift({role: 'system', content: system});
@@ -32,8 +32,8 @@ class Pace {
     this.pieces = 0;
   }
   count() {
-    if (this.pieces++ === 0) this.first = performance.now();
     this.last = performance.now();
+    if (this.pieces++ === 0) this.first = this.last;
   }
   // Pieces of text are tokens, but for those that hold half a letter.
   text(usage) {
@@ -49,21 +49,77 @@ class Pace {
   }
 }
 
-function addMessage(role, ...children) {
-  const messages = byId('messages');
-  const item = el('li', {class: role}, ...children);
-  messages.append(item);
-  messages.scrollTop = messages.scrollHeight;
-  byId('welcome').hidden = true;
-  return item;
+// A question and its answer: as the page shows them, and what has come of the answer.
+class Turn {
+  constructor(question, isText) {
+    this.text = el('div', {class: 'text'}, isText ? el('span', {class: 'given'}, question) : null);
+    this.items = isText ? [] : [addMessage('user', el('div', {class: 'text'}, question))];
+    this.answer = addMessage('assistant', this.text);
+    this.answer.classList.add('writing');
+    this.items.push(this.answer);
+    this.content = '';
+    this.usage = null;
+    this.reason = '';
+    this.pace = new Pace();
+  }
+  async write({path, body}, signal) {
+    const showSpeed = () => {
+      if (this.answer.isConnected) byId('speed').textContent = this.pace.text(this.usage);
+    };
+    const text = new GrowingText(this.text, showSpeed);
+    try {
+      for await (const event of streamJson(path, body, signal)) {
+        this.usage = event.usage ?? this.usage;
+        const choice = event.choices?.[0];
+        const piece = choice?.delta?.content ?? choice?.text ?? '';
+        this.reason = choice?.finish_reason ?? this.reason;
+        if (piece === '') continue;
+        this.pace.count();
+        this.content += piece;
+        text.append(piece);
+      }
+    } finally {
+      text.flush();
+      this.answer.classList.remove('writing');
+    }
+  }
+  close(facts) {
+    changeMessages(() => this.answer.append(
+        el('div', {class: 'facts'}, el('span', null, facts), copyButton(this.text))));
+  }
+  // Shown until the next question, but no part of the conversation.
+  drop(message) {
+    this.items.forEach((item) => item.classList.add('dropped'));
+    changeMessages(() => this.answer.append(el('div', {class: 'error'}, message)));
+  }
+  remove() {
+    this.items.forEach((item) => item.remove());
+  }
 }
 
-// Follows the end of the text, unless the reader has scrolled away from it.
-function append(text, piece) {
-  const messages = byId('messages');
-  const follows = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-  text.append(piece);
-  if (follows) messages.scrollTop = messages.scrollHeight;
+// Afterwards either question and answer are in the conversation, or the question is in the box.
+async function ask(question) {
+  const isText = byId('mode').value === 'text';
+  const asked = requestFor(question, isText);
+  const mine = conversation;
+  document.querySelectorAll('.dropped').forEach((item) => item.remove());
+  byId('welcome').hidden = true;
+  const turn = new Turn(question, isText);
+  const controller = new AbortController();
+  setRunning(controller);
+  const error = await turn.write(asked, controller.signal).then(() => null, (thrown) => thrown);
+  if (mine !== conversation) return;
+  setRunning(null);
+  if (error !== null && (error.name !== 'AbortError' || turn.content === '')) {
+    if (error.name === 'AbortError') turn.remove();
+    else turn.drop(error.message);
+    giveBack(question);
+    return;
+  }
+  const ends = error !== null ? ' · stopped' : turn.reason === 'length' ? ' · cut at the limit' : '';
+  turn.close(turn.pace.text(turn.usage) + ends);
+  if (isText) return;
+  mine.push({role: 'user', content: question}, {role: 'assistant', content: turn.content});
 }
 
 function setRunning(controller) {
@@ -72,79 +128,22 @@ function setRunning(controller) {
   byId('stop').hidden = controller === null;
 }
 
-// Streams the answer into `text` and returns it, with the server's count of tokens.
-async function write({path, body}, text, signal) {
-  const pace = new Pace();
-  const answer = {content: '', facts: '', reason: ''};
-  let usage = null;
-  try {
-    for await (const event of streamJson(path, body, signal)) {
-      usage = event.usage ?? usage;
-      const choice = event.choices[0];
-      const piece = choice?.delta?.content ?? choice?.text ?? '';
-      answer.reason = choice?.finish_reason ?? answer.reason;
-      if (piece === '') continue;
-      pace.count();
-      answer.content += piece;
-      append(text, piece);
-      byId('speed').textContent = pace.text(null);
-    }
-  } finally {
-    answer.facts = pace.text(usage);
-    byId('speed').textContent = answer.facts;
-  }
-  if (answer.reason === 'length') answer.facts += ' · cut at the limit';
-  return answer;
+function setQuestion(text) {
+  const box = byId('question');
+  box.value = text;
+  grow(box);
 }
 
-function factsOf(facts, text) {
-  const copy = el('button', {type: 'button', title: 'Copy the answer'}, 'Copy');
-  copy.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(text.textContent);
-    copy.textContent = 'Copied';
-  });
-  return el('div', {class: 'facts'}, el('span', null, facts), copy);
-}
-
-async function ask(question) {
-  const request = requestFor(question);
-  const isText = byId('mode').value === 'text';
-  const text = el('div', {class: 'text'});
-  if (isText) {
-    text.append(el('span', {class: 'given'}, question));
-  } else {
-    addMessage('user', el('div', {class: 'text'}, question));
-  }
-  const item = addMessage('assistant', text);
-  item.classList.add('writing');
-  setRunning(new AbortController());
-  try {
-    const answer = await write(request, text, running.signal);
-    item.append(factsOf(answer.facts, text));
-    if (!isText) {
-      conversation.push({role: 'user', content: question},
-                        {role: 'assistant', content: answer.content});
-    }
-  } catch (error) {
-    const stopped = error.name === 'AbortError';
-    item.append(el('div', {class: stopped ? 'facts' : 'error'},
-                   stopped ? 'stopped' : error.message));
-    if (stopped && !isText) {
-      conversation.push({role: 'user', content: question},
-                        {role: 'assistant', content: text.textContent});
-    }
-  } finally {
-    item.classList.remove('writing');
-    setRunning(null);
-  }
+// In front of what was typed meanwhile.
+function giveBack(question) {
+  const typed = byId('question').value;
+  setQuestion(typed.trim() === '' ? question : `${question}\n${typed}`);
 }
 
 function submit() {
-  const box = byId('question');
-  const question = box.value;
+  const question = byId('question').value;
   if (running !== null || question.trim() === '') return;
-  box.value = '';
-  grow(box);
+  setQuestion('');
   ask(question);
 }
 
@@ -155,8 +154,9 @@ function grow(box) {
 }
 
 function startConversation() {
-  running?.abort();
   conversation = [];
+  running?.abort();
+  setRunning(null);
   byId('messages').replaceChildren();
   byId('welcome').hidden = false;
   byId('speed').textContent = '';

@@ -1,7 +1,8 @@
 'use strict';
 
 const historySeconds = 120;
-const speeds = [];  // tokens per second, one a second
+const maxGap = 3;    // seconds; after a longer one, in a tab that was hidden, a new line begins
+const samples = [];  // {at, speed}: seconds, tokens per second
 
 const card = (value, label) => el('div', {class: 'card'}, el('b', null, value),
                                   el('span', null, label));
@@ -32,14 +33,27 @@ function drawCards(state) {
   byId('cards').replaceChildren(...cards);
 }
 
+// The samples of each stretch without gaps.
+function stretches() {
+  const all = [];
+  samples.forEach((sample, i) => {
+    if (i === 0 || sample.at - samples[i - 1].at > maxGap) all.push([]);
+    all.at(-1).push(sample);
+  });
+  return all;
+}
+
 function drawHistory() {
-  const most = Math.max(1, ...speeds);
-  const points = speeds.map((speed, i) => `${historySeconds - speeds.length + i},${100 - 92 * speed / most}`);
-  const first = historySeconds - speeds.length;
+  const most = Math.max(1, ...samples.map(({speed}) => speed));
+  const now = samples.at(-1).at;
+  const x = ({at}) => historySeconds - 1 - (now - at);
   const picture = svg('svg', {viewBox: `0 0 ${historySeconds - 1} 100`, preserveAspectRatio: 'none'});
-  picture.append(
-      svg('polygon', {class: 'area', points: `${first},100 ${points.join(' ')} ${historySeconds - 1},100`}),
-      svg('polyline', {class: 'line', points: points.join(' ')}));
+  for (const stretch of stretches()) {
+    const points = stretch.map((sample) => `${x(sample)},${100 - 92 * sample.speed / most}`).join(' ');
+    picture.append(
+        svg('polygon', {class: 'area', points: `${x(stretch[0])},100 ${points} ${x(stretch.at(-1))},100`}),
+        svg('polyline', {class: 'line', points}));
+  }
   byId('history').replaceChildren(picture);
 }
 
@@ -99,8 +113,9 @@ async function measure() {
 function showState(state) {
   const {engine} = state;
   if (!engine) return;
-  speeds.push(engine.tokens_per_second);
-  if (speeds.length > historySeconds) speeds.shift();
+  const at = performance.now() / 1000;
+  samples.push({at, speed: engine.tokens_per_second});
+  while (at - samples[0].at >= historySeconds) samples.shift();
   if (byId('engine').hidden) return;
   drawCards(state);
   drawHistory();
