@@ -21,6 +21,17 @@ void CheckError(const absl::Status& status) {
   Require(error.is_object() && !error["error"]["message"].empty(), "errors can be sent");
 }
 
+void CheckTable(const Json& body) {
+  for (const FieldObjects object : {kChatBody, kCompletionBody, kEmbeddingBody, kTokenizeBody}) {
+    const auto unknown = CheckFields(body, object);
+    if (!unknown.ok()) {
+      CheckError(unknown.status());
+      continue;
+    }
+    for (const char c : unknown->text) Require(c >= ' ' && c <= '~', "a header can have it");
+  }
+}
+
 void CheckGeneration(const absl::StatusOr<GenerationRequest>& request) {
   if (!request.ok()) return CheckError(request.status());
   Require(request->sampling.Check().ok(), "the sampler takes its options");
@@ -47,13 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CheckError(body.status());
     return 0;
   }
-  for (const FieldObjects object : {kChatBody, kCompletionBody, kEmbeddingBody, kTokenizeBody}) {
-    const auto unknown = CheckFields(*body, object);
-    if (!unknown.ok()) CheckError(unknown.status());
-    for (const char c : unknown.ok() ? unknown->text : "") {
-      Require(c >= ' ' && c <= '~', "a header can have it");
-    }
-  }
+  CheckTable(*body);
   if (const auto format = ReadAnswerFormat(*body, text); !format.ok()) CheckError(format.status());
   CheckGeneration(ParseCompletion(*body, kDefaults));
   CheckGeneration(ParseChat(*body, kDefaults));

@@ -33,7 +33,9 @@ class Crowd {
                       {"n", kSize},
                       {"temperature", 2},
                       {"ignore_eos", true}});
-    served.Await([](const Json& state) { return state["places"]["taken"] == kSize; });
+    served.Await([](const Json& state) {
+      return state["places"]["taken"] == kSize && state["engine"]["waiting"] > 0;
+    });
   }
   static constexpr int kSize = 60;
 
