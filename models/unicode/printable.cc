@@ -10,8 +10,7 @@ namespace {
 // What a terminal acts on: C0, DEL, C1; and what ends a line or turns the direction of writing, so
 // that a text or a line of a log reads as another one than it is (Unicode's TR 36, section 2.10.3).
 bool IsControl(uint32_t code) {
-  return code < 0x20 || (code >= 0x7F && code <= 0x9F) || code == 0x061C || code == 0x200E ||
-         code == 0x200F || (code >= 0x2028 && code <= 0x202E) ||
+  return code < 0x20 || (code >= 0x7F && code <= 0x9F) || (code >= 0x2028 && code <= 0x202E) ||
          (code >= 0x2066 && code <= 0x2069);
 }
 
