@@ -83,13 +83,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const Outcome whole = Read(text, std::max<size_t>(1, text.size()));
   const Outcome cut = Read(text, 1 + data[0] % 64);
-  Require(whole.state == cut.state && whole.status == cut.status && whole.body == cut.body &&
-              whole.rest == cut.rest && whole.is_whole == cut.is_whole &&
-              whole.head.path == cut.head.path &&
-              whole.head.fields.size() == cut.head.fields.size(),
-          "pieces do not matter");
-  Require(whole.status == 0 || (whole.status >= 400 && whole.status < 600), "errors can be sent");
-  Require(whole.body.size() <= kMostBody, "bodies are bounded");
+  sluice::Require(whole.state == cut.state && whole.status == cut.status &&
+                      whole.body == cut.body && whole.rest == cut.rest &&
+                      whole.is_whole == cut.is_whole && whole.head.path == cut.head.path &&
+                      whole.head.fields.size() == cut.head.fields.size(),
+                  "pieces do not matter");
+  sluice::Require(whole.status == 0 || (whole.status >= 400 && whole.status < 600),
+                  "errors can be sent");
+  sluice::Require(whole.body.size() <= kMostBody, "bodies are bounded");
   if (whole.state == HttpHeadReader::State::kWhole) {
     CheckHead(whole.head);
     CheckGate(whole.head);
