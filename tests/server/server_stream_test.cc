@@ -238,11 +238,12 @@ TEST(ServerAnswers, KeepToBiasesAndStopTokens) {
   const Served served;
   const Json tokens = served.Ask("/tokenize", {{"content", " cat"}})["tokens"];
   const std::string cat = tokens.back().dump();
-  Json body = {{"prompt", "Once"}, {"max_tokens", 3}, {"logit_bias", {{cat, 100}}}};
-  const std::string word = served.Ask("/detokenize", {{"tokens", {tokens.back()}}})["content"];
+  Json body = {{"prompt", "Once"}, {"max_tokens", 3}, {"logit_bias", Json::object({{cat, 100}})}};
+  const std::string word =
+      served.Ask("/detokenize", {{"tokens", Json::array({tokens.back()})}})["content"];
   EXPECT_EQ(served.Ask("/v1/completions", body)["choices"][0]["text"],
             absl::StrCat(word, word, word));
-  body["stop_token_ids"] = {tokens.back()};
+  body["stop_token_ids"] = Json::array({tokens.back()});
   for (const bool ignores_end : {false, true}) {
     body["ignore_eos"] = ignores_end;
     const Json answer = served.Ask("/v1/completions", body);
@@ -250,8 +251,9 @@ TEST(ServerAnswers, KeepToBiasesAndStopTokens) {
     EXPECT_EQ(answer["choices"][0]["finish_reason"], "stop");
   }
   for (const char* field : {"logit_bias", "stop_token_ids"}) {
-    Json other = {{"prompt", "Once"}};
-    other[field] = absl::StartsWith(field, "logit") ? Json{{"99999999", 1}} : Json{99999999};
+    Json other = Json::object({{"prompt", "Once"}});
+    other[field] = absl::StartsWith(field, "logit") ? Json::object({{"99999999", 1}})
+                                                    : Json::array({99999999});
     ExpectError(served.Post("/v1/completions", other), 400,
                 absl::StrCat(field, ": token id 99999999 is not in 0 to"));
   }
