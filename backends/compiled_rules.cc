@@ -118,7 +118,7 @@ class Checker {
   static bool IsOfSource(const Value& value) {
     const Value* viewed = &value;
     while (viewed->producer() != nullptr && viewed->producer()->op().is_view) {
-      viewed = viewed->producer()->operand(0);
+      viewed = viewed->producer()->source();
     }
     return viewed->producer() == nullptr || viewed->type().is_state;
   }
@@ -135,7 +135,7 @@ class Checker {
       return Broken(kRule, node, value.ref(), " has no place in memory; run plan_memory");
     }
     const Value* home = &value;
-    while (home->producer()->op().is_view) home = home->producer()->operand(0);
+    while (home->producer()->op().is_view) home = home->producer()->source();
     const absl::string_view wanted = home->producer()->once() ? "const" : "act";
     if (value.mem()->region != wanted) {
       return Broken(kRule, node, value.ref(), " is placed in '", value.mem()->region,

@@ -1,6 +1,5 @@
 #include "backends/kernel.h"
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -28,7 +27,7 @@ const WeightLayout* KernelSet::FindLayout(absl::string_view name) const {
 }
 
 bool IsPackable(const OpDef& op, size_t operand) {
-  return operand < op.operands.size() && absl::StartsWith(op.operands[operand].doc, "any[");
+  return operand < op.operands.size() && op.operands[operand].repackable;
 }
 
 std::string LayoutFault(const Node& node, const Kernel& kernel) {

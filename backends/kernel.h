@@ -63,7 +63,7 @@ class KernelSet {
   std::vector<WeightLayout> layouts_;
 };
 
-// Whether an operand of the op is a weight that may have a layout: one of any format ("any[...]").
+// Whether an operand of the op is a weight that may have a layout, by the op's record.
 bool IsPackable(const OpDef& op, size_t operand);
 
 // Empty, or which weight of the node has another layout than the kernel wants.

@@ -86,11 +86,10 @@ class Splitter {
     }
     for (const auto& result : node.results()) spec.names.push_back(result->name());
     SLUICE_ASSIGN_OR_RETURN(Node * twin, graph.Add(std::move(spec)));
-    twin->set_device(node.device());
+    twin->Accompany(node);
     twin->set_kernel(node.kernel());
     twin->set_origin(node.origin());
     twin->set_scratch(node.scratch());
-    twin->set_once(node.once());
     for (size_t i = 0; i < node.results().size(); ++i) {
       twin->result(i)->set_mem(node.result(i)->mem());
       twins_[device][node.result(i)] = twin->result(i);

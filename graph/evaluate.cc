@@ -72,7 +72,7 @@ class Expansion {
 
   absl::Status AddLine(const PatternNode& line) {
     if (!line.condition.empty() && Find(line.condition) == nullptr) {
-      values_[line.results[0]] = Find(line.operands[0].name);
+      values_[line.results[0]] = Find(line.operands.front().name);
       return absl::OkStatus();
     }
     NodeSpec spec;

@@ -191,6 +191,30 @@ absl::StatusOr<Node*> Graph::Add(NodeSpec spec) {
   return nodes_.insert(position, std::move(node))->get();
 }
 
+void Node::Accompany(const Node& other) {
+  device_ = other.device_;
+  once_ = other.once_;
+  set_layer(other.layer());
+}
+
+int LayerOf(const Value& value) {
+  if (value.producer() != nullptr) return value.producer()->layer();
+  const int layer = LayerOf(value.name());
+  const bool asks_users = layer < 0 && value.type().is_state && !value.uses().empty();
+  return asks_users ? value.uses().front().node->layer() : layer;
+}
+
+absl::Status Graph::SetOutputs(absl::Span<Value* const> values) {
+  std::vector<Value*> before = std::exchange(outputs_, {});
+  for (Value* value : values) {
+    absl::Status status = AddOutput(value);
+    if (status.ok()) continue;
+    outputs_ = std::move(before);
+    return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Graph::AddOutput(Value* value) {
   if (IsOutput(value)) {
     return absl::InvalidArgumentError(absl::StrCat(value->ref(), " is an output twice"));
@@ -331,6 +355,7 @@ Graph Graph::Clone() const {
     result->origin_ = node->origin_;
     result->scratch_ = node->scratch_;
     result->once_ = node->once_;
+    result->layer_ = node->layer_;
     for (const auto& value : node->results_) {
       result->results_.push_back(copy_value(*value));
       result->results_.back()->producer_ = result.get();

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "graph/attributes.h"
+#include "graph/layer.h"
 #include "graph/op_def.h"
 #include "graph/type.h"
 
@@ -89,6 +90,8 @@ class Node {
   // Declared operand order; nullptr for an optional operand left out before a present one.
   absl::Span<Value* const> operands() const { return operands_; }
   Value* operand(size_t i) const { return i < operands_.size() ? operands_[i] : nullptr; }
+  // Of a view or a transfer: what its result is, elsewhere or under another type.
+  Value* source() const { return operand(0); }
   absl::Span<const std::unique_ptr<Value>> results() const { return results_; }
   Value* result(size_t i = 0) const { return results_[i].get(); }
   const std::string& name() const { return results_[0]->name(); }
@@ -110,6 +113,16 @@ class Node {
   bool once() const { return once_; }
   void set_once(bool once) { once_ = once; }
 
+  // The layer of the model that the node belongs to, from 0; -1: none. What the beginning of its
+  // name says (layer.h) where nobody has set it.
+  int layer() const { return layer_.has_value() ? *layer_ : LayerOf(name()); }
+  void set_layer(int layer) {
+    if (layer != this->layer()) layer_ = layer;
+  }
+  // Where and when the node runs and the layer that it belongs to become those of `other`, for
+  // which it stands or beside which it was put.
+  void Accompany(const Node& other);
+
   // Types of the operands, for OpCall. nullptr where absent.
   absl::InlinedVector<const TensorType*, 6> OperandTypes() const;
 
@@ -127,8 +140,13 @@ class Node {
   std::string origin_;
   std::optional<MemSpan> scratch_;
   bool once_ = false;
+  std::optional<int> layer_;
   int64_t order_ = 0;  // position, valid while Graph::order_valid_
 };
+
+// The layer of a value: its producer's; for a source what its name says, for a state also where its
+// name says nothing, then that of the first node that uses it. -1: none.
+int LayerOf(const Value& value);
 
 // Far above what models need. They keep lists short that are searched from end to end, so that
 // hostile text and messages cost linear time.
@@ -184,6 +202,8 @@ class Graph {
   absl::StatusOr<Node*> Add(NodeSpec spec);
 
   absl::Status AddOutput(Value* value);
+  // Replaces all outputs. On an error nothing has changed.
+  absl::Status SetOutputs(absl::Span<Value* const> values);
   absl::Span<Value* const> outputs() const { return outputs_; }
   bool IsOutput(const Value* value) const;
 

@@ -1,4 +1,5 @@
-// Which layer a part of a decoder belongs to, by its name.
+// Which layer of a model a name says that its bearer belongs to; Node::layer() asks here where
+// nothing else is known.
 #pragma once
 
 #include <string>

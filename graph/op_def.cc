@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "graph/nearest_name.h"
 #include "graph/pattern.h"
+#include "graph/status_macros.h"
 
 namespace sluice {
 namespace {
@@ -107,6 +108,57 @@ std::string ExpansionFault(const OpDef& def) {
   return "";
 }
 
+// The part of a doc that programs read; none for docs that are words only.
+template <typename Def>
+absl::Status ReadType(Def* def) {
+  if (!HasTypePattern(def->doc)) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(def->type, ParseTypePattern(def->doc));
+  return absl::OkStatus();
+}
+
+// Whether something can stand for the name: a dimension of an operand, or an int attribute.
+bool Binds(const OpDef& def, absl::string_view name) {
+  const auto has_dim = [&](const OperandDef& operand) {
+    return operand.type.has_value() &&
+           std::any_of(operand.type->dims.begin(), operand.type->dims.end(),
+                       [&](const DimExpression& dim) {
+                         return dim.is_name() && dim.left.name == name;
+                       });
+  };
+  const AttrDef* attr = def.FindAttr(name);
+  return (attr != nullptr && attr->kind == AttrKind::kInt) ||
+         std::any_of(def.operands.begin(), def.operands.end(), has_dim);
+}
+
+absl::Status ReadIndices(const OpDef& def, OperandDef* operand) {
+  if (!operand->holds_indices()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(operand->limit, ParseDimExpression(operand->below));
+  for (const DimExpression::Term* term : {&operand->limit.left, &operand->limit.right}) {
+    if (term->name.empty() || Binds(def, term->name)) continue;
+    return absl::InvalidArgumentError(absl::StrCat("nothing binds ", term->name));
+  }
+  return absl::OkStatus();
+}
+
+// Reads what the docs say of types and ranges.
+absl::Status ReadDocs(OpDef* def) {
+  const auto fail = [&](absl::string_view name, const absl::Status& status) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("op '", def->name, "': ", name, ": ", status.message()));
+  };
+  for (OperandDef& operand : def->operands) {
+    if (const auto status = ReadType(&operand); !status.ok()) return fail(operand.name, status);
+  }
+  for (ResultDef& result : def->results) {
+    if (const auto status = ReadType(&result); !status.ok()) return fail(result.name, status);
+  }
+  for (OperandDef& operand : def->operands) {
+    const absl::Status status = ReadIndices(*def, &operand);
+    if (!status.ok()) return fail(operand.name, status);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckRecord(const OpDef& def) {
   const auto fail = [&](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat("op '", def.name, "': ", what));
@@ -126,6 +178,9 @@ absl::Status CheckRecord(const OpDef& def) {
     if (def.operands[i].variadic && i + 1 != def.operands.size()) {
       return fail("only the last operand may be variadic");
     }
+  }
+  if (def.is_commutative && def.operands.size() != 2) {
+    return fail("a commutative op has two operands");
   }
   for (const ResultDef& result : def.results) {
     const int operands = static_cast<int>(def.operands.size());
@@ -176,7 +231,8 @@ absl::StatusOr<std::vector<TensorType>> InferResults(const OpCall& call) {
 }
 
 absl::Status OpRegistry::Register(OpDef def) {
-  if (absl::Status status = CheckRecord(def); !status.ok()) return status;
+  SLUICE_RETURN_IF_ERROR(CheckRecord(def));
+  SLUICE_RETURN_IF_ERROR(ReadDocs(&def));
   auto owned = std::make_unique<OpDef>(std::move(def));
   if (!by_name_.emplace(owned->name, owned.get()).second) {
     return absl::AlreadyExistsError(absl::StrCat("op '", owned->name, "' is registered twice"));

@@ -17,16 +17,38 @@
 #include "graph/attributes.h"
 #include "graph/tensor.h"
 #include "graph/type.h"
+#include "graph/type_pattern.h"
 
 namespace sluice {
 
 struct OpDef;
 
+// In which order the elements of an operand with indices come.
+enum class IndexOrder : uint8_t {
+  kAny,
+  kDistinct,   // no value twice
+  kAscending,  // from 0 to the limit, with both ends
+};
+
+// All that there is to know of an operand. `type` and `limit` are read from the texts when the op
+// is registered.
 struct OperandDef {
-  std::string name;
-  std::string doc;  // a type pattern (ops/shape_check.h), then words: "f32[t,in]"
+  std::string name = "";
+  std::string doc = "";  // a type pattern (type_pattern.h), then words: "f32[t,in], one a token"
   bool optional = false;
-  bool variadic = false;  // last operand only; stands for one or more
+  bool variadic = false;    // last operand only; stands for one or more
+  bool repackable = false;  // a weight may come in another layout (backends/kernel.h)
+  bool positive = false;    // floats above 0
+  // What the elements of an i32 operand are below, if they are indices: a dimension expression
+  // (type_pattern.h) over the dimensions of the op's operands and its int attributes, "vocab".
+  std::string below = "";
+  bool or_equal = false;  // the limit itself, too: lengths, ends of runs
+  IndexOrder order = IndexOrder::kAny;
+  std::optional<TypePattern> type = std::nullopt;  // none: the op's inference checks it alone
+  DimExpression limit = {};                        // of `below`
+
+  bool is_state() const { return type.has_value() && type->is_state; }
+  bool holds_indices() const { return !below.empty(); }
 };
 
 struct ResultDef {
@@ -37,6 +59,7 @@ struct ResultDef {
   // have one type: every kernel reads an element, and what it needs of its row, before it writes
   // there. -1: none.
   int in_place = -1;
+  std::optional<TypePattern> type = std::nullopt;  // as an operand's
 };
 
 struct AttrDef {
@@ -113,7 +136,7 @@ struct OpDef {
   // Result 0 is operand 0, of whatever device: the only way from one device to another.
   bool is_transfer = false;
 
-  // The first two operands may be exchanged where their types are equal.
+  // Its two operands may be exchanged where their types are equal.
   bool is_commutative = false;
 
   // Graph text that a fused op stands for: its documentation, its reference meaning and its

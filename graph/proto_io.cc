@@ -75,6 +75,7 @@ void WriteNode(const Node& node, proto::Node* out) {
   out->set_origin(node.origin());
   if (node.scratch().has_value()) WriteMemory(*node.scratch(), out->mutable_scratch());
   out->set_once(node.once());
+  if (node.layer() != LayerOf(node.name())) out->set_layer(node.layer());
 }
 
 // --- From proto -----------------------------------------------------------------------------
@@ -200,6 +201,12 @@ absl::Status AddNode(const proto::Node& message, DeclaredNode declared, Graph* g
   node->set_origin(message.origin());
   if (message.has_scratch()) node->set_scratch(ReadMemory(message.scratch()));
   node->set_once(message.once());
+  if (!message.has_layer()) return absl::OkStatus();
+  if (message.layer() < -1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer is ", message.layer(), ", expected -1 (none) or more"));
+  }
+  node->set_layer(message.layer());
   return absl::OkStatus();
 }
 

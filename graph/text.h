@@ -28,7 +28,7 @@
 //             "weight" @name ":" type [layout] [mem]
 //   node      %name {"," %name} "=" op "(" [operand {"," operand}] ")" [attrs]
 //             ":" type {"," type} {annotation}              each of them at most once
-//   annotation  device | kernel | mem | scratch | "once" | by
+//   annotation  layer | device | kernel | mem | scratch | "once" | by
 //   output    "output" %name
 //   operand   %name | @name | "_"                           "_": an optional operand left out
 //   attrs     "{" identifier "=" value {"," identifier "=" value} "}"
@@ -37,6 +37,7 @@
 //   shape     "[" [dim {"," dim}] "]"
 //   dim       integer | symbol ["*" integer]                tokens*8
 //   layout    "layout" "(" label ")"                        how kernels want the weight packed
+//   layer     "layer" "(" (integer | "_") ")"              where the name's "l12." says another; "_": none
 //   device    "device" "(" label ")"                        the one that runs the node
 //   kernel    "kernel" "(" label ")"
 //   mem       "mem" "(" span {"," span} ")"                 one per result

@@ -51,6 +51,7 @@ class Parser {
   absl::StatusOr<Dim> ParseDim();
   absl::Status ParseAnnotations(Node* node);
   absl::Status ParseMem(absl::Span<Value* const> values);
+  absl::Status ParseLayer(Node* node);
   absl::Status ParseScratch(Node* node);
   absl::StatusOr<std::string> ParseLabelInParentheses();
   absl::StatusOr<std::optional<MemSpan>> ParseSpan();
@@ -291,6 +292,8 @@ absl::Status Parser::ParseAnnotations(Node* node) {
       SLUICE_RETURN_IF_ERROR(ParseMem(results));
     } else if (token_.text == "scratch") {
       SLUICE_RETURN_IF_ERROR(ParseScratch(node));
+    } else if (token_.text == "layer") {
+      SLUICE_RETURN_IF_ERROR(ParseLayer(node));
     } else if (token_.text == "device") {
       SLUICE_ASSIGN_OR_RETURN(std::string device, ParseLabelInParentheses());
       node->set_device(std::move(device));
@@ -308,6 +311,23 @@ absl::Status Parser::ParseAnnotations(Node* node) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Parser::ParseLayer(Node* node) {
+  Take();
+  SLUICE_RETURN_IF_ERROR(Expect("("));
+  const Token token = token_;
+  if (Is(TokenKind::kWord, "_")) {
+    Take();
+    node->set_layer(-1);
+    return Expect(")");
+  }
+  SLUICE_ASSIGN_OR_RETURN(const int64_t layer, ParseInteger("a layer"));
+  if (layer < 0 || layer > std::numeric_limits<int>::max()) {
+    return ErrorAt(token, "expected a layer from 0, or _ for none");
+  }
+  node->set_layer(static_cast<int>(layer));
+  return Expect(")");
 }
 
 absl::Status Parser::ParseScratch(Node* node) {

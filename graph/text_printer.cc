@@ -37,6 +37,9 @@ void AppendMem(absl::Span<const std::unique_ptr<Value>> values, std::string* out
 }
 
 void AppendAnnotations(const Node& node, std::string* out) {
+  if (const int layer = node.layer(); layer != LayerOf(node.name())) {
+    absl::StrAppend(out, " layer(", layer < 0 ? "_" : absl::StrCat(layer), ")");
+  }
   if (!node.device().empty()) absl::StrAppend(out, " device(", Label(node.device()), ")");
   if (!node.kernel().empty()) absl::StrAppend(out, " kernel(", Quote(node.kernel()), ")");
   AppendMem(node.results(), out);

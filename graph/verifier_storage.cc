@@ -51,7 +51,7 @@ class InPlaceUpdates {
       if (result.type().is_state) {
         return BrokenNode(node, result.ref(), " is a state, but the op updates none to make it");
       }
-      if (node.op().is_view && index == 0) viewed_[&result] = Viewed(node.operand(0));
+      if (node.op().is_view && index == 0) viewed_[&result] = Viewed(node.source());
       return std::nullopt;
     }
     const Value* operand = node.operand(static_cast<size_t>(aliased));
@@ -121,7 +121,7 @@ class Placement {
     const auto index = static_cast<size_t>(result.result_index());
     const int aliased = node.op().results[index].aliases;
     if (aliased >= 0) return node.operand(static_cast<size_t>(aliased));
-    return node.op().is_view && index == 0 ? node.operand(0) : nullptr;
+    return node.op().is_view && index == 0 ? node.source() : nullptr;
   }
 
   void Extend(const Value* value, int64_t position) {

@@ -18,6 +18,9 @@
 // Not for updates with a factor of 0, of weights that the graph does not have, or that are there
 // already. A weight that something else uses is an error.
 #include "absl/strings/str_cat.h"
+#include "graph/ops/elementwise.h"
+#include "graph/ops/linear.h"
+#include "graph/ops/moe.h"
 #include "graph/status_macros.h"
 #include "passes/passes.h"
 
@@ -37,6 +40,12 @@ std::string Refusal(const Graph& graph, const LowRankUpdate& update) {
   return update.factor == 0 ? "the factor is 0" : "";
 }
 
+// Of matmul and expert_matmul.
+constexpr size_t kProductRows = kOperand<MatmulCall>.x;
+constexpr size_t kProductWeight = kOperand<MatmulCall>.weight;
+static_assert(kProductRows == kOperand<ExpertMatmulCall>.rows &&
+              kProductWeight == kOperand<ExpertMatmulCall>.weight);
+
 // The reshape that is all that uses a product; nullptr: something else does.
 Node* OnlyReshape(const Graph& graph, const Node& product) {
   const Value* value = product.result();
@@ -55,7 +64,7 @@ class ProductUpdate {
     const bool is_lookup = product_->op().name == "embedding";
     std::vector<Value*> operands(product_->operands().begin(), product_->operands().end());
     operands.resize(OperandsWithoutBias());
-    operands[is_lookup ? 0 : 1] = a;
+    operands[is_lookup ? kOperand<EmbeddingCall>.table : kProductWeight] = a;
     SLUICE_ASSIGN_OR_RETURN(Value * low, Add("lora_a", product_->op().name, operands));
     Node* const first = low->producer();
     if (factor != 1) {
@@ -64,8 +73,8 @@ class ProductUpdate {
     if (is_lookup) {
       operands = {low, b};
     } else {
-      operands[0] = low;
-      operands[1] = b;
+      operands[kProductRows] = low;
+      operands[kProductWeight] = b;
     }
     SLUICE_ASSIGN_OR_RETURN(Value * change,
                             Add("lora_b", is_lookup ? "matmul" : product_->op().name, operands));
@@ -79,7 +88,10 @@ class ProductUpdate {
   // The node whose result gets another summand. The new ones stand before it until all are there.
   Node* target() const { return reshape_ != nullptr ? reshape_ : product_; }
 
-  size_t OperandsWithoutBias() const { return product_->op().name == "expert_matmul" ? 3 : 2; }
+  size_t OperandsWithoutBias() const {
+    return product_->op().name == "expert_matmul" ? kOperand<ExpertMatmulCall>.bias
+                                                  : kOperand<MatmulCall>.bias;
+  }
 
   absl::StatusOr<Value*> Add(absl::string_view name, absl::string_view op,
                              std::vector<Value*> operands, Attributes attrs = {}) {
@@ -94,6 +106,7 @@ class ProductUpdate {
                                                      .attrs = std::move(attrs),
                                                      .names = {graph_.UniqueName(name)},
                                                      .before = target()}));
+    node->Accompany(*target());
     node->set_origin(std::string(kName));
     return node->result();
   }
@@ -103,7 +116,7 @@ class ProductUpdate {
     SLUICE_ASSIGN_OR_RETURN(
         Value * sum, AddNamed(absl::StrCat(value->name(), ".lora"), "add", {value, change}, {}));
     graph_.ReplaceUses(value, sum);
-    graph_.SetOperand(sum->producer(), 0, value);
+    graph_.SetOperand(sum->producer(), kOperand<BinaryCall>.a, value);
     graph_.Move(target(), first);
     return absl::OkStatus();
   }
@@ -115,8 +128,10 @@ class ProductUpdate {
 
 bool IsProductWith(const Use& use) {
   const std::string& op = use.node->op().name;
-  return op == "embedding" ? use.operand == 0
-                           : (op == "matmul" || op == "expert_matmul") && use.operand == 1;
+  const auto operand = static_cast<size_t>(use.operand);
+  return op == "embedding"
+             ? operand == kOperand<EmbeddingCall>.table
+             : (op == "matmul" || op == "expert_matmul") && operand == kProductWeight;
 }
 
 absl::Status Apply(Graph& graph, const LowRankUpdate& update) {

@@ -11,6 +11,8 @@
 // Not where the node that would go is an output of the graph: its name belongs to the caller.
 #include <algorithm>
 
+#include "graph/ops/elementwise.h"
+#include "graph/ops/linear.h"
 #include "graph/status_macros.h"
 #include "passes/passes.h"
 
@@ -33,12 +35,11 @@ bool ComesFirst(const Graph& graph, const Value* a, const Value* b) {
 
 bool OrderOperands(Graph& graph, Node* node) {
   if (!node->op().is_commutative) return false;
-  Value* a = node->operand(0);
-  Value* b = node->operand(1);
+  const auto [a, b] = As<BinaryCall>(*node);
   // Only equal types may be exchanged: the second operand may be broadcast, the first may not.
   if (!(a->type() == b->type()) || a == b || !ComesFirst(graph, b, a)) return false;
-  graph.SetOperand(node, 0, b);
-  graph.SetOperand(node, 1, a);
+  graph.SetOperand(node, kOperand<BinaryCall>.a, b);
+  graph.SetOperand(node, kOperand<BinaryCall>.b, a);
   return true;
 }
 
@@ -47,7 +48,7 @@ bool IsIdentity(const Node& node) {
   if (op == "scale") return std::get<double>(*node.attrs().Find("factor")) == 1.0;
   if (op == "concat") return node.operands().size() == 1;
   if (op == "reshape" || op == "cast" || op == "slice") {
-    return node.operand(0)->type() == node.result()->type();
+    return As<UnaryCall>(node).x->type() == node.result()->type();
   }
   return false;
 }
@@ -59,37 +60,38 @@ void EraseIfUnused(Graph& graph, Node* node) {
 
 bool DropIdentity(Graph& graph, Node* node) {
   if (!IsIdentity(*node) || graph.IsOutput(node->result())) return false;
-  graph.ReplaceUses(node->result(), node->operand(0));
+  graph.ReplaceUses(node->result(), As<UnaryCall>(*node).x);
   graph.Erase(node);
   return true;
 }
 
 bool MergeReshapes(Graph& graph, Node* node) {
   if (node->op().name != "reshape") return false;
-  Node* inner = node->operand(0)->producer();
+  Node* inner = node->source()->producer();
   if (inner == nullptr || inner->op().name != "reshape") return false;
-  graph.SetOperand(node, 0, inner->operand(0));
+  graph.SetOperand(node, kOperand<UnaryCall>.x, inner->source());
   EraseIfUnused(graph, inner);
   return true;
 }
 
 absl::StatusOr<bool> FoldBias(Graph& graph, Node* node) {
   if (node->op().name != "add" || graph.IsOutput(node->result())) return false;
-  Value* product = node->operand(0);
-  Value* bias = node->operand(1);
+  const auto [product, bias] = As<BinaryCall>(*node);
   Node* matmul = product->producer();
   if (bias->kind() != Value::Kind::kWeight || bias->type().rank() != 1 || matmul == nullptr ||
-      matmul->op().name != "matmul" || matmul->operand(2) != nullptr ||
+      matmul->op().name != "matmul" || As<MatmulCall>(*matmul).bias != nullptr ||
       product->uses().size() != 1 || graph.IsOutput(product)) {
     return false;
   }
+  const auto in = As<MatmulCall>(*matmul);
   const std::string name = node->result()->name();
   graph.Rename(node->result(), graph.UniqueName(name + ".old"));
   NodeSpec spec{.op = "matmul",
-                .operands = {matmul->operand(0), matmul->operand(1), bias},
+                .operands = {in.x, in.weight, bias},
                 .names = {name},
                 .before = node};
   SLUICE_ASSIGN_OR_RETURN(Node * fused, graph.Add(std::move(spec)));
+  fused->Accompany(*node);
   fused->set_origin(std::string(kName));
   graph.ReplaceUses(node->result(), fused->result());
   graph.Erase(node);

@@ -77,8 +77,7 @@ class Expander {
     }
     SLUICE_ASSIGN_OR_RETURN(Node* const node, graph_.Add(std::move(spec)));
     node->set_origin("expand_fused");
-    node->set_once(node_->once());
-    node->set_device(node_->device());
+    node->Accompany(*node_);
     for (size_t i = 0; i < inner.results().size(); ++i) {
       values_[inner.result(i)] = node->result(i);
     }

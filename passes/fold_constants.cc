@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/elementwise.h"
 #include "graph/status_macros.h"
 #include "passes/passes.h"
 
@@ -62,20 +63,21 @@ absl::StatusOr<bool> MarkOnce(const Graph& graph, Node* node, const CompileConte
 }
 
 // Two scales become one: the product of the factors is rounded instead of the value between.
-bool MergeScales(Graph& graph, Node* node) {
-  if (node->op().name != "scale") return false;
-  Value* between = node->operand(0);
-  const Node* inner = between->producer();
+// Returns the inner one, which nobody needs any more; nullptr: nothing has changed.
+Node* MergeScales(Graph& graph, Node* node) {
+  if (node->op().name != "scale") return nullptr;
+  Value* between = As<UnaryCall>(*node).x;
+  Node* inner = between->producer();
   if (inner == nullptr || inner->op().name != "scale" || between->uses().size() != 1 ||
       graph.IsOutput(between)) {
-    return false;
+    return nullptr;
   }
   const double factor = std::get<double>(*inner->attrs().Find("factor")) *
                         std::get<double>(*node->attrs().Find("factor"));
   graph.SetAttr(node, "factor", factor);
-  graph.SetOperand(node, 0, inner->operand(0));
+  graph.SetOperand(node, kOperand<UnaryCall>.x, As<UnaryCall>(*inner).x);
   node->set_origin(std::string(kName));
-  return true;
+  return inner;
 }
 
 }  // namespace
@@ -86,10 +88,7 @@ absl::StatusOr<bool> FoldConstants(Graph& graph, const CompileContext& context) 
   std::vector<Node*> merged;
   bool changed = false;
   for (Node* node : nodes) {
-    Node* inner = node->operands().empty() || node->operand(0) == nullptr
-                      ? nullptr
-                      : node->operand(0)->producer();
-    if (MergeScales(graph, node)) {
+    if (Node* const inner = MergeScales(graph, node); inner != nullptr) {
       merged.push_back(inner);
       changed = true;
     }

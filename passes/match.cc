@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/elementwise.h"
 
 namespace sluice {
 namespace {
@@ -45,7 +46,7 @@ bool Matcher::MatchNode(size_t line, Node* node, Match* match) {
   if (!MatchOp(wanted, *node, &attempt) || !MatchAttrs(wanted, *node, &attempt)) return false;
   attempt.nodes[line] = node;
   const bool can_swap = node->op().is_commutative && wanted.operands.size() >= 2 &&
-                        node->operand(0)->type() == node->operand(1)->type();
+                        As<BinaryCall>(*node).a->type() == As<BinaryCall>(*node).b->type();
   if (!MatchOperands(wanted, *node, /*swap=*/false, &attempt) &&
       !(can_swap && MatchOperands(wanted, *node, /*swap=*/true, &attempt))) {
     return false;
@@ -151,7 +152,7 @@ bool Matcher::MatchOptionalLine(size_t line, Value* value, const Node& user, Mat
   Match attempt = *match;
   const PatternOperand condition = {.name = wanted.condition, .is_optional = true};
   if (!Bind(condition, nullptr, user, &attempt) ||
-      !MatchOperand(wanted.operands[0], value, user, &attempt)) {
+      !MatchOperand(wanted.operands.front(), value, user, &attempt)) {
     return false;
   }
   *match = std::move(attempt);

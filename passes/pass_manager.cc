@@ -188,7 +188,7 @@ uint64_t Fingerprint(const Graph& graph) {
   size_t hash = absl::HashOf(graph.weights().size(), graph.states().size(), graph.inputs().size());
   for (const auto& node : graph.nodes()) {
     hash = absl::HashOf(hash, &node->op(), node->device(), node->kernel(), node->origin(),
-                        node->once());
+                        node->once(), node->layer());
     hash = HashSpan(hash, node->scratch());
     for (const Value* operand : node->operands()) hash = absl::HashOf(hash, operand);
     for (const auto& [name, value] : node->attrs()) {

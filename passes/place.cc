@@ -21,7 +21,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "graph/layer.h"
 #include "graph/status_macros.h"
 #include "passes/kernel_choice.h"
 #include "passes/passes.h"
@@ -68,10 +67,10 @@ class Placer {
   // what is before the layers never does.
   void ChooseByLayer() {
     int layers = 0;
-    for (const Node* node : nodes_) layers = std::max(layers, LayerOf(node->name()) + 1);
+    for (const Node* node : nodes_) layers = std::max(layers, node->layer() + 1);
     int reached = layers > 0 ? -1 : 0;  // the layer that the node is in or after
     for (const Node* node : nodes_) {
-      const int own = LayerOf(node->name());
+      const int own = node->layer();
       reached = std::max(reached, own);
       const int layer = own >= 0 || reached < 0 ? own : layers;
       const bool is_first =
@@ -231,6 +230,7 @@ class Placer {
                                                           .operands = {operand},
                                                           .names = {graph_.UniqueName(name)},
                                                           .before = node}));
+        added->Accompany(*producer);
         added->set_device(node->device());
         added->set_origin("place");
         copy = added->result();

@@ -203,8 +203,7 @@ class Rewriter {
       Node* node = match.nodes[line];
       if (node != nullptr && erased_.insert(node).second) doomed.push_back(node);
     }
-    once_ = doomed.front()->once();
-    device_ = doomed.front()->device();
+    stands_for_ = doomed.front();
     Match placed = std::move(match);
     for (const PatternNode& line : after_.nodes) SLUICE_RETURN_IF_ERROR(AddLine(line, &placed));
     std::erase_if(outcome_.refusals, [&](const Refusal& refusal) {
@@ -244,8 +243,7 @@ class Rewriter {
     }
     SLUICE_ASSIGN_OR_RETURN(Node * node, graph_.Add(std::move(spec)));
     node->set_origin(std::string(pass_));
-    node->set_once(once_);
-    node->set_device(device_);
+    node->Accompany(*stands_for_);
     for (size_t i = 0; i < line.results.size(); ++i) {
       if (replaced[i] != nullptr) graph_.ReplaceUses(replaced[i], node->result(i));
       match->values[line.results[i]] = node->result(i);
@@ -266,8 +264,7 @@ class Rewriter {
   absl::flat_hash_set<const Node*> erased_;
   // Of the match that is being replaced.
   Node* place_ = nullptr;
-  bool once_ = false;
-  std::string device_;
+  const Node* stands_for_ = nullptr;  // whose device and layer the new nodes have
 };
 
 // The nearest miss of each place that nothing has rewritten.

@@ -35,7 +35,7 @@ class Collector {
       for (const Value* operand : node.operands()) {
         if (operand == nullptr) continue;
         int64_t last = position;
-        if (node.op().is_view && operand == node.operand(0)) {
+        if (node.op().is_view && operand == node.source()) {
           last = std::max(last, last_use_[node.result()]);
         }
         int64_t& known = last_use_[operand];
@@ -48,8 +48,8 @@ class Collector {
     Value* result = node.result(index);
     if (result->type().is_state) return absl::OkStatus();
     const bool is_view = node.op().is_view && index == 0;
-    if (is_view && !home_.contains(node.operand(0))) return absl::OkStatus();  // of a source
-    const Value* shared = is_view ? node.operand(0) : Overwritten(node, index);
+    if (is_view && !home_.contains(node.source())) return absl::OkStatus();  // of a source
+    const Value* shared = is_view ? node.source() : Overwritten(node, index);
     const int64_t last = std::max(position_, last_use_[result]);
     if (shared == nullptr) {
       home_[result] = storage_.size();

@@ -5,7 +5,6 @@
 #include "backends/device_features.h"
 #include "backends/placement.h"
 #include "graph/encoder_interface.h"
-#include "graph/proto_io.h"
 #include "graph/status_macros.h"
 #include "runtime/logit_rows.h"
 
@@ -28,12 +27,9 @@ absl::StatusOr<Graph> WithLikeliest(Graph graph) {
                  .operands = {logits},
                  .attrs = {{"k", k}},
                  .names = {graph.UniqueName("likeliest"), graph.UniqueName("likeliest_ids")}}));
-  node->set_device(logits->producer()->device());
-  // A graph's outputs cannot be taken away; in its proto form they are a list like any other.
-  proto::Graph message = ToProto(graph);
-  message.clear_outputs();
-  for (const auto& result : node->results()) message.add_outputs(result->ref());
-  return FromProto(message, &graph.registry());
+  node->Accompany(*logits->producer());
+  SLUICE_RETURN_IF_ERROR(graph.SetOutputs({node->result(0), node->result(1)}));
+  return graph;
 }
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/formats/quantize.h"
+#include "graph/ops/attention.h"
 #include "graph/ops/kv_cache.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
@@ -13,21 +14,6 @@
 
 namespace sluice {
 namespace {
-
-// kv_append
-constexpr size_t kAppendKCache = 0;
-constexpr size_t kAppendVCache = 1;
-constexpr size_t kAppendK = 2;
-constexpr size_t kAppendV = 3;
-constexpr size_t kAppendSlots = 4;
-// attention
-constexpr size_t kQ = 0;
-constexpr size_t kKCache = 1;
-constexpr size_t kVCache = 2;
-constexpr size_t kPositions = 3;
-constexpr size_t kSeqIds = 4;
-constexpr size_t kBlockTables = 5;
-constexpr size_t kContextLens = 6;
 
 // One layer's cache of keys or values, [blocks,Hkv,block_size,width].
 struct CacheShape {
@@ -63,22 +49,20 @@ void AppendRows(const TensorView& rows, const int32_t* slots, const TensorView& 
 }
 
 absl::Status EvalKvAppend(const EvalContext& context) {
-  const CacheShape shape(context.operands[kAppendKCache]);
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kAppendSlots, shape.blocks * shape.block_size));
-  const int32_t* slots = context.operands[kAppendSlots].i32();
-  AppendRows(context.operands[kAppendK], slots, context.results[kAppendKCache]);
-  AppendRows(context.operands[kAppendV], slots, context.results[kAppendVCache]);
+  const auto in = As<KvAppendCall>(context);
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<KvAppendCall>.slots));
+  // Results are in the order of the caches that they share.
+  AppendRows(in.k, in.slots.i32(), context.results[0]);
+  AppendRows(in.v, in.slots.i32(), context.results[1]);
   return absl::OkStatus();
 }
 
 OpCost KvAppendCost(const CostContext& context) {
+  const auto in = As<KvAppendCall>(context);
   OpCost cost;
-  for (size_t i : {kAppendK, kAppendV, kAppendSlots}) {
-    cost.bytes_read += static_cast<double>(context.operands[i].bytes());
-  }
-  const int64_t rows = context.operands[kAppendK].rows();
+  cost.bytes_read = static_cast<double>(in.k.bytes() + in.v.bytes() + in.slots.bytes());
   for (const TensorView& cache : context.results) {
-    cost.bytes_written += static_cast<double>(rows * cache.row_bytes());
+    cost.bytes_written += static_cast<double>(in.k.rows() * cache.row_bytes());
   }
   return cost;
 }
@@ -93,13 +77,13 @@ OpDef KvAppend() {
           "= rows[t,:,:], rounded to the cache's dtype (nearest, ties to even). A slot outside the "
           "cache is an error, and then nothing is written. The slots of one call differ from each "
           "other; where they do not, either row may stay.",
-      .operands = {{"k_cache", kKCacheDoc},
-                   {"v_cache", kVCacheDoc},
-                   {"k", "f32[t,Hkv,D]"},
-                   {"v", "f32[t,Hkv,Dv]"},
-                   {"slots", kSlotsDoc}},
-      .results = {{"k_cache", kKCacheDoc, /*aliases=*/kAppendKCache},
-                  {"v_cache", kVCacheDoc, /*aliases=*/kAppendVCache}},
+      .operands = Named(KvAppendCall<OperandSpec>{.k_cache = {.doc = kKCacheDoc},
+                                                 .v_cache = {.doc = kVCacheDoc},
+                                                 .k = {.doc = "f32[t,Hkv,D]"},
+                                                 .v = {.doc = "f32[t,Hkv,Dv]"},
+                                                 .slots = SlotsOperand()}),
+      .results = {{"k_cache", kKCacheDoc, /*aliases=*/kOperand<KvAppendCall>.k_cache},
+                  {"v_cache", kVCacheDoc, /*aliases=*/kOperand<KvAppendCall>.v_cache}},
       .attrs = {},
       .infer = InferKvAppend,
       .eval = EvalKvAppend,
@@ -116,7 +100,7 @@ absl::StatusOr<std::vector<TensorType>> InferAttention(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t heads, ConstantDim(call, dims, "H"));
   SLUICE_ASSIGN_OR_RETURN(const int64_t kv_heads, ConstantDim(call, dims, "Hkv"));
   if (kv_heads < 1 || heads % kv_heads != 0) {
-    return OperandError(call, kKCache,
+    return OperandError(call, kOperand<AttentionCall>.k_cache,
                         absl::StrCat("a number of kv heads that divides the ", heads, " of q"));
   }
   if (!std::isfinite(call.Float("scale"))) return AttrError(call, "scale", "a finite number");
@@ -125,9 +109,10 @@ absl::StatusOr<std::vector<TensorType>> InferAttention(const OpCall& call) {
 }
 
 absl::Status CheckContextLens(const EvalContext& context) {
-  const TensorView& lens = context.operands[kContextLens];
-  const int64_t table = context.operands[kBlockTables].dim(1);
-  const int64_t block_size = context.operands[kKCache].dim(2);
+  const auto in = As<AttentionCall>(context);
+  const TensorView& lens = in.context_lens;
+  const int64_t table = in.block_tables.dim(1);
+  const int64_t block_size = in.k_cache.dim(2);
   for (int64_t s = 0; s < lens.elements(); ++s) {
     if (lens.i32()[s] < 0 || lens.i32()[s] > table * block_size) {
       return absl::OutOfRangeError(absl::StrCat("'attention': context_lens[", s, "] is ",
@@ -154,13 +139,14 @@ IndexRange VisibleTo(const OpCall& call, int64_t position, int64_t context_len) 
 
 // Blocks that no token sees may have any id: a sliding window leaves them behind.
 absl::Status CheckBlocks(const EvalContext& context, int64_t sequence, IndexRange range) {
-  const TensorView& tables = context.operands[kBlockTables];
-  const CacheShape shape(context.operands[kKCache]);
+  const auto in = As<AttentionCall>(context);
+  const TensorView& tables = in.block_tables;
+  const CacheShape shape(in.k_cache);
   for (int64_t i = range.begin / shape.block_size; i * shape.block_size < range.end; ++i) {
     const int64_t entry = sequence * tables.dim(1) + i;
     const int32_t block = tables.i32()[entry];
     if (block < 0 || block >= shape.blocks) {
-      return IndexError(context, kBlockTables, entry, shape.blocks);
+      return IndexError(context, kOperand<AttentionCall>.block_tables, entry, shape.blocks);
     }
   }
   return absl::OkStatus();
@@ -215,46 +201,45 @@ class HeadAttention {
 };
 
 absl::Status EvalAttention(const EvalContext& context) {
-  const TensorView& q = context.operands[kQ];
-  const TensorView& v_cache = context.operands[kVCache];
-  const TensorView& tables = context.operands[kBlockTables];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kSeqIds, tables.dim(0)));
+  const auto in = As<AttentionCall>(context);
+  const TensorView &q = in.q, &tables = in.block_tables;
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<AttentionCall>.seq_ids));
   SLUICE_RETURN_IF_ERROR(CheckContextLens(context));
-  const int64_t tokens = q.dim(0), heads = q.dim(1), heads_per_kv = heads / v_cache.dim(1);
-  HeadAttention attention(context.operands[kKCache], v_cache, context.call.Float("scale"));
+  const int64_t tokens = q.dim(0), heads = q.dim(1), heads_per_kv = heads / in.v_cache.dim(1);
+  HeadAttention attention(in.k_cache, in.v_cache, context.call.Float("scale"));
   for (int64_t t = 0; t < tokens; ++t) {
-    const int32_t sequence = context.operands[kSeqIds].i32()[t];
-    const IndexRange range = VisibleTo(context.call, context.operands[kPositions].i32()[t],
-                                       context.operands[kContextLens].i32()[sequence]);
+    const int32_t sequence = in.seq_ids.i32()[t];
+    const IndexRange range =
+        VisibleTo(context.call, in.positions.i32()[t], in.context_lens.i32()[sequence]);
     SLUICE_RETURN_IF_ERROR(CheckBlocks(context, sequence, range));
     const int32_t* blocks = tables.i32() + sequence * tables.dim(1);
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t row = t * heads + h;
       attention.Run(q.f32() + row * q.cols(), blocks, h / heads_per_kv, range,
-                    context.results[0].f32() + row * v_cache.cols());
+                    context.results[0].f32() + row * in.v_cache.cols());
     }
   }
   return absl::OkStatus();
 }
 
 OpCost AttentionCost(const CostContext& context) {
-  const TensorView& q = context.operands[kQ];
-  const int64_t tokens = q.dim(0), sequences = context.operands[kContextLens].elements();
+  const auto in = As<AttentionCall>(context);
+  const int64_t tokens = in.q.dim(0), sequences = in.context_lens.elements();
   const int64_t window = context.call.Int("window");
   const int64_t seen = window > 0 ? std::min(window, context.context) : context.context;
   OpCost cost;
   // Per query head and cached index: a multiply-add for each element of its key and of its value,
   // and scale, subtract, exp, add.
-  const int64_t widths = q.cols() + context.operands[kVCache].cols();
-  cost.flops = static_cast<double>(q.rows()) * static_cast<double>(seen * (2 * widths + 4));
-  for (size_t i : {kQ, kPositions, kSeqIds, kBlockTables, kContextLens}) {
-    cost.bytes_read += static_cast<double>(context.operands[i].bytes());
+  const int64_t widths = in.q.cols() + in.v_cache.cols();
+  cost.flops = static_cast<double>(in.q.rows()) * static_cast<double>(seen * (2 * widths + 4));
+  for (const TensorView* view :
+       {&in.q, &in.positions, &in.seq_ids, &in.block_tables, &in.context_lens}) {
+    cost.bytes_read += static_cast<double>(view->bytes());
   }
   // A sequence's cache is read once for all its tokens.
-  for (size_t i : {kKCache, kVCache}) {
-    const TensorView& cache = context.operands[i];
+  for (const TensorView* cache : {&in.k_cache, &in.v_cache}) {
     cost.bytes_read += static_cast<double>(std::min(tokens, sequences) * seen) *
-                       static_cast<double>(cache.dim(1) * cache.row_bytes());
+                       static_cast<double>(cache->dim(1) * cache->row_bytes());
   }
   cost.bytes_written = static_cast<double>(context.results[0].bytes());
   return cost;
@@ -274,13 +259,16 @@ OpDef Attention() {
           "(H/Hkv). A token that sees no index gives zeros. Errors at run time: a sequence id "
           "outside the tables, a context longer than its table, an id outside the cache of a "
           "block that is seen.",
-      .operands = {{"q", "f32[t,H,D]"},
-                   {"k_cache", kKCacheDoc},
-                   {"v_cache", kVCacheDoc},
-                   {"positions", "i32[t], of each token in its sequence"},
-                   {"seq_ids", "i32[t], row of block_tables"},
-                   {"block_tables", "i32[seqs,table]"},
-                   {"context_lens", "i32[seqs], cached tokens, those of this step included"}},
+      .operands = Named(AttentionCall<OperandSpec>{
+          .q = {.doc = "f32[t,H,D]"},
+          .k_cache = {.doc = kKCacheDoc},
+          .v_cache = {.doc = kVCacheDoc},
+          .positions = {.doc = "i32[t], of each token in its sequence",
+                        .below = "table*block_size"},
+          .seq_ids = {.doc = "i32[t], row of block_tables", .below = "seqs"},
+          .block_tables = {.doc = "i32[seqs,table]", .below = "blocks"},
+          .context_lens = {.doc = "i32[seqs], cached tokens, those of this step included",
+                           .below = "table*block_size", .or_equal = true}}),
       .results = {{"out", "f32[t,H,Dv]"}},
       .attrs = {{.name = "scale",
                  .kind = AttrKind::kFloat,
@@ -305,6 +293,12 @@ OpDef Attention() {
 }
 
 }  // namespace
+
+OperandSpec SlotsOperand() {
+  return {.doc = "i32[t], block * block_size + offset within the block",
+          .below = "blocks*block_size",
+          .order = IndexOrder::kDistinct};
+}
 
 absl::Status CheckCacheDims(const OpCall& call, const DimBindings& dims) {
   for (const char* name : {"Hkv", "block_size", "D", "Dv"}) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/elementwise.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -25,8 +26,8 @@ OpCost PerElementCost(const CostContext& context) {
 // out[i] = f(x[i]); `f` computes in float64.
 template <typename F>
 void MapElements(const EvalContext& context, F f) {
-  const float* x = context.operands[0].f32();
-  std::transform(x, x + context.operands[0].elements(), context.results[0].f32(),
+  const TensorView& x = As<UnaryCall>(context).x;
+  std::transform(x.f32(), x.f32() + x.elements(), context.results[0].f32(),
                  [&](float value) { return static_cast<float>(f(static_cast<double>(value))); });
 }
 
@@ -34,10 +35,10 @@ void MapElements(const EvalContext& context, F f) {
 
 absl::StatusOr<std::vector<TensorType>> InferBinary(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
-  const TensorType& a = *call.operands[0];
-  const TensorType& b = *call.operands[1];
+  const auto [a_type, b_type] = As<BinaryCall>(call);
+  const TensorType &a = *a_type, &b = *b_type;
   if (b.rank() > a.rank() || !std::equal(b.shape.rbegin(), b.shape.rend(), a.shape.rbegin())) {
-    return OperandError(call, 1,
+    return OperandError(call, kOperand<BinaryCall>.b,
                         absl::StrCat("the shape of a, ", a.ToString(), ", or its last dimensions"));
   }
   return ResultTypes(call, dims);
@@ -45,8 +46,7 @@ absl::StatusOr<std::vector<TensorType>> InferBinary(const OpCall& call) {
 
 template <typename F>
 absl::Status EvalBinary(const EvalContext& context) {
-  const TensorView& a = context.operands[0];
-  const TensorView& b = context.operands[1];
+  const auto [a, b] = As<BinaryCall>(context);
   float* out = context.results[0].f32();
   // A weight may lie at any address, hence the reader.
   RowReader b_rows(b);
@@ -63,7 +63,9 @@ OpDef Binary(std::string name, std::string doc, absl::Status (*eval)(const EvalC
       .name = std::move(name),
       .family = "elementwise",
       .doc = std::move(doc),
-      .operands = {{"a", "f32[...]"}, {"b", "f32[*], the shape of a or its last dimensions"}},
+      .operands = Named(BinaryCall<OperandSpec>{
+          .a = {.doc = "f32[...]"},
+          .b = {.doc = "f32[*], the shape of a or its last dimensions"}}),
       .results = {{.name = "out", .doc = "f32[...]", .in_place = 0}},
       .attrs = {},
       .infer = InferBinary,
@@ -84,7 +86,7 @@ OpDef Unary(std::string name, std::string doc, absl::Status (*eval)(const EvalCo
       .name = std::move(name),
       .family = "elementwise",
       .doc = std::move(doc),
-      .operands = {{"x", "f32[...]"}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = "f32[...]"}}),
       .results = {{.name = "out", .doc = "f32[...]", .in_place = 0}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -153,7 +155,7 @@ OpDef Scale() {
 // --- softmax --------------------------------------------------------------------------------
 
 absl::Status EvalSoftmax(const EvalContext& context) {
-  const TensorView& x = context.operands[0];
+  const TensorView& x = As<UnaryCall>(context).x;
   for (int64_t i = 0; i < x.rows(); ++i) {
     const int64_t start = i * x.cols();
     SoftmaxRow({x.f32() + start, static_cast<size_t>(x.cols())}, context.results[0].f32() + start);
@@ -166,7 +168,7 @@ OpDef Softmax() {
                    "Softmax over the last dimension, stable for any finite x: "
                    "out[...,j] = exp(x[...,j] - max) / sum_i exp(x[...,i] - max).",
                    EvalSoftmax);
-  op.operands = {{"x", "f32[...,d]"}};
+  op.operands = Named(UnaryCall<OperandSpec>{.x = {.doc = "f32[...,d]"}});
   op.results = {{.name = "out", .doc = "f32[...,d]", .in_place = 0}};
   op.cost = PerElementCost<4>;  // subtract, exp, sum, divide
   return op;
@@ -175,18 +177,18 @@ OpDef Softmax() {
 // --- mean_pool ------------------------------------------------------------------------------
 
 absl::Status EvalMeanPool(const EvalContext& context) {
-  const TensorView& x = context.operands[0];
+  const auto [x, seq_ids, lens] = As<MeanPoolCall>(context);
   const TensorView& out = context.results[0];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 1, out.dim(0)));
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<MeanPoolCall>.seq_ids));
   const int64_t cols = x.cols();
   std::vector<double> sums(static_cast<size_t>(out.elements()));
   for (int64_t t = 0; t < x.rows(); ++t) {
     const float* row = x.f32() + t * cols;
-    double* sum = sums.data() + context.operands[1].i32()[t] * cols;
+    double* sum = sums.data() + seq_ids.i32()[t] * cols;
     std::transform(row, row + cols, sum, sum, std::plus<double>());
   }
   for (int64_t i = 0; i < out.elements(); ++i) {
-    const int32_t length = context.operands[2].i32()[i / cols];
+    const int32_t length = lens.i32()[i / cols];
     out.f32()[i] = length > 0 ? static_cast<float>(sums[static_cast<size_t>(i)] / length) : 0;
   }
   return absl::OkStatus();
@@ -195,7 +197,8 @@ absl::Status EvalMeanPool(const EvalContext& context) {
 // An addition per element of x, a division per element of the result.
 OpCost MeanPoolCost(const CostContext& context) {
   return StreamingCost(
-      context, static_cast<double>(context.operands[0].elements() + context.results[0].elements()));
+      context, static_cast<double>(As<MeanPoolCall>(context).x.elements() +
+                                   context.results[0].elements()));
 }
 
 OpDef MeanPool() {
@@ -206,9 +209,11 @@ OpDef MeanPool() {
           "One row for each sequence, the mean of its tokens' rows: out[s,:] = sum of x[t,:] over "
           "all t with seq_ids[t] = s, divided by lens[s]; zeros where lens[s] is below 1. A "
           "sequence id outside lens is an error at run time.",
-      .operands = {{"x", "f32[t,d]"},
-                   {"seq_ids", "i32[t], the sequence of each token"},
-                   {"lens", "i32[seqs], tokens of each sequence"}},
+      .operands = Named(MeanPoolCall<OperandSpec>{
+          .x = {.doc = "f32[t,d]"},
+          .seq_ids = {.doc = "i32[t], the sequence of each token", .below = "seqs"},
+          .lens = {.doc = "i32[seqs], tokens of each sequence",
+                   .below = "t", .or_equal = true}}),
       .results = {{"out", "f32[seqs,d]"}},
       .attrs = {},
       .infer = InferFromDocs,

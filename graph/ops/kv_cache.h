@@ -2,7 +2,7 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "graph/op_def.h"
+#include "graph/op_call.h"
 #include "graph/ops/shape_check.h"
 
 namespace sluice {
@@ -11,7 +11,7 @@ namespace sluice {
 inline constexpr char kKCacheDoc[] = "state<f32|f16|bf16|q8_0[blocks,Hkv,block_size,D]>";
 inline constexpr char kVCacheDoc[] =
     "state<f32|f16|bf16|q8_0[blocks,Hkv,block_size,Dv]>, its dtype its own";
-inline constexpr char kSlotsDoc[] = "i32[t], block * block_size + offset within the block";
+OperandSpec SlotsOperand();
 
 // Checks the bindings of those docs: only the number of blocks may vary from run to run.
 absl::Status CheckCacheDims(const OpCall& call, const DimBindings& dims);

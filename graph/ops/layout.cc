@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "graph/formats/quantize.h"
+#include "graph/ops/layout.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -15,16 +16,18 @@ namespace sluice {
 namespace {
 
 constexpr char kPlainDoc[] = "f32|f16|bf16|i32[...]";
-constexpr size_t kX = 0;
-constexpr size_t kRows = 1;  // gather_rows
 
 bool IsPlain(DType dtype) { return IsPlainFloat(dtype) || dtype == DType::kI32; }
 
-// The attribute axis, which must name a dimension of operand 0.
+// The operand, or the first of a list.
+const TensorType& FirstType(const OpCall& call) { return *As<UnaryCall>(call).x; }
+
+// The attribute axis, which must name a dimension of the first operand.
 absl::StatusOr<size_t> AxisOf(const OpCall& call) {
-  const int64_t axis = call.Int("axis"), rank = call.operands[kX]->rank();
-  if (axis < 0 || axis >= rank) {
-    return AttrError(call, "axis", absl::StrCat("a dimension of ", call.operands[kX]->ToString()));
+  const TensorType& x = FirstType(call);
+  const int64_t axis = call.Int("axis");
+  if (axis < 0 || axis >= x.rank()) {
+    return AttrError(call, "axis", absl::StrCat("a dimension of ", x.ToString()));
   }
   return static_cast<size_t>(axis);
 }
@@ -44,9 +47,8 @@ struct AxisSplit {
 // --- gather_rows ----------------------------------------------------------------------------
 
 absl::Status EvalGatherRows(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
-  const TensorView& rows = context.operands[kRows];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kRows, x.dim(0)));
+  const auto [x, rows] = As<GatherRowsCall>(context);
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<GatherRowsCall>.rows));
   for (int64_t i = 0; i < rows.elements(); ++i) {
     std::copy_n(x.f32() + rows.i32()[i] * x.cols(), x.cols(),
                 context.results[0].f32() + i * x.cols());
@@ -57,7 +59,7 @@ absl::Status EvalGatherRows(const EvalContext& context) {
 OpCost GatherRowsCost(const CostContext& context) {
   OpCost cost;
   cost.bytes_written = static_cast<double>(context.results[0].bytes());
-  cost.bytes_read = cost.bytes_written + static_cast<double>(context.operands[kRows].bytes());
+  cost.bytes_read = cost.bytes_written + static_cast<double>(As<GatherRowsCall>(context).rows.bytes());
   return cost;
 }
 
@@ -66,7 +68,8 @@ OpDef GatherRows() {
       .name = "gather_rows",
       .family = "layout",
       .doc = "Picks rows: out[i,:] = x[rows[i],:]. A row outside x is an error at run time.",
-      .operands = {{"x", "f32[n,d]"}, {"rows", "i32[m]"}},
+      .operands = Named(GatherRowsCall<OperandSpec>{
+          .x = {.doc = "f32[n,d]"}, .rows = {.doc = "i32[m]", .below = "n"}}),
       .results = {{"out", "f32[m,d]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -81,10 +84,10 @@ OpDef GatherRows() {
 absl::StatusOr<std::vector<TensorType>> InferSlice(const OpCall& call) {
   SLUICE_RETURN_IF_ERROR(MatchOperands(call).status());
   SLUICE_ASSIGN_OR_RETURN(const size_t axis, AxisOf(call));
-  TensorType type = *call.operands[kX];
+  TensorType type = FirstType(call);
   const Dim& dim = type.shape[axis];
   if (!dim.is_constant()) {
-    return OperandError(call, kX, absl::StrCat("a constant dimension ", axis, ", the axis"));
+    return OperandError(call, kOperand<UnaryCall>.x, absl::StrCat("a constant dimension ", axis, ", the axis"));
   }
   const int64_t begin = call.Int("begin"), end = call.Int("end");
   if (begin < 0 || begin >= dim.factor()) {
@@ -98,11 +101,12 @@ absl::StatusOr<std::vector<TensorType>> InferSlice(const OpCall& call) {
 }
 
 absl::Status EvalSlice(const EvalContext& context) {
-  const AxisSplit split(context.operands[kX], context.call.Int("axis"));
+  const TensorView& x = As<UnaryCall>(context).x;
+  const AxisSplit split(x, context.call.Int("axis"));
   const int64_t begin = context.call.Int("begin");
   const int64_t bytes = (context.call.Int("end") - begin) * split.inner_bytes;
   for (int64_t i = 0; i < split.outer; ++i) {
-    std::copy_n(context.operands[kX].data + (i * split.along + begin) * split.inner_bytes, bytes,
+    std::copy_n(x.data + (i * split.along + begin) * split.inner_bytes, bytes,
                 context.results[0].data + i * bytes);
   }
   return absl::OkStatus();
@@ -128,7 +132,7 @@ OpDef Slice() {
       .doc =
           "The indices begin..end-1 of one dimension: out[..,i,..] = x[..,begin+i,..]. The "
           "dimension is constant.",
-      .operands = {{"x", kPlainDoc}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = kPlainDoc}}),
       .results = {{"out", "as x, with end-begin along the axis"}},
       .attrs = {IntAttr("axis", "dimension, 0 the outermost"), IntAttr("begin", "first index"),
                 IntAttr("end", "one past the last index")},
@@ -150,10 +154,10 @@ absl::StatusOr<int64_t> ConcatExtent(const OpCall& call, size_t i, size_t axis) 
   const TensorType& type = *call.operands[i];
   if (!IsPlain(type.dtype) || type.is_state) return OperandError(call, i, kPlainDoc);
   TensorType aligned = type;
-  if (axis < type.shape.size()) aligned.shape[axis] = call.operands[kX]->shape[axis];
-  if (aligned != *call.operands[kX]) {
+  if (axis < type.shape.size()) aligned.shape[axis] = FirstType(call).shape[axis];
+  if (aligned != FirstType(call)) {
     return OperandError(call, i,
-                        absl::StrCat("the ", call.operands[kX]->ToString(),
+                        absl::StrCat("the ", FirstType(call).ToString(),
                                      " of the first operand but for dimension ", axis));
   }
   if (!type.shape[axis].is_constant()) {
@@ -171,7 +175,7 @@ absl::StatusOr<std::vector<TensorType>> InferConcat(const OpCall& call) {
       return OperandError(call, i, "a sum of dimensions that fits 64 bits");
     }
   }
-  TensorType type = *call.operands[kX];
+  TensorType type = FirstType(call);
   type.shape[axis] = total;
   return std::vector<TensorType>{type};
 }
@@ -196,7 +200,7 @@ OpDef Concat() {
       .doc =
           "Joins tensors along one dimension, in operand order. They have one dtype and agree in "
           "all other dimensions; the joined one is constant in each.",
-      .operands = {{"xs", kPlainDoc, /*optional=*/false, /*variadic=*/true}},
+      .operands = {{.name = "xs", .doc = kPlainDoc, .variadic = true}},
       .results = {{"out", "as xs, with their sum along the axis"}},
       .attrs = {IntAttr("axis", "dimension, 0 the outermost")},
       .infer = InferConcat,
@@ -213,18 +217,18 @@ absl::StatusOr<std::vector<TensorType>> InferReshape(const OpCall& call) {
   for (const Dim& dim : shape) {
     if (dim.factor() < 1) return AttrError(call, "shape", "dimensions of at least 1");
   }
-  SLUICE_ASSIGN_OR_RETURN(const Dim elements, ElementCount(call.operands[kX]->shape));
+  SLUICE_ASSIGN_OR_RETURN(const Dim elements, ElementCount(FirstType(call).shape));
   const absl::StatusOr<Dim> reshaped = ElementCount(shape);
   if (!reshaped.ok() || *reshaped != elements) {
     return AttrError(call, "shape",
                      absl::StrCat("the ", elements.ToString(), " elements of x ",
-                                  call.operands[kX]->ToString()));
+                                  FirstType(call).ToString()));
   }
-  return std::vector<TensorType>{{call.operands[kX]->dtype, shape}};
+  return std::vector<TensorType>{{FirstType(call).dtype, shape}};
 }
 
 absl::Status EvalReshape(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const TensorView& x = As<UnaryCall>(context).x;
   // A view: the two may be one place.
   std::memmove(context.results[0].data, x.data, static_cast<size_t>(x.bytes()));
   return absl::OkStatus();
@@ -239,7 +243,7 @@ OpDef Reshape() {
       .doc =
           "The same elements in the same row-major order under another shape with as many "
           "elements, whatever the symbols stand for.",
-      .operands = {{"x", kPlainDoc}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = kPlainDoc}}),
       .results = {{"out", "as x, with the attribute's shape"}},
       .attrs = {{.name = "shape",
                  .kind = AttrKind::kShape,
@@ -258,11 +262,11 @@ OpDef Reshape() {
 
 absl::StatusOr<std::vector<TensorType>> InferCopy(const OpCall& call) {
   SLUICE_RETURN_IF_ERROR(MatchOperands(call).status());
-  return std::vector<TensorType>{*call.operands[kX]};
+  return std::vector<TensorType>{FirstType(call)};
 }
 
 absl::Status EvalCopy(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const TensorView& x = As<UnaryCall>(context).x;
   std::copy_n(x.data, x.bytes(), context.results[0].data);
   return absl::OkStatus();
 }
@@ -274,7 +278,7 @@ OpDef Copy() {
       .doc =
           "The same elements in another place. Where nodes have devices, x may be on another one "
           "than the copy, which brings it to its own.",
-      .operands = {{"x", kPlainDoc}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = kPlainDoc}}),
       .results = {{"out", "as x"}},
       .attrs = {},
       .infer = InferCopy,
@@ -288,7 +292,7 @@ OpDef Copy() {
 
 absl::StatusOr<std::vector<TensorType>> InferCast(const OpCall& call) {
   SLUICE_RETURN_IF_ERROR(MatchOperands(call).status());
-  TensorType type = *call.operands[kX];
+  TensorType type = FirstType(call);
   type.dtype = *DTypeFromName(call.String("to"));  // the choices are names of dtypes
   return std::vector<TensorType>{type};
 }
@@ -319,7 +323,7 @@ void CastFromFloat(const TensorView& x, const TensorView& out) {
 }
 
 absl::Status EvalCast(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const TensorView& x = As<UnaryCall>(context).x;
   const TensorView& out = context.results[0];
   if (x.dtype == out.dtype) {
     std::copy_n(x.data, x.bytes(), out.data);
@@ -339,7 +343,7 @@ OpDef Cast() {
           "Converts each element, by way of float32. To a float: rounded to nearest, ties to even. "
           "To i32: the fraction is cut off, values beyond its range become its ends, NaN becomes "
           "0.",
-      .operands = {{"x", kPlainDoc}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = kPlainDoc}}),
       .results = {{"out", "as x, with the dtype `to`"}},
       .attrs = {{.name = "to",
                  .kind = AttrKind::kString,

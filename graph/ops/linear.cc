@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/linear.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -11,18 +12,9 @@
 namespace sluice {
 namespace {
 
-// embedding
-constexpr size_t kTable = 0;
-constexpr size_t kIds = 1;
-// matmul, and x of the fused ops
-constexpr size_t kX = 0;
-constexpr size_t kWeight = 1;
-constexpr size_t kBias = 2;
-
 absl::Status EvalEmbedding(const EvalContext& context) {
-  const TensorView& table = context.operands[kTable];
-  const TensorView& ids = context.operands[kIds];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kIds, table.dim(0)));
+  const auto [table, ids] = As<EmbeddingCall>(context);
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<EmbeddingCall>.ids));
   RowReader rows(table);
   float* out = context.results[0].f32();
   for (int64_t i = 0; i < ids.elements(); ++i) {
@@ -32,8 +24,7 @@ absl::Status EvalEmbedding(const EvalContext& context) {
 }
 
 OpCost EmbeddingCost(const CostContext& context) {
-  const TensorView& table = context.operands[kTable];
-  const TensorView& ids = context.operands[kIds];
+  const auto [table, ids] = As<EmbeddingCall>(context);
   OpCost cost = StreamingCost(context, 0);
   const int64_t rows = std::min(ids.elements(), table.rows());
   cost.bytes_read = static_cast<double>(ids.bytes() + rows * table.row_bytes());
@@ -45,7 +36,9 @@ OpDef Embedding() {
       .name = "embedding",
       .family = "linear",
       .doc = "Rows of a table: out[i,:] = table[ids[i],:]. An id outside the table is an error.",
-      .operands = {{"table", "any[vocab,d]"}, {"ids", "i32[n]"}},
+      .operands = Named(EmbeddingCall<OperandSpec>{
+          .table = {.doc = "any[vocab,d]", .repackable = true},
+          .ids = {.doc = "i32[n]", .below = "vocab"}}),
       .results = {{"out", "f32[n,d]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -56,15 +49,14 @@ OpDef Embedding() {
 }
 
 absl::Status EvalMatmul(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
-  const TensorView& weight = context.operands[kWeight];
+  const MatmulCall<const TensorView&> in = As<MatmulCall>(context);
   std::optional<RowReader> bias;
-  if (context.call.Has(kBias)) bias.emplace(context.operands[kBias]);
-  RowReader rows(weight);
-  MultiplyRows({.x = x.f32(),
-                .rows = x.rows(),
+  if (in.bias.present()) bias.emplace(in.bias);
+  RowReader rows(in.weight);
+  MultiplyRows({.x = in.x.f32(),
+                .rows = in.x.rows(),
                 .first_row = 0,
-                .out = weight.dim(0),
+                .out = in.weight.dim(0),
                 .bias = bias.has_value() ? bias->Row(0) : nullptr,
                 .y = context.results[0].f32()},
                rows);
@@ -77,13 +69,15 @@ double MatmulFlops(const TensorView& x, const TensorView& weight) {
 }
 
 // The additions of an optional bias to a product.
-double BiasFlops(const CostContext& context, size_t bias, const TensorView& product) {
-  return context.call.Has(bias) ? static_cast<double>(product.elements()) : 0;
+double BiasFlops(bool has_bias, const TensorView& product) {
+  return has_bias ? static_cast<double>(product.elements()) : 0;
 }
 
 OpCost MatmulCost(const CostContext& context) {
-  return StreamingCost(context, MatmulFlops(context.operands[kX], context.operands[kWeight]) +
-                                    BiasFlops(context, kBias, context.results[0]));
+  const MatmulCall<const TensorView&> in = As<MatmulCall>(context);
+  const bool has_bias = As<MatmulCall>(context.call).bias != nullptr;
+  return StreamingCost(
+      context, MatmulFlops(in.x, in.weight) + BiasFlops(has_bias, context.results[0]));
 }
 
 OpDef Matmul() {
@@ -93,9 +87,10 @@ OpDef Matmul() {
       .doc =
           "Product with a weight that is stored row by output, as in GGUF files: "
           "out[...,o] = bias[o] + sum_j x[...,j] * weight[o,j].",
-      .operands = {{"x", "f32[...,in]"},
-                   {"weight", "any[out,in]"},
-                   {"bias", "f32[out]", /*optional=*/true}},
+      .operands = Named(MatmulCall<OperandSpec>{
+          .x = {.doc = "f32[...,in]"},
+          .weight = {.doc = "any[out,in]", .repackable = true},
+          .bias = {.doc = "f32[out]", .optional = true}}),
       .results = {{"out", "f32[...,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -107,7 +102,7 @@ OpDef Matmul() {
 
 // --- qkv_matmul -----------------------------------------------------------------------------
 
-constexpr size_t kProjections = 3;  // weights are operands 1..3, biases 4..6
+constexpr size_t kProjections = 3;
 constexpr const char* kHeadShapes[kProjections] = {"q_shape", "k_shape", "v_shape"};
 constexpr const char* kOutputs[kProjections] = {"q_out", "k_out", "v_out"};
 
@@ -132,11 +127,13 @@ absl::StatusOr<std::vector<TensorType>> InferQkvMatmul(const OpCall& call) {
 }
 
 OpCost QkvMatmulCost(const CostContext& context) {
-  double flops = 0;
-  for (size_t i = 0; i < kProjections; ++i) {
-    flops += MatmulFlops(context.operands[kX], context.operands[1 + i]) +
-             BiasFlops(context, 1 + kProjections + i, context.results[i]);
-  }
+  const auto in = As<QkvMatmulCall>(context);
+  const auto given = As<QkvMatmulCall>(context.call);
+  const double flops = MatmulFlops(in.x, in.q_weight) + MatmulFlops(in.x, in.k_weight) +
+                       MatmulFlops(in.x, in.v_weight) +
+                       BiasFlops(given.q_bias != nullptr, context.results[0]) +
+                       BiasFlops(given.k_bias != nullptr, context.results[1]) +
+                       BiasFlops(given.v_bias != nullptr, context.results[2]);
   return StreamingCost(context, flops);
 }
 
@@ -154,13 +151,14 @@ OpDef QkvMatmul() {
       .doc =
           "The three projections of attention (Vaswani et al. 2017, arXiv:1706.03762) of the same "
           "rows, each in the shape of its heads. The weights may differ in format.",
-      .operands = {{"x", "f32[t,in]"},
-                   {"q_weight", "any[q_out,in]"},
-                   {"k_weight", "any[k_out,in]"},
-                   {"v_weight", "any[v_out,in]"},
-                   {"q_bias", "f32[q_out]", /*optional=*/true},
-                   {"k_bias", "f32[k_out]", /*optional=*/true},
-                   {"v_bias", "f32[v_out]", /*optional=*/true}},
+      .operands = Named(QkvMatmulCall<OperandSpec>{
+          .x = {.doc = "f32[t,in]"},
+          .q_weight = {.doc = "any[q_out,in]", .repackable = true},
+          .k_weight = {.doc = "any[k_out,in]", .repackable = true},
+          .v_weight = {.doc = "any[v_out,in]", .repackable = true},
+          .q_bias = {.doc = "f32[q_out]", .optional = true},
+          .k_bias = {.doc = "f32[k_out]", .optional = true},
+          .v_bias = {.doc = "f32[v_out]", .optional = true}}),
       .results = {{"q", "f32, the t*q_out elements in q_shape"},
                   {"k", "f32, the t*k_out elements in k_shape"},
                   {"v", "f32, the t*v_out elements in v_shape"}},
@@ -181,11 +179,12 @@ OpDef QkvMatmul() {
 // --- glu ------------------------------------------------------------------------------------
 
 OpCost GluCost(const CostContext& context) {
-  const TensorView& x = context.operands[0];
+  const auto in = As<GluCall>(context);
+  const auto given = As<GluCall>(context.call);
   const TensorView& out = context.results[0];
-  return StreamingCost(context, MatmulFlops(x, context.operands[1]) +
-                                    MatmulFlops(x, context.operands[2]) +
-                                    BiasFlops(context, 3, out) + BiasFlops(context, 4, out) +
+  return StreamingCost(context, MatmulFlops(in.x, in.gate) + MatmulFlops(in.x, in.up) +
+                                    BiasFlops(given.gate_bias != nullptr, out) +
+                                    BiasFlops(given.up_bias != nullptr, out) +
                                     (kActivationFlops + 1) * static_cast<double>(out.elements()));
 }
 
@@ -197,11 +196,12 @@ OpDef Glu() {
           "Gated linear unit, the first half of a feed-forward block (Shazeer 2020, "
           "arXiv:2002.05202): out = act(gate x + gate_bias) * (up x + up_bias), where gelu is "
           "the tanh form. Gate and up may differ in format.",
-      .operands = {{"x", "f32[...,in]"},
-                   {"gate", "any[ff,in]"},
-                   {"up", "any[ff,in]"},
-                   {"gate_bias", "f32[ff]", /*optional=*/true},
-                   {"up_bias", "f32[ff]", /*optional=*/true}},
+      .operands = Named(GluCall<OperandSpec>{
+          .x = {.doc = "f32[...,in]"},
+          .gate = {.doc = "any[ff,in]", .repackable = true},
+          .up = {.doc = "any[ff,in]", .repackable = true},
+          .gate_bias = {.doc = "f32[ff]", .optional = true},
+          .up_bias = {.doc = "f32[ff]", .optional = true}}),
       .results = {{"out", "f32[...,ff]"}},
       .attrs = {{.name = "act",
                  .kind = AttrKind::kString,

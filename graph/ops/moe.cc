@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "graph/ops/moe.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -36,7 +37,7 @@ absl::StatusOr<std::vector<TensorType>> InferTopk(const OpCall& call) {
 
 // Refuses logits without a score: NaN, +inf, or under softmax a row without any logit above -inf.
 absl::Status CheckLogits(const EvalContext& context, int64_t token) {
-  const TensorView& logits = context.operands[0];
+  const TensorView& logits = As<TopkSoftmaxCall>(context).logits;
   const float* row = logits.f32() + token * logits.cols();
   float max = -kInfinity;
   for (int64_t e = 0; e < logits.cols(); ++e) {
@@ -85,11 +86,13 @@ void WeighChosen(const OpCall& call, const std::vector<float>& scores,
 
 absl::Status EvalTopkSoftmax(const EvalContext& context) {
   const OpCall& call = context.call;
-  const TensorView& logits = context.operands[0];
+  const auto [logits, choice_bias] = As<TopkSoftmaxCall>(context);
   const int64_t k = call.Int("k");
   std::vector<float> scores(static_cast<size_t>(logits.cols()));
   std::vector<float> bias(scores.size(), 0.0F);
-  if (call.Has(1)) std::copy_n(RowReader(context.operands[1]).Row(0), bias.size(), bias.begin());
+  if (choice_bias.present()) {
+    std::copy_n(RowReader(choice_bias).Row(0), bias.size(), bias.begin());
+  }
   for (size_t e = 0; e < bias.size(); ++e) {
     if (std::isnan(bias[e])) {
       return absl::InvalidArgumentError(absl::StrCat("'topk_softmax': bias[", e, "] is nan"));
@@ -113,7 +116,8 @@ absl::Status EvalTopkSoftmax(const EvalContext& context) {
 constexpr double kChoiceFlops = 5;
 
 OpCost TopkSoftmaxCost(const CostContext& context) {
-  return StreamingCost(context, kChoiceFlops * static_cast<double>(context.operands[0].elements()));
+  const TensorView& logits = As<TopkSoftmaxCall>(context).logits;
+  return StreamingCost(context, kChoiceFlops * static_cast<double>(logits.elements()));
 }
 
 std::vector<AttrDef> TopkAttrs() {
@@ -138,8 +142,9 @@ OpDef TopkSoftmax() {
           "scale. Softmax before the choice: GShard, arXiv:2006.16668, algorithm 1; sigmoid with "
           "a bias for the choice only: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. Errors: a NaN "
           "or +inf logit, under softmax a row of -inf, a NaN bias.",
-      .operands = {{"logits", "f32[t,E]"},
-                   {"bias", "f32[E], for the choice only", /*optional=*/true}},
+      .operands = Named(TopkSoftmaxCall<OperandSpec>{
+          .logits = {.doc = "f32[t,E]"},
+          .bias = {.doc = "f32[E], for the choice only", .optional = true}}),
       .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},
       .attrs = TopkAttrs(),
       .infer = InferTopk,
@@ -152,12 +157,12 @@ OpDef TopkSoftmax() {
 // --- router_topk ----------------------------------------------------------------------------
 
 OpCost RouterTopkCost(const CostContext& context) {
-  const TensorView& weight = context.operands[1];
-  const double logits =
-      static_cast<double>(context.operands[0].rows()) * static_cast<double>(weight.rows());
-  const double bias_flops = context.call.Has(2) ? logits : 0;
-  return StreamingCost(
-      context, logits * (2.0 * static_cast<double>(weight.cols()) + kChoiceFlops) + bias_flops);
+  const auto in = As<RouterTopkCall>(context);
+  const double logits = static_cast<double>(in.x.rows()) * static_cast<double>(in.weight.rows());
+  const bool has_bias = As<RouterTopkCall>(context.call).logit_bias != nullptr;
+  return StreamingCost(context,
+                       logits * (2.0 * static_cast<double>(in.weight.cols()) + kChoiceFlops) +
+                           (has_bias ? logits : 0));
 }
 
 OpDef RouterTopk() {
@@ -167,10 +172,11 @@ OpDef RouterTopk() {
       .doc =
           "The router as a whole: logits of all experts for each row of x, and topk_softmax of "
           "them.",
-      .operands = {{"x", "f32[t,in]"},
-                   {"weight", "any[E,in]"},
-                   {"logit_bias", "f32[E]", /*optional=*/true},
-                   {"bias", "f32[E], for the choice only", /*optional=*/true}},
+      .operands = Named(RouterTopkCall<OperandSpec>{
+          .x = {.doc = "f32[t,in]"},
+          .weight = {.doc = "any[E,in]", .repackable = true},
+          .logit_bias = {.doc = "f32[E]", .optional = true},
+          .bias = {.doc = "f32[E], for the choice only", .optional = true}}),
       .results = {{"weights", "f32[t,k]"}, {"ids", "i32[t,k]"}},
       .attrs = TopkAttrs(),
       .infer = InferTopk,
@@ -194,10 +200,9 @@ absl::StatusOr<std::vector<TensorType>> InferMoeGather(const OpCall& call) {
 }
 
 absl::Status EvalMoeGather(const EvalContext& context) {
-  const TensorView& x = context.operands[0];
-  const TensorView& ids = context.operands[1];
+  const auto [x, ids] = As<MoeGatherCall>(context);
   const int64_t experts = context.call.Int("experts");
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, 1, experts));
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<MoeGatherCall>.ids));
   const int64_t slots = ids.elements();
 
   int32_t* offsets = context.results[2].i32();
@@ -225,7 +230,9 @@ OpDef MoeGather() {
           "Rows are in ascending order of expert, within an expert by token, then slot. "
           "rows[row_of[i,j],:] = x[i,:]; the rows of expert e are offsets[e]..offsets[e+1]-1. "
           "An id outside 0..experts-1 is an error.",
-      .operands = {{"x", "f32[t,d]"}, {"ids", "i32[t,k], experts of each token"}},
+      .operands = Named(MoeGatherCall<OperandSpec>{
+          .x = {.doc = "f32[t,d]"},
+          .ids = {.doc = "i32[t,k], experts of each token", .below = "experts"}}),
       .results = {{"rows", "f32[t*k,d]"}, {"row_of", "i32[t,k]"}, {"offsets", "i32[experts+1]"}},
       .attrs = {{"experts", AttrKind::kInt, "number of experts", std::nullopt, {}}},
       .infer = InferMoeGather,
@@ -236,15 +243,18 @@ OpDef MoeGather() {
 
 // --- Products with the weights of experts ----------------------------------------------------
 
-// expert_matmul, indexed_expert_matmul
-constexpr size_t kRows = 0;
-constexpr size_t kWeight = 1;
-constexpr size_t kOffsets = 2;
-constexpr size_t kIds = 2;
-constexpr size_t kBias = 3;
-// expert_glu, indexed_expert_glu
-constexpr size_t kGate = 1;
-constexpr size_t kUp = 2;
+// Docs of operands that several of these ops have.
+constexpr char kGroupedRowsDoc[] = "f32[r,in], grouped by expert as by moe_gather";
+constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
+
+OperandSpec OffsetsOperand() {
+  return {.doc = "i32[E+1]",
+          .below = "r", .or_equal = true, .order = IndexOrder::kAscending};
+}
+
+OperandSpec ExpertIdsOperand() {
+  return {.doc = "i32[t,k], experts of each token", .below = "E"};
+}
 
 // Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
 double UsedExpertBytes(const TensorView& weight, int64_t rows) {
@@ -258,33 +268,37 @@ double ExpertFlops(int64_t rows, const TensorView& weight) {
          static_cast<double>(weight.dim(2));
 }
 
-// StreamingCost, except that operands [E,...] count only with as many experts as `slots`, the pairs
-// of a token and one of its choices, can use.
-OpCost ExpertCost(const CostContext& context, std::initializer_list<size_t> expert_operands,
-                  int64_t slots, double flops) {
+// StreamingCost, except that the operands [E,...] count only with as many experts as `slots`, the
+// pairs of a token and one of its choices, can use.
+OpCost ExpertCost(const CostContext& context,
+                  std::initializer_list<const TensorView*> expert_operands, int64_t slots,
+                  double flops) {
   OpCost cost = StreamingCost(context, flops);
-  for (size_t i : expert_operands) {
-    if (!context.call.Has(i)) continue;
-    const TensorView& view = context.operands[i];
-    cost.bytes_read += UsedExpertBytes(view, slots) - static_cast<double>(view.bytes());
+  for (const TensorView* view : expert_operands) {
+    if (view == nullptr) continue;
+    cost.bytes_read += UsedExpertBytes(*view, slots) - static_cast<double>(view->bytes());
   }
   return cost;
 }
 
 // Cost of expert_matmul and indexed_expert_matmul.
+template <template <typename> class Call>
 OpCost ExpertMatmulCost(const CostContext& context) {
+  const auto in = As<Call>(context);
+  const bool has_bias = As<Call>(context.call).bias != nullptr;
   const TensorView& out = context.results[0];
-  const double bias_flops = context.call.Has(kBias) ? static_cast<double>(out.elements()) : 0;
-  return ExpertCost(context, {kWeight, kBias}, out.rows(),
-                    ExpertFlops(out.rows(), context.operands[kWeight]) + bias_flops);
+  const double bias_flops = has_bias ? static_cast<double>(out.elements()) : 0;
+  return ExpertCost(context, {&in.weight, has_bias ? &in.bias : nullptr}, out.rows(),
+                    ExpertFlops(out.rows(), in.weight) + bias_flops);
 }
 
 // Cost of expert_glu and indexed_expert_glu.
+template <template <typename> class Call>
 OpCost ExpertGluCost(const CostContext& context) {
+  const auto in = As<Call>(context);
   const TensorView& out = context.results[0];
-  return ExpertCost(context, {kGate, kUp}, out.rows(),
-                    ExpertFlops(out.rows(), context.operands[kGate]) +
-                        ExpertFlops(out.rows(), context.operands[kUp]) +
+  return ExpertCost(context, {&in.gate, &in.up}, out.rows(),
+                    ExpertFlops(out.rows(), in.gate) + ExpertFlops(out.rows(), in.up) +
                         (kActivationFlops + 1) * static_cast<double>(out.elements()));
 }
 
@@ -296,8 +310,9 @@ std::vector<AttrDef> ExpertGluAttrs() {
 // --- expert_matmul, expert_glu ---------------------------------------------------------------
 
 absl::Status CheckOffsets(const EvalContext& context) {
-  const TensorView& offsets = context.operands[kOffsets];
-  const int64_t rows = context.operands[kRows].rows();
+  const auto in = As<ExpertMatmulCall>(context);
+  const TensorView& offsets = in.offsets;
+  const int64_t rows = in.rows.rows();
   const int32_t* begin = offsets.i32();
   const int32_t* end = begin + offsets.elements();
   const int32_t* sorted_end = std::is_sorted_until(begin, end);
@@ -310,13 +325,13 @@ absl::Status CheckOffsets(const EvalContext& context) {
 
 absl::Status EvalExpertMatmul(const EvalContext& context) {
   SLUICE_RETURN_IF_ERROR(CheckOffsets(context));
-  const TensorView& rows = context.operands[kRows];
-  const TensorView& weight = context.operands[kWeight];
-  const int32_t* offsets = context.operands[kOffsets].i32();
+  const auto in = As<ExpertMatmulCall>(context);
+  const TensorView &rows = in.rows, &weight = in.weight;
+  const int32_t* offsets = in.offsets.i32();
   const int64_t out = weight.dim(1);
   RowReader weight_rows(weight);
   std::optional<RowReader> bias;
-  if (context.call.Has(kBias)) bias.emplace(context.operands[kBias]);
+  if (in.bias.present()) bias.emplace(in.bias);
   for (int64_t e = 0; e < weight.dim(0); ++e) {
     if (offsets[e] == offsets[e + 1]) continue;
     MultiplyRows({.x = rows.f32() + offsets[e] * rows.cols(),
@@ -339,15 +354,16 @@ OpDef ExpertMatmul() {
           "out[i,o] = bias[e,o] + sum_j rows[i,j] * weight[e,o,j] for the expert e with "
           "offsets[e] <= i < offsets[e+1]. Only weights of experts that have rows are read. "
           "Offsets that do not ascend from 0 to the number of rows are an error.",
-      .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
-                   {"weight", "any[E,out,in]"},
-                   {"offsets", "i32[E+1]"},
-                   {"bias", "f32[E,out]", /*optional=*/true}},
+      .operands = Named(
+          ExpertMatmulCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
+                                       .weight = {.doc = "any[E,out,in]", .repackable = true},
+                                       .offsets = OffsetsOperand(),
+                                       .bias = {.doc = "f32[E,out]", .optional = true}}),
       .results = {{"out", "f32[r,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalExpertMatmul,
-      .cost = ExpertMatmulCost,
+      .cost = ExpertMatmulCost<ExpertMatmulCall>,
       .expands_to = "",
   };
 }
@@ -359,14 +375,15 @@ OpDef ExpertGlu() {
       .doc =
           "The glu of each row's expert: out = act(gate_e rows) * (up_e rows), where gelu is "
           "the tanh form. Gate and up may differ in format.",
-      .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
-                   {"gate", "any[E,ff,in]"},
-                   {"up", "any[E,ff,in]"},
-                   {"offsets", "i32[E+1]"}},
+      .operands = Named(
+          ExpertGluCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
+                                    .gate = {.doc = "any[E,ff,in]", .repackable = true},
+                                    .up = {.doc = "any[E,ff,in]", .repackable = true},
+                                    .offsets = OffsetsOperand()}),
       .results = {{"out", "f32[r,ff]"}},
       .attrs = ExpertGluAttrs(),
       .infer = InferFromDocs,
-      .cost = ExpertGluCost,
+      .cost = ExpertGluCost<ExpertGluCall>,
       .expands_to =
           "%g = expert_matmul(%rows, %gate, %offsets)\n"
           "%u = expert_matmul(%rows, %up, %offsets)\n"
@@ -377,9 +394,7 @@ OpDef ExpertGlu() {
 
 // --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
 
-// Doc of the operand x of every indexed op.
-constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
-
+template <template <typename> class Call>
 absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const DimBindings dims, MatchOperands(call));
   SLUICE_RETURN_IF_ERROR(ConstantDim(call, dims, "E").status());
@@ -387,7 +402,7 @@ absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) 
   const Dim& tokens = dims["t"];
   SLUICE_ASSIGN_OR_RETURN(const Dim slots, ElementCount({tokens, dims["k"]}));
   if (dims["n"] != tokens && dims["n"] != slots) {
-    return OperandError(call, kRows,
+    return OperandError(call, kOperand<Call>.x,
                         absl::StrCat("f32[n,in] where n=", tokens.ToString(),
                                      " or n=", slots.ToString(), " (t or t*k of ids)"));
   }
@@ -395,15 +410,14 @@ absl::StatusOr<std::vector<TensorType>> InferIndexedExperts(const OpCall& call) 
 }
 
 absl::Status EvalIndexedExpertMatmul(const EvalContext& context) {
-  const TensorView& x = context.operands[kRows];
-  const TensorView& weight = context.operands[kWeight];
-  const TensorView& ids = context.operands[kIds];
-  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kIds, weight.dim(0)));
+  const auto in = As<IndexedExpertMatmulCall>(context);
+  const TensorView &x = in.x, &weight = in.weight, &ids = in.ids;
+  SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<IndexedExpertMatmulCall>.ids));
   const int64_t out = weight.dim(1);
   const int64_t slots_per_row = x.rows() == ids.rows() ? ids.cols() : 1;
   RowReader weight_rows(weight);
   std::optional<RowReader> bias;
-  if (context.call.Has(kBias)) bias.emplace(context.operands[kBias]);
+  if (in.bias.present()) bias.emplace(in.bias);
   for (int64_t slot = 0; slot < ids.elements(); ++slot) {
     const int64_t expert = ids.i32()[slot];
     MultiplyRows({.x = x.f32() + slot / slots_per_row * x.cols(),
@@ -425,15 +439,16 @@ OpDef IndexedExpertMatmul() {
           "expert_matmul without grouping, for few tokens: out[i*k+j,o] = bias[e,o] + sum_l "
           "x[r,l] * weight[e,o,l] for e = ids[i,j] and r = i, or r = i*k+j where x has a row for "
           "each slot. Only weights of chosen experts are read. An id outside 0..E-1 is an error.",
-      .operands = {{"x", kIndexedRowsDoc},
-                   {"weight", "any[E,out,in]"},
-                   {"ids", "i32[t,k], experts of each token"},
-                   {"bias", "f32[E,out]", /*optional=*/true}},
+      .operands = Named(IndexedExpertMatmulCall<OperandSpec>{
+          .x = {.doc = kIndexedRowsDoc},
+          .weight = {.doc = "any[E,out,in]", .repackable = true},
+          .ids = ExpertIdsOperand(),
+          .bias = {.doc = "f32[E,out]", .optional = true}}),
       .results = {{"out", "f32[t*k,out]"}},
       .attrs = {},
-      .infer = InferIndexedExperts,
+      .infer = InferIndexedExperts<IndexedExpertMatmulCall>,
       .eval = EvalIndexedExpertMatmul,
-      .cost = ExpertMatmulCost,
+      .cost = ExpertMatmulCost<IndexedExpertMatmulCall>,
       .expands_to = "",
   };
 }
@@ -445,14 +460,15 @@ OpDef IndexedExpertGlu() {
       .doc =
           "expert_glu without grouping, for few tokens: row i*k+j of the result is the glu of "
           "expert ids[i,j]. Gate and up may differ in format.",
-      .operands = {{"x", kIndexedRowsDoc},
-                   {"gate", "any[E,ff,in]"},
-                   {"up", "any[E,ff,in]"},
-                   {"ids", "i32[t,k], experts of each token"}},
+      .operands = Named(
+          IndexedExpertGluCall<OperandSpec>{.x = {.doc = kIndexedRowsDoc},
+                                           .gate = {.doc = "any[E,ff,in]", .repackable = true},
+                                           .up = {.doc = "any[E,ff,in]", .repackable = true},
+                                           .ids = ExpertIdsOperand()}),
       .results = {{"out", "f32[t*k,ff]"}},
       .attrs = ExpertGluAttrs(),
-      .infer = InferIndexedExperts,
-      .cost = ExpertGluCost,
+      .infer = InferIndexedExperts<IndexedExpertGluCall>,
+      .cost = ExpertGluCost<IndexedExpertGluCall>,
       .expands_to =
           "%g = indexed_expert_matmul(%x, %gate, %ids)\n"
           "%u = indexed_expert_matmul(%x, %up, %ids)\n"
@@ -464,11 +480,11 @@ OpDef IndexedExpertGlu() {
 // --- scaled_add -----------------------------------------------------------------------------
 
 absl::Status EvalScaledAdd(const EvalContext& context) {
-  const TensorView& rows = context.operands[0];
-  const TensorView& weights = context.operands[1];
-  const bool has_row_of = context.call.Has(2);
-  if (has_row_of) SLUICE_RETURN_IF_ERROR(CheckIndices(context, 2, rows.rows()));
-  const float* residual = context.call.Has(3) ? context.operands[3].f32() : nullptr;
+  const auto in = As<ScaledAddCall>(context);
+  const TensorView &rows = in.rows, &weights = in.weights;
+  const bool has_row_of = in.row_of.present();
+  if (has_row_of) SLUICE_RETURN_IF_ERROR(CheckIndices(context, kOperand<ScaledAddCall>.row_of));
+  const float* residual = in.residual.f32();
   const int64_t d = rows.cols();
   const int64_t k = weights.cols();
   float* out = context.results[0].f32();
@@ -476,7 +492,7 @@ absl::Status EvalScaledAdd(const EvalContext& context) {
     for (int64_t c = 0; c < d; ++c) {
       double sum = residual == nullptr ? 0.0 : residual[i * d + c];
       for (int64_t j = i * k; j < (i + 1) * k; ++j) {
-        const int64_t row = has_row_of ? context.operands[2].i32()[j] : j;
+        const int64_t row = has_row_of ? in.row_of.i32()[j] : j;
         sum += static_cast<double>(weights.f32()[j]) * rows.f32()[row * d + c];
       }
       out[i * d + c] = static_cast<float>(sum);
@@ -486,7 +502,8 @@ absl::Status EvalScaledAdd(const EvalContext& context) {
 }
 
 OpCost ScaledAddCost(const CostContext& context) {
-  return StreamingCost(context, 2.0 * static_cast<double>(context.operands[0].elements()));
+  const TensorView& rows = As<ScaledAddCall>(context).rows;
+  return StreamingCost(context, 2.0 * static_cast<double>(rows.elements()));
 }
 
 OpDef ScaledAdd() {
@@ -498,11 +515,16 @@ OpDef ScaledAdd() {
           "out[i,:] = residual[i,:] + sum_j weights[i,j] * rows[row_of[i,j],:]. Without row_of the "
           "rows are in order of token and slot, row_of[i,j] = i*k + j. A row number outside rows "
           "is an error.",
-      .operands = {{"rows", "f32[t*k,d]"},
-                   {"weights", "f32[t,k]"},
-                   {"row_of", "i32[t,k], as of moe_gather", /*optional=*/true},
-                   {"residual", "f32[t,d]", /*optional=*/true}},
-      .results = {{.name = "out", .doc = "f32[t,d]", .in_place = 3}},
+      .operands =
+          Named(ScaledAddCall<OperandSpec>{.rows = {.doc = "f32[t*k,d]"},
+                                          .weights = {.doc = "f32[t,k]"},
+                                          .row_of = {.doc = "i32[t,k], as of moe_gather",
+                                                     .optional = true,
+                                                     .below = "t*k"},
+                                          .residual = {.doc = "f32[t,d]", .optional = true}}),
+      .results = {{.name = "out",
+                   .doc = "f32[t,d]",
+                   .in_place = kOperand<ScaledAddCall>.residual}},
       .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalScaledAdd,
@@ -513,17 +535,15 @@ OpDef ScaledAdd() {
 
 // --- indexed_expert_sum ---------------------------------------------------------------------
 
-constexpr size_t kSumBias = 5;
-
 OpCost IndexedExpertSumCost(const CostContext& context) {
-  const TensorView& weight = context.operands[kWeight];
-  const TensorView& ids = context.operands[kIds];
-  const auto slots = static_cast<double>(ids.elements());
+  const auto in = As<IndexedExpertSumCall>(context);
+  const bool has_bias = As<IndexedExpertSumCall>(context.call).bias != nullptr;
+  const int64_t slots = in.ids.elements();
   // For each output of a slot: scale, add, and add the bias.
-  const double combine_flops = (context.call.Has(kSumBias) ? 3 : 2) * slots;
+  const double combine_flops = (has_bias ? 3 : 2) * static_cast<double>(slots);
   return ExpertCost(
-      context, {kWeight, kSumBias}, ids.elements(),
-      ExpertFlops(ids.elements(), weight) + combine_flops * static_cast<double>(weight.dim(1)));
+      context, {&in.weight, has_bias ? &in.bias : nullptr}, slots,
+      ExpertFlops(slots, in.weight) + combine_flops * static_cast<double>(in.weight.dim(1)));
 }
 
 OpDef IndexedExpertSum() {
@@ -534,15 +554,18 @@ OpDef IndexedExpertSum() {
           "indexed_expert_matmul and the weighted sum of what a token's experts give: out[i,:] = "
           "residual[i,:] + sum_j scale[i,j] * (bias[e,:] + weight[e,:,:] x[r,:]) for e = ids[i,j] "
           "and r = i, or r = i*k+j where x has a row for each slot.",
-      .operands = {{"x", kIndexedRowsDoc},
-                   {"weight", "any[E,out,in]"},
-                   {"ids", "i32[t,k], experts of each token"},
-                   {"scale", "f32[t,k]"},
-                   {"residual", "f32[t,out]", /*optional=*/true},
-                   {"bias", "f32[E,out]", /*optional=*/true}},
-      .results = {{.name = "out", .doc = "f32[t,out]", .in_place = 4}},
+      .operands = Named(
+          IndexedExpertSumCall<OperandSpec>{.x = {.doc = kIndexedRowsDoc},
+                                           .weight = {.doc = "any[E,out,in]", .repackable = true},
+                                           .ids = ExpertIdsOperand(),
+                                           .scale = {.doc = "f32[t,k]"},
+                                           .residual = {.doc = "f32[t,out]", .optional = true},
+                                           .bias = {.doc = "f32[E,out]", .optional = true}}),
+      .results = {{.name = "out",
+                   .doc = "f32[t,out]",
+                   .in_place = kOperand<IndexedExpertSumCall>.residual}},
       .attrs = {},
-      .infer = InferIndexedExperts,
+      .infer = InferIndexedExperts<IndexedExpertSumCall>,
       .cost = IndexedExpertSumCost,
       .expands_to =
           "%d = indexed_expert_matmul(%x, %weight, %ids, %bias?)\n"

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "graph/ops/kv_cache.h"
+#include "graph/ops/norm_rope.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/rope_frequencies.h"
 #include "graph/ops/shape_check.h"
@@ -18,16 +19,9 @@
 namespace sluice {
 namespace {
 
-// rms_norm, layer_norm and rope
-constexpr size_t kX = 0;
-// rms_norm and layer_norm
-constexpr size_t kWeight = 1;
-// layer_norm
-constexpr size_t kBias = 2;
-// rope
-constexpr size_t kPositions = 1;
-constexpr size_t kFreqFactors = 2;
-constexpr char kFreqFactorsDoc[] = "f32[dims/2], each finite and above 0";
+OperandSpec FreqFactorsOperand() {
+  return {.doc = "f32[dims/2], each finite and above 0", .optional = true, .positive = true};
+}
 
 // --- rms_norm -------------------------------------------------------------------------------
 
@@ -45,9 +39,9 @@ absl::StatusOr<std::vector<TensorType>> InferNorm(const OpCall& call) {
 }
 
 absl::Status EvalRmsNorm(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const auto [x, gain_row] = As<RmsNormCall>(context);
   std::optional<RowReader> gains;  // a weight may lie at any address
-  if (context.call.Has(kWeight)) gains.emplace(context.operands[kWeight]);
+  if (gain_row.present()) gains.emplace(gain_row);
   const float* weight = gains.has_value() ? gains->Row(0) : nullptr;
   const double eps = context.call.Float("eps");
   const int64_t cols = x.cols();
@@ -71,7 +65,8 @@ double NormFlops(const TensorView& x, bool has_gain) {
 }
 
 OpCost RmsNormCost(const CostContext& context) {
-  return StreamingCost(context, NormFlops(context.operands[kX], context.call.Has(kWeight)));
+  const bool has_gain = As<RmsNormCall>(context.call).weight != nullptr;
+  return StreamingCost(context, NormFlops(As<RmsNormCall>(context).x, has_gain));
 }
 
 AttrDef EpsAttr(std::optional<AttrValue> default_value,
@@ -91,8 +86,9 @@ OpDef RmsNorm() {
           "Root mean square normalisation over the last dimension (Zhang and Sennrich 2019, "
           "arXiv:1910.07467): out[...,i] = weight[i] * x[...,i] / sqrt(mean_j x[...,j]^2 + eps). "
           "Without a weight the gain is 1.",
-      .operands = {{"x", "f32[...,d]"}, {"weight", "f32[d]", /*optional=*/true}},
-      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kX}},
+      .operands = Named(RmsNormCall<OperandSpec>{
+          .x = {.doc = "f32[...,d]"}, .weight = {.doc = "f32[d]", .optional = true}}),
+      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kOperand<RmsNormCall>.x}},
       .attrs = {EpsAttr(std::nullopt)},
       .infer = InferNorm,
       .eval = EvalRmsNorm,
@@ -104,16 +100,17 @@ OpDef RmsNorm() {
 // --- layer_norm -----------------------------------------------------------------------------
 
 absl::Status EvalLayerNorm(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const auto call = As<LayerNormCall>(context);
+  const TensorView& x = call.x;
   // An operand that is left out multiplies by 1 or adds 0. A weight may lie at any address.
-  const auto row_or = [&](size_t operand, double neutral) {
+  const auto row_or = [&](const TensorView& operand, double neutral) {
     std::vector<double> row(static_cast<size_t>(x.cols()), neutral);
-    if (!context.call.Has(operand)) return row;
-    RowReader reader(context.operands[operand]);
+    if (!operand.present()) return row;
+    RowReader reader(operand);
     std::copy_n(reader.Row(0), x.cols(), row.begin());
     return row;
   };
-  const std::vector<double> weight = row_or(kWeight, 1), bias = row_or(kBias, 0);
+  const std::vector<double> weight = row_or(call.weight, 1), bias = row_or(call.bias, 0);
   const double eps = context.call.Float("eps");
   const auto cols = static_cast<size_t>(x.cols());
   for (int64_t row = 0; row < x.rows(); ++row) {
@@ -132,8 +129,10 @@ absl::Status EvalLayerNorm(const EvalContext& context) {
 
 // Per element: sum, subtract, square, sum, scale, and gain and bias where there are any.
 OpCost LayerNormCost(const CostContext& context) {
-  const int flops = 5 + (context.call.Has(kWeight) ? 1 : 0) + (context.call.Has(kBias) ? 1 : 0);
-  return StreamingCost(context, flops * static_cast<double>(context.operands[kX].elements()));
+  const auto given = As<LayerNormCall>(context.call);
+  const int flops = 5 + (given.weight != nullptr ? 1 : 0) + (given.bias != nullptr ? 1 : 0);
+  const TensorView& x = As<LayerNormCall>(context).x;
+  return StreamingCost(context, flops * static_cast<double>(x.elements()));
 }
 
 OpDef LayerNorm() {
@@ -145,10 +144,10 @@ OpDef LayerNorm() {
           "out[...,i] = weight[i] * (x[...,i] - m) / sqrt(v + eps) + bias[i], where m is the mean "
           "and v the variance, mean_j (x[...,j] - m)^2, of the row. Without a weight the gain is "
           "1, without a bias nothing is added.",
-      .operands = {{"x", "f32[...,d]"},
-                   {"weight", "f32[d]", /*optional=*/true},
-                   {"bias", "f32[d]", /*optional=*/true}},
-      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kX}},
+      .operands = Named(LayerNormCall<OperandSpec>{.x = {.doc = "f32[...,d]"},
+                                                  .weight = {.doc = "f32[d]", .optional = true},
+                                                  .bias = {.doc = "f32[d]", .optional = true}}),
+      .results = {{.name = "out", .doc = "f32[...,d]", .in_place = kOperand<LayerNormCall>.x}},
       .attrs = {EpsAttr(std::nullopt, "added to the variance; above 0")},
       .infer = InferNorm,
       .eval = EvalLayerNorm,
@@ -161,8 +160,8 @@ OpDef LayerNorm() {
 
 OpCost AddRmsNormCost(const CostContext& context) {
   const TensorView& sum = context.results[0];
-  return StreamingCost(context,
-                       NormFlops(sum, context.call.Has(2)) + static_cast<double>(sum.elements()));
+  const bool has_gain = As<AddRmsNormCall>(context.call).weight != nullptr;
+  return StreamingCost(context, NormFlops(sum, has_gain) + static_cast<double>(sum.elements()));
 }
 
 OpDef AddRmsNorm() {
@@ -172,11 +171,11 @@ OpDef AddRmsNorm() {
       .doc =
           "The end of one block and the beginning of the next: sum = a + b, which is the residual "
           "from here on, and out = rms_norm(sum).",
-      .operands = {{"a", "f32[...,d]"},
-                   {"b", "f32[...,d]"},
-                   {"weight", "f32[d]", /*optional=*/true}},
-      .results = {{.name = "sum", .doc = "f32[...,d]", .in_place = 0},
-                  {.name = "out", .doc = "f32[...,d]", .in_place = 1}},
+      .operands = Named(AddRmsNormCall<OperandSpec>{.a = {.doc = "f32[...,d]"},
+                                                   .b = {.doc = "f32[...,d]"},
+                                                   .weight = {.doc = "f32[d]", .optional = true}}),
+      .results = {{.name = "sum", .doc = "f32[...,d]", .in_place = kOperand<AddRmsNormCall>.a},
+                  {.name = "out", .doc = "f32[...,d]", .in_place = kOperand<AddRmsNormCall>.b}},
       .attrs = {EpsAttr(std::nullopt)},
       .infer = InferNorm,
       .cost = AddRmsNormCost,
@@ -207,12 +206,13 @@ PairLayout LayoutOf(const OpCall& rope) {
 }
 
 absl::Status EvalRope(const EvalContext& context) {
-  const TensorView& x = context.operands[kX];
+  const auto call = As<RopeCall>(context);
+  const TensorView& x = call.x;
   const int64_t heads = x.dim(1), width = x.dim(2);
   std::optional<RowReader> reader;
   absl::Span<const float> freq_factors;
-  if (context.call.Has(kFreqFactors)) {
-    reader.emplace(context.operands[kFreqFactors]);
+  if (call.freq_factors.present()) {
+    reader.emplace(call.freq_factors);
     freq_factors = {reader->Row(0), static_cast<size_t>(context.call.Int("dims") / 2)};
   }
   const absl::StatusOr<RopeFrequencies> frequencies =
@@ -224,7 +224,7 @@ absl::Status EvalRope(const EvalContext& context) {
   std::copy_n(x.f32(), x.elements(), context.results[0].f32());  // what is not rotated stays
   for (int64_t row = 0; row < x.rows(); ++row) {
     const int64_t token = row / heads;
-    const double position = context.operands[kPositions].i32()[token];
+    const double position = call.positions.i32()[token];
     const float* in = x.f32() + row * width;
     float* out = context.results[0].f32() + row * width;
     for (size_t i = 0; i < frequencies->inverse.size(); ++i) {
@@ -245,7 +245,7 @@ double RopeFlops(const OpCall& call, const TensorView& x) {
 }
 
 OpCost RopeCost(const CostContext& context) {
-  return StreamingCost(context, RopeFlops(context.call, context.operands[kX]));
+  return StreamingCost(context, RopeFlops(context.call, As<RopeCall>(context).x));
 }
 
 OpDef Rope() {
@@ -261,10 +261,10 @@ OpDef Rope() {
           "ramp between beta_slow and beta_fast turns, and multiplies the magnitude by "
           "1 + 0.1 ln factor unless ext_factor is 0. Elements from dims on are copied. The "
           "arithmetic of w_i and magnitude stands in rope_frequencies.h.",
-      .operands = {{"x", "f32[t,heads,d]"},
-                   {"positions", "i32[t]"},
-                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
-      .results = {{.name = "out", .doc = "f32[t,heads,d]", .in_place = kX}},
+      .operands = Named(RopeCall<OperandSpec>{.x = {.doc = "f32[t,heads,d]"},
+                                             .positions = {.doc = "i32[t]"},
+                                             .freq_factors = FreqFactorsOperand()}),
+      .results = {{.name = "out", .doc = "f32[t,heads,d]", .in_place = kOperand<RopeCall>.x}},
       .attrs = RopeAttrs(),
       .infer = InferRope,
       .eval = EvalRope,
@@ -301,15 +301,17 @@ absl::StatusOr<std::vector<TensorType>> InferQkNormRope(const OpCall& call) {
   return ResultTypes(call, dims);
 }
 
-// Rotation of the heads `x`, and their norm if the operand `gain` is there.
-double NormRopeFlops(const CostContext& context, const TensorView& x, size_t gain) {
-  const double norm = context.call.Has(gain) ? NormFlops(x, /*has_gain=*/true) : 0;
-  return norm + RopeFlops(context.call, x);
+// Rotation of the heads `x`, and their norm if its `gain` is there.
+double NormRopeFlops(const OpCall& call, const TensorView& x, const TensorType* gain) {
+  const double norm = gain != nullptr ? NormFlops(x, /*has_gain=*/true) : 0;
+  return norm + RopeFlops(call, x);
 }
 
 OpCost QkNormRopeCost(const CostContext& context) {
-  return StreamingCost(context, NormRopeFlops(context, context.operands[0], /*gain=*/3) +
-                                    NormRopeFlops(context, context.operands[1], /*gain=*/4));
+  const auto in = As<QkNormRopeCall>(context);
+  const auto given = As<QkNormRopeCall>(context.call);
+  return StreamingCost(context, NormRopeFlops(context.call, in.q, given.q_norm) +
+                                    NormRopeFlops(context.call, in.k, given.k_norm));
 }
 
 OpDef QkNormRope() {
@@ -320,14 +322,16 @@ OpDef QkNormRope() {
       .doc =
           "The rope of q and k at the same positions, after an rms_norm of each head where its "
           "weight is given (query-key normalisation: Dehghani et al. 2023, arXiv:2302.05442).",
-      .operands = {{"q", "f32[t,H,D]"},
-                   {"k", "f32[t,Hkv,D]"},
-                   {"positions", "i32[t]"},
-                   {"q_norm", "f32[D]", /*optional=*/true},
-                   {"k_norm", "f32[D]", /*optional=*/true},
-                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
-      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = 0},
-                  {.name = "k_out", .doc = "f32[t,Hkv,D]", .in_place = 1}},
+      .operands = Named(QkNormRopeCall<OperandSpec>{.q = {.doc = "f32[t,H,D]"},
+                                                   .k = {.doc = "f32[t,Hkv,D]"},
+                                                   .positions = {.doc = "i32[t]"},
+                                                   .q_norm = {.doc = "f32[D]", .optional = true},
+                                                   .k_norm = {.doc = "f32[D]", .optional = true},
+                                                   .freq_factors = FreqFactorsOperand()}),
+      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = kOperand<QkNormRopeCall>.q},
+                  {.name = "k_out",
+                   .doc = "f32[t,Hkv,D]",
+                   .in_place = kOperand<QkNormRopeCall>.k}},
       .attrs = NormRopeAttrs(),
       .infer = InferQkNormRope,
       .cost = QkNormRopeCost,
@@ -348,20 +352,20 @@ absl::StatusOr<std::vector<TensorType>> InferQkNormRopeAppend(const OpCall& call
 
 // Of the caches, the rows of this step's tokens are written and nothing is read.
 OpCost QkNormRopeAppendCost(const CostContext& context) {
-  constexpr size_t kKCache = 0, kVCache = 1, kQ = 2, kK = 3, kQNorm = 7, kKNorm = 8;
-  const TensorView& k = context.operands[kK];
-  OpCost cost = StreamingCost(context, NormRopeFlops(context, context.operands[kQ], kQNorm) +
-                                           NormRopeFlops(context, k, kKNorm));
-  for (size_t i : {kKCache, kVCache}) {
-    const TensorView& cache = context.operands[i];
-    cost.bytes_read -= static_cast<double>(cache.bytes());
-    cost.bytes_written -= static_cast<double>(cache.bytes() - k.rows() * cache.row_bytes());
+  const auto in = As<QkNormRopeAppendCall>(context);
+  const auto given = As<QkNormRopeAppendCall>(context.call);
+  OpCost cost = StreamingCost(context, NormRopeFlops(context.call, in.q, given.q_norm) +
+                                           NormRopeFlops(context.call, in.k, given.k_norm));
+  for (const TensorView* cache : {&in.k_cache, &in.v_cache}) {
+    cost.bytes_read -= static_cast<double>(cache->bytes());
+    cost.bytes_written -= static_cast<double>(cache->bytes() - in.k.rows() * cache->row_bytes());
   }
   return cost;
 }
 
 OpDef QkNormRopeAppend() {
   const std::string attrs = Captures(NormRopeAttrs());
+  constexpr auto in = kOperand<QkNormRopeAppendCall>;
   return {
       .name = "qk_norm_rope_append",
       .family = "norm_rope",
@@ -369,19 +373,20 @@ OpDef QkNormRopeAppend() {
           "All that happens between the projections and attention: qk_norm_rope, then kv_append "
           "of the rotated keys and of the values. A slot outside the cache is an error, and then "
           "nothing is written to the cache.",
-      .operands = {{"k_cache", kKCacheDoc},
-                   {"v_cache", kVCacheDoc},
-                   {"q", "f32[t,H,D]"},
-                   {"k", "f32[t,Hkv,D]"},
-                   {"v", "f32[t,Hkv,Dv]"},
-                   {"positions", "i32[t]"},
-                   {"slots", kSlotsDoc},
-                   {"q_norm", "f32[D]", /*optional=*/true},
-                   {"k_norm", "f32[D]", /*optional=*/true},
-                   {"freq_factors", kFreqFactorsDoc, /*optional=*/true}},
-      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = 2},
-                  {.name = "k_cache_out", .doc = kKCacheDoc, .aliases = 0},
-                  {.name = "v_cache_out", .doc = kVCacheDoc, .aliases = 1}},
+      .operands =
+          Named(QkNormRopeAppendCall<OperandSpec>{.k_cache = {.doc = kKCacheDoc},
+                                                 .v_cache = {.doc = kVCacheDoc},
+                                                 .q = {.doc = "f32[t,H,D]"},
+                                                 .k = {.doc = "f32[t,Hkv,D]"},
+                                                 .v = {.doc = "f32[t,Hkv,Dv]"},
+                                                 .positions = {.doc = "i32[t]"},
+                                                 .slots = SlotsOperand(),
+                                                 .q_norm = {.doc = "f32[D]", .optional = true},
+                                                 .k_norm = {.doc = "f32[D]", .optional = true},
+                                                 .freq_factors = FreqFactorsOperand()}),
+      .results = {{.name = "q_out", .doc = "f32[t,H,D]", .in_place = in.q},
+                  {.name = "k_cache_out", .doc = kKCacheDoc, .aliases = in.k_cache},
+                  {.name = "v_cache_out", .doc = kVCacheDoc, .aliases = in.v_cache}},
       .attrs = NormRopeAttrs(),
       .infer = InferQkNormRopeAppend,
       .cost = QkNormRopeAppendCost,

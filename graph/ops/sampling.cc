@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "graph/ops/elementwise.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
@@ -24,7 +25,7 @@ absl::StatusOr<std::vector<TensorType>> InferTopK(const OpCall& call) {
 }
 
 absl::Status EvalTopK(const EvalContext& context) {
-  const TensorView& x = context.operands[0];
+  const TensorView& x = As<UnaryCall>(context).x;
   const int64_t k = context.call.Int("k"), n = x.cols();
   std::vector<int32_t> order(static_cast<size_t>(n));
   for (int64_t row = 0; row < x.rows(); ++row) {
@@ -44,7 +45,7 @@ absl::Status EvalTopK(const EvalContext& context) {
 }
 
 OpCost TopKCost(const CostContext& context) {
-  return StreamingCost(context, static_cast<double>(context.operands[0].elements()));
+  return StreamingCost(context, static_cast<double>(As<UnaryCall>(context).x.elements()));
 }
 
 OpDef TopK() {
@@ -55,7 +56,7 @@ OpDef TopK() {
           "The k largest elements of each row, as they are, and their indices: in descending "
           "order, of equal ones the smaller index first. A NaN counts as +inf, so that both come "
           "first and whoever reads the result sees that there was one. k=1 is argmax.",
-      .operands = {{"x", "f32[t,n]"}},
+      .operands = Named(UnaryCall<OperandSpec>{.x = {.doc = "f32[t,n]"}}),
       .results = {{"values", "f32[t,k]"}, {"ids", "i32[t,k]"}},
       .attrs = {{"k", AttrKind::kInt, "elements of each row", std::nullopt, {}}},
       .infer = InferTopK,

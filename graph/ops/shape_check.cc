@@ -3,58 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <optional>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
 namespace {
-
-struct TypePattern {
-  absl::string_view text;  // all of it, for messages
-  bool is_state = false;
-  absl::string_view dtypes;
-  bool has_leading = false;             // "..." or "*"
-  bool binds_leading = false;           // "..."
-  std::vector<absl::string_view> dims;  // without the leading ones
-};
-
-absl::StatusOr<TypePattern> ParseTypePattern(absl::string_view doc) {
-  TypePattern pattern;
-  absl::string_view rest = doc;
-  pattern.is_state = absl::ConsumePrefix(&rest, "state<");
-  const size_t open = rest.find('[');
-  const size_t close = rest.find(']');
-  if (open == absl::string_view::npos || close == absl::string_view::npos || close < open) {
-    return absl::InternalError(absl::StrCat("the doc \"", doc, "\" starts with no type pattern"));
-  }
-  pattern.dtypes = rest.substr(0, open);
-  const absl::string_view dims = rest.substr(open + 1, close - open - 1);
-  if (!dims.empty()) pattern.dims = absl::StrSplit(dims, ',');
-  pattern.binds_leading = !pattern.dims.empty() && pattern.dims[0] == "...";
-  pattern.has_leading = pattern.binds_leading || (!pattern.dims.empty() && pattern.dims[0] == "*");
-  if (pattern.has_leading) pattern.dims.erase(pattern.dims.begin());
-  const size_t length = close + 1 + (pattern.is_state ? 7 : 0);  // "state<" and '>'
-  pattern.text = doc.substr(0, length);
-  return pattern;
-}
-
-bool AcceptsDType(const TypePattern& pattern, DType dtype) {
-  if (pattern.dtypes == "any") return CanDequantize(dtype);
-  const std::vector<absl::string_view> names = absl::StrSplit(pattern.dtypes, '|');
-  return std::find(names.begin(), names.end(), Name(dtype)) != names.end();
-}
-
-bool IsPlainName(absl::string_view expression) {
-  return absl::ascii_isalpha(expression[0]) && expression.find_first_of("*+/") == expression.npos;
-}
 
 std::string LeadingText(const Shape& leading) {
   return leading.empty() ? "nothing" : absl::StrJoin(leading, ",", [](std::string* out, auto& d) {
@@ -83,6 +39,40 @@ const Dim& DimBindings::operator[](absl::string_view name) const {
   return binding->dim;
 }
 
+namespace {
+
+absl::StatusOr<Dim> Combine(absl::string_view name, const Dim& left, char op, const Dim& right) {
+  switch (op) {
+    case '*':
+      return Dim::Product(left, right);
+    case '/':
+      return Dim::Quotient(left, right.factor());
+    default: {
+      SLUICE_ASSIGN_OR_RETURN(const int64_t value, AsConstant(name, left));
+      int64_t sum;
+      if (__builtin_add_overflow(value, right.factor(), &sum)) {
+        return absl::InvalidArgumentError(absl::StrCat("dimension ", name, " is too large"));
+      }
+      return Dim(sum);
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Dim> Evaluate(const DimExpression& expression, const DimBindings& dims) {
+  const auto value = [&](const DimExpression::Term& term) -> absl::StatusOr<Dim> {
+    if (term.name.empty()) return Dim(term.number);
+    const DimBindings::Binding* binding = dims.Find(term.name);
+    if (binding != nullptr) return binding->dim;
+    return absl::InternalError(absl::StrCat("no operand binds ", expression.ToString()));
+  };
+  SLUICE_ASSIGN_OR_RETURN(const Dim left, value(expression.left));
+  if (expression.op == '\0') return left;
+  SLUICE_ASSIGN_OR_RETURN(const Dim right, value(expression.right));
+  return Combine(expression.left.name, left, expression.op, right);
+}
+
 // Matches the operands of one call against their patterns and fills a DimBindings.
 class PatternMatcher {
  public:
@@ -91,46 +81,23 @@ class PatternMatcher {
   // Names first, so that "rows f32[t*k,d]" may stand before the operand that binds k.
   absl::StatusOr<DimBindings> Match() {
     BindAttrs();
-    SLUICE_RETURN_IF_ERROR(ParseDocs());
-    for (size_t i = 0; i < patterns_.size(); ++i) {
-      if (call_.Has(i)) SLUICE_RETURN_IF_ERROR(BindNames(i));
-    }
-    for (size_t i = 0; i < patterns_.size(); ++i) {
-      if (call_.Has(i)) SLUICE_RETURN_IF_ERROR(CheckComputed(i));
-    }
+    SLUICE_RETURN_IF_ERROR(ForEachOperand(&PatternMatcher::BindNames));
+    SLUICE_RETURN_IF_ERROR(ForEachOperand(&PatternMatcher::CheckComputed));
     return std::move(bindings_);
   }
 
-  // The value of a name, a number, or "name op name|number".
-  static absl::StatusOr<Dim> Evaluate(absl::string_view expression, const DimBindings& dims) {
-    int64_t number;
-    if (absl::SimpleAtoi(expression, &number)) return Dim(number);
-    const size_t at = expression.find_first_of("*+/");
-    const DimBindings::Binding* binding = dims.Find(expression.substr(0, at));
-    if (binding == nullptr) {
-      return absl::InternalError(absl::StrCat("no operand binds ", expression));
-    }
-    if (at == expression.npos) return binding->dim;
-    SLUICE_ASSIGN_OR_RETURN(const Dim right, Evaluate(expression.substr(at + 1), dims));
-    return Combine(*binding, expression[at], right);
-  }
-
  private:
-  static absl::StatusOr<Dim> Combine(const DimBindings::Binding& left, char op, const Dim& right) {
-    switch (op) {
-      case '*':
-        return Dim::Product(left.dim, right);
-      case '/':
-        return Dim::Quotient(left.dim, right.factor());
-      default: {
-        SLUICE_ASSIGN_OR_RETURN(const int64_t value, AsConstant(left.name, left.dim));
-        int64_t sum;
-        if (__builtin_add_overflow(value, right.factor(), &sum)) {
-          return absl::InvalidArgumentError(absl::StrCat("dimension ", left.name, " is too large"));
-        }
-        return Dim(sum);
+  absl::Status ForEachOperand(absl::Status (PatternMatcher::*check)(size_t, const TypePattern&)) {
+    for (size_t i = 0; i < call_.op.operands.size(); ++i) {
+      const OperandDef& operand = call_.op.operands[i];
+      if (operand.variadic || !call_.Has(i)) continue;
+      if (!operand.type.has_value()) {
+        return absl::InternalError(
+            absl::StrCat("the doc \"", operand.doc, "\" starts with no type pattern"));
       }
+      SLUICE_RETURN_IF_ERROR((this->*check)(i, *operand.type));
     }
+    return absl::OkStatus();
   }
 
   void BindAttrs() {
@@ -140,24 +107,13 @@ class PatternMatcher {
     }
   }
 
-  absl::Status ParseDocs() {
-    for (const OperandDef& operand : call_.op.operands) {
-      if (operand.variadic) break;
-      SLUICE_ASSIGN_OR_RETURN(TypePattern pattern, ParseTypePattern(operand.doc));
-      patterns_.push_back(std::move(pattern));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status BindNames(size_t operand) {
-    const TypePattern& pattern = patterns_[operand];
+  absl::Status BindNames(size_t operand, const TypePattern& pattern) {
     const TensorType& type = *call_.operands[operand];
     const size_t leading = type.shape.size() - std::min(type.shape.size(), pattern.dims.size());
-    if (!AcceptsDType(pattern, type.dtype)) {
+    if (!pattern.Accepts(type.dtype)) {
       return OperandError(
           call_, operand,
-          absl::StrCat(pattern.text,
-                       pattern.dtypes == "any" ? " of a dtype that can be decoded" : ""));
+          absl::StrCat(pattern.text, pattern.accepts_any ? " of a dtype that can be decoded" : ""));
     }
     if (type.is_state != pattern.is_state || type.shape.size() < pattern.dims.size() ||
         (leading > 0 && !pattern.has_leading)) {
@@ -165,8 +121,9 @@ class PatternMatcher {
     }
     if (pattern.binds_leading) SLUICE_RETURN_IF_ERROR(BindLeading(operand, leading));
     for (size_t i = 0; i < pattern.dims.size(); ++i) {
-      if (!IsPlainName(pattern.dims[i])) continue;
-      SLUICE_RETURN_IF_ERROR(BindName(operand, pattern.dims[i], type.shape[leading + i]));
+      if (!pattern.dims[i].is_name()) continue;
+      SLUICE_RETURN_IF_ERROR(
+          BindName(operand, pattern.dims[i].left.name, type.shape[leading + i]));
     }
     return absl::OkStatus();
   }
@@ -181,7 +138,7 @@ class PatternMatcher {
     } else if (leading != bindings_.leading_) {
       return OperandError(
           call_, operand,
-          absl::StrCat(patterns_[operand].text, " where ... = ", LeadingText(bindings_.leading_),
+          absl::StrCat(PatternText(operand), " where ... = ", LeadingText(bindings_.leading_),
                        " (from ", bindings_.leading_origin_, ")"));
     }
     return absl::OkStatus();
@@ -193,36 +150,38 @@ class PatternMatcher {
       bindings_.dims_.push_back({std::string(name), dim, call_.op.operands[operand].name});
     } else if (bound->dim != dim) {
       return OperandError(call_, operand,
-                          absl::StrCat(patterns_[operand].text, " where ", name, "=",
+                          absl::StrCat(PatternText(operand), " where ", name, "=",
                                        bound->dim.ToString(), " (from ", bound->origin, ")"));
     }
     return absl::OkStatus();
   }
 
-  absl::Status CheckComputed(size_t operand) {
-    const TypePattern& pattern = patterns_[operand];
+  absl::Status CheckComputed(size_t operand, const TypePattern& pattern) {
     const Shape& shape = call_.operands[operand]->shape;
     const size_t leading = shape.size() - pattern.dims.size();
     for (size_t i = 0; i < pattern.dims.size(); ++i) {
-      if (IsPlainName(pattern.dims[i])) continue;
-      absl::StatusOr<Dim> expected = Evaluate(pattern.dims[i], bindings_);
+      const DimExpression& dim = pattern.dims[i];
+      if (dim.is_name()) continue;
+      absl::StatusOr<Dim> expected = Evaluate(dim, bindings_);
       if (!expected.ok()) {
         return OperandError(call_, operand,
                             absl::StrCat(pattern.text, ", but ", expected.status().message()));
       }
       if (*expected != shape[leading + i]) {
-        const bool is_number = absl::ascii_isdigit(pattern.dims[i][0]);
         return OperandError(call_, operand,
-                            is_number ? std::string(pattern.text)
-                                      : absl::StrCat(pattern.text, " where ", pattern.dims[i], "=",
-                                                     expected->ToString()));
+                            dim.is_number() ? pattern.text
+                                            : absl::StrCat(pattern.text, " where ", dim.ToString(),
+                                                           "=", expected->ToString()));
       }
     }
     return absl::OkStatus();
   }
 
+  const std::string& PatternText(size_t operand) const {
+    return call_.op.operands[operand].type->text;
+  }
+
   const OpCall& call_;
-  std::vector<TypePattern> patterns_;
   DimBindings bindings_;
 };
 
@@ -237,16 +196,15 @@ absl::StatusOr<std::vector<TensorType>> ResultTypes(const OpCall& call, const Di
       types.push_back(*call.operands[static_cast<size_t>(result.aliases)]);
       continue;
     }
-    SLUICE_ASSIGN_OR_RETURN(const TypePattern pattern, ParseTypePattern(result.doc));
-    const std::optional<DType> dtype = DTypeFromName(pattern.dtypes);
-    if (!dtype.has_value()) {
+    if (!result.type.has_value() || result.type->dtypes.size() != 1) {
       return absl::InternalError(absl::StrCat("'", call.op.name, "': result ", result.name,
-                                              " has no single dtype: ", pattern.text));
+                                              " has no single dtype: ", result.doc));
     }
-    TensorType type{*dtype, {}};
+    const TypePattern& pattern = *result.type;
+    TensorType type{pattern.dtypes[0], {}};
     if (pattern.binds_leading) type.shape = dims.leading();
-    for (const absl::string_view expression : pattern.dims) {
-      absl::StatusOr<Dim> dim = PatternMatcher::Evaluate(expression, dims);
+    for (const DimExpression& expression : pattern.dims) {
+      absl::StatusOr<Dim> dim = Evaluate(expression, dims);
       if (!dim.ok()) {
         return absl::InvalidArgumentError(absl::StrCat("'", call.op.name, "': result ", result.name,
                                                        " is ", pattern.text, ", but ",
@@ -300,7 +258,35 @@ absl::Status IndexError(const EvalContext& context, size_t operand, int64_t posi
                    "] is ", view.i32()[position], ", expected 0 <= index < ", limit));
 }
 
-absl::Status CheckIndices(const EvalContext& context, size_t operand, int64_t limit) {
+int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand) {
+  const auto value = [&](const DimExpression::Term& term) -> int64_t {
+    if (term.name.empty()) return term.number;
+    for (size_t i = 0; i < std::min(views.size(), call.op.operands.size()); ++i) {
+      const std::vector<DimExpression>& dims = call.op.operands[i].type->dims;
+      if (!call.Has(i)) continue;
+      for (size_t d = 0; d < dims.size(); ++d) {
+        if (!dims[d].is_name() || dims[d].left.name != term.name) continue;
+        return views[i].dims[views[i].dims.size() - dims.size() + d];
+      }
+    }
+    return call.Int(term.name);
+  };
+  const DimExpression& limit = call.op.operands[operand].limit;
+  const int64_t left = value(limit.left);
+  switch (limit.op) {
+    case '*':
+      return left * value(limit.right);
+    case '/':
+      return left / value(limit.right);
+    case '+':
+      return left + value(limit.right);
+    default:
+      return left;
+  }
+}
+
+absl::Status CheckIndices(const EvalContext& context, size_t operand) {
+  const int64_t limit = IndexLimit(context.call, context.operands, operand);
   const TensorView& view = context.operands[operand];
   for (int64_t i = 0; i < view.elements(); ++i) {
     const int32_t index = view.i32()[i];

@@ -18,22 +18,7 @@
 
 namespace sluice {
 
-// --- Inference: the docs are the checks -----------------------------------------------------
-//
-// The doc of an operand or result starts with a type pattern, which MatchOperands checks calls
-// against, so that what people read is what holds. Text after the pattern is for people only.
-//
-//   pattern = dtypes "[" dims "]"  or  "state<" dtypes "[" dims "]>"
-//   dtypes  = "f32", "f32|f16|bf16", or "any": every dtype that formats/dequantize.h decodes
-//   dims    = comma-separated; each one of
-//     in           a name: bound where it first stands, the same dimension wherever it returns.
-//                  The op's int attributes are bound before any operand is looked at.
-//     2048         a number
-//     t*k E+1 d/2  computed from bound names; a sum needs a constant, a quotient no remainder
-//     ...          first place only: any number of leading dimensions, the same ones everywhere
-//     *            first place only: any number of leading dimensions, each operand its own
-//
-// Examples: "f32[...,in]", "any[E,out,in], stacked experts", "i32[E+1]".
+// --- Inference: the docs are the checks (type_pattern.h) ------------------------------------
 
 // What the names of an op's patterns stand for in one call.
 class DimBindings {
@@ -44,6 +29,7 @@ class DimBindings {
 
  private:
   friend class PatternMatcher;
+  friend absl::StatusOr<Dim> Evaluate(const DimExpression& expression, const DimBindings& dims);
   struct Binding {
     std::string name;
     Dim dim;
@@ -84,8 +70,11 @@ absl::StatusOr<int64_t> ConstantDim(const OpCall& call, const DimBindings& dims,
 // operand's elements; the operand is i32.
 absl::Status IndexError(const EvalContext& context, size_t operand, int64_t position,
                         int64_t limit);
-// IndexError for the first element of the i32 operand that is not in 0..limit-1.
-absl::Status CheckIndices(const EvalContext& context, size_t operand, int64_t limit);
+// The limit of an operand's indices by its record, where tensors have these dims. Operands that
+// are left out may be missing at the end of `views`.
+int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand);
+// IndexError for the first element of the operand that is not below its limit.
+absl::Status CheckIndices(const EvalContext& context, size_t operand);
 
 // Rows of a tensor of any decodable dtype as float32, decoded one at a time: a weight is never
 // expanded as a whole. Works on sliced weights and on data without alignment.

@@ -273,7 +273,7 @@ TEST(Weights, OutputIsTiedOnlyWhereItIsAbsent) {
   const std::unique_ptr<Model> tied = Load(ModelFile("llama"));
   EXPECT_FALSE(tied->weights().contains("output"));
   const Graph graph = Build(*tied);
-  EXPECT_EQ(graph.Find("%logits")->producer()->operand(1), graph.Find("@token_embd"));
+  EXPECT_EQ(As<MatmulCall>(*graph.Find("%logits")->producer()).weight, graph.Find("@token_embd"));
 
   const std::unique_ptr<Model> untied = Load(ModelFile("llama").Tensor("output.weight", {6, 32}));
   EXPECT_TRUE(untied->weights().contains("output"));

@@ -5,9 +5,7 @@
 #include <optional>
 #include <set>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "graph/decoder_interface.h"
 
@@ -16,22 +14,10 @@ namespace {
 
 constexpr int kAttempts = 30;
 
-// An operand's doc: a type pattern as in graph/ops/shape_check.h, and what it says besides.
-struct OperandDoc {
-  explicit OperandDoc(absl::string_view doc) {
-    is_state = absl::ConsumePrefix(&doc, "state<");
-    const size_t open = doc.find('['), close = doc.find(']');
-    dtypes = absl::StrSplit(doc.substr(0, open), '|');
-    dims = absl::StrSplit(doc.substr(open + 1, close - open - 1), ',');
-    rest = doc.substr(close + 1);
-    absl::ConsumePrefix(&rest, ">");
-  }
-
-  bool is_state = false;
-  std::vector<absl::string_view> dtypes;  // "any" among them
-  std::vector<absl::string_view> dims;
-  absl::string_view rest;
-};
+// What an operand's doc says besides its type.
+absl::string_view RestOf(const OperandDef& operand) {
+  return absl::string_view(operand.doc).substr(operand.type->text.size());
+}
 
 bool IsSymbolic(const Shape& shape) {
   return std::any_of(shape.begin(), shape.end(), [](const Dim& dim) { return !dim.is_constant(); });
@@ -139,17 +125,18 @@ class NodeMaker {
   }
 
   Choice Choose(const OperandDef& operand) {
-    const OperandDoc doc(operand.doc);
-    const DType dtype = PickDType(doc);
+    const TypePattern& pattern = *operand.type;
+    const DType dtype = PickDType(pattern);
     // Values that must obey more than a type get a source of their own: RangesFor knows the rules.
-    const bool is_free = doc.is_state || (doc.rest.empty() && dtype != DType::kI32);
+    const bool is_free =
+        pattern.is_state || (RestOf(operand).empty() && dtype != DType::kI32);
     if (is_free && c_.Chance(75)) {
-      Value* value = Existing(doc);
+      Value* value = Existing(pattern);
       // A node updates a state once.
-      const bool is_taken = doc.is_state && !states_.insert(value).second;
+      const bool is_taken = pattern.is_state && !states_.insert(value).second;
       if (value != nullptr && !is_taken) return {&operand, value->type(), value};
     }
-    TensorType type{dtype, ShapeOf(doc), doc.is_state};
+    TensorType type{dtype, ShapeOf(pattern), pattern.is_state};
     // Rows of a cache of blocks are whole blocks.
     const bool is_whole =
         type.shape.empty() || type.shape.back().factor() % Info(dtype).elements_per_block == 0;
@@ -158,38 +145,33 @@ class NodeMaker {
   }
 
   // Of i32 and floats mostly f32, which nearly all ops take.
-  DType PickDType(const OperandDoc& doc) {
-    const absl::string_view name = c_.Chance(70) ? doc.dtypes[0] : c_.Pick(doc.dtypes);
-    return DTypeFromName(name).value_or(DType::kF32);
+  DType PickDType(const TypePattern& pattern) {
+    if (pattern.accepts_any) return DType::kF32;
+    return c_.Chance(70) ? pattern.dtypes[0] : c_.Pick(pattern.dtypes);
   }
 
   // A value whose type agrees with what is bound so far, which it binds.
-  Value* Existing(const OperandDoc& doc) {
-    const auto& values = doc.is_state ? c_.states() : c_.values();
+  Value* Existing(const TypePattern& pattern) {
+    const auto& values = pattern.is_state ? c_.states() : c_.values();
     for (int attempt = 0; attempt < 8 && !values.empty(); ++attempt) {
       Value* value = c_.Pick(values);
-      if (Binds(doc, value->type())) return value;
+      if (Binds(pattern, value->type())) return value;
     }
     return nullptr;
   }
 
-  bool Binds(const OperandDoc& doc, const TensorType& type) {
-    const auto& names = doc.dtypes;
-    const bool is_any = names[0] == "any";
-    if (!is_any && std::find(names.begin(), names.end(), Name(type.dtype)) == names.end()) {
-      return false;
-    }
-    const bool has_leading = doc.dims[0] == "..." || doc.dims[0] == "*";
-    const size_t named = doc.dims.size() - (has_leading ? 1 : 0);
-    if (type.shape.size() < named || (type.shape.size() > named && !has_leading)) return false;
+  bool Binds(const TypePattern& pattern, const TensorType& type) {
+    if (!pattern.accepts_any && !pattern.Accepts(type.dtype)) return false;
+    const size_t named = pattern.dims.size();
+    if (type.shape.size() < named) return false;
+    if (type.shape.size() > named && !pattern.has_leading) return false;
     const size_t leading = type.shape.size() - named;
     auto dims = dims_;
     for (size_t i = 0; i < named; ++i) {
-      const absl::string_view name = doc.dims[doc.dims.size() - named + i];
-      const auto [it, is_new] = dims.emplace(name, type.shape[leading + i]);
+      const auto [it, is_new] = dims.emplace(pattern.dims[i].ToString(), type.shape[leading + i]);
       if (it->second != type.shape[leading + i]) return false;
     }
-    if (doc.dims[0] == "...") {
+    if (pattern.binds_leading) {
       const Shape shape(type.shape.begin(), type.shape.begin() + static_cast<int64_t>(leading));
       if (leading_.has_value() && *leading_ != shape) return false;
       leading_ = shape;
@@ -203,7 +185,7 @@ class NodeMaker {
     TensorType type = *choice.type;
     const std::string& name = choice.operand->name;
     if (type.is_state) return c_.State(name, std::move(type));
-    const bool is_any = OperandDoc(choice.operand->doc).dtypes[0] == "any";
+    const bool is_any = choice.operand->type->accepts_any;
     if (IsSymbolic(type.shape) || type.dtype == DType::kI32 || (!is_any && c_.Chance(40))) {
       return c_.Input(name, std::move(type));
     }
@@ -211,34 +193,32 @@ class NodeMaker {
     return c_.Weight(name, std::move(type));
   }
 
-  Shape ShapeOf(const OperandDoc& doc) {
+  Shape ShapeOf(const TypePattern& pattern) {
     Shape shape;
-    for (const absl::string_view dim : doc.dims) {
-      if (dim == "...") {
-        if (!leading_.has_value()) leading_ = c_.Chance(90) ? Shape{Outermost()} : Shape{};
-        shape = *leading_;
-      } else if (dim != "*") {
-        shape.push_back(DimOf(dim));
-      }
+    if (pattern.binds_leading) {
+      if (!leading_.has_value()) leading_ = c_.Chance(90) ? Shape{Outermost()} : Shape{};
+      shape = *leading_;
     }
+    for (const DimExpression& dim : pattern.dims) shape.push_back(DimOf(dim));
     return shape;
   }
 
   Dim Outermost() { return c_.Chance(70) ? c_.tokens() : Dim(c_.Pick<int64_t>({1, 3})); }
 
-  // A name, a number, or a name and one of these with an operator between.
-  Dim DimOf(absl::string_view expression) {
-    int64_t number;
-    if (absl::SimpleAtoi(expression, &number)) return number;
-    const size_t at = expression.find_first_of("*+/");
-    const auto [found, is_new] = dims_.emplace(expression.substr(0, at), Dim(1));
-    if (is_new) found->second = NewDim(found->first);
-    const Dim left = found->second;
-    if (at == expression.npos) return left;
-    const Dim right = DimOf(expression.substr(at + 1));
-    if (expression[at] == '*') return Dim::Product(left, right).value_or(left);
-    if (expression[at] == '/') return Dim::Quotient(left, right.factor()).value_or(left);
+  Dim DimOf(const DimExpression& expression) {
+    const Dim left = DimOf(expression.left);
+    if (expression.op == '\0') return left;
+    const Dim right = DimOf(expression.right);
+    if (expression.op == '*') return Dim::Product(left, right).value_or(left);
+    if (expression.op == '/') return Dim::Quotient(left, right.factor()).value_or(left);
     return left.is_constant() ? Dim(left.factor() + right.factor()) : left;
+  }
+
+  Dim DimOf(const DimExpression::Term& term) {
+    if (term.name.empty()) return term.number;
+    const auto [found, is_new] = dims_.emplace(term.name, Dim(1));
+    if (is_new) found->second = NewDim(term.name);
+    return found->second;
   }
 
   Dim NewDim(absl::string_view name) {
@@ -253,7 +233,7 @@ class NodeMaker {
     std::vector<const TensorType*> types;
     for (const Choice& choice : choices) {
       // Kernels take weights of constant size only.
-      const bool is_weight = OperandDoc(choice.operand->doc).dtypes[0] == "any";
+      const bool is_weight = choice.operand->type->accepts_any;
       if (is_weight && choice.type.has_value() && IsSymbolic(choice.type->shape)) return false;
       types.push_back(choice.type.has_value() ? &*choice.type : nullptr);
     }

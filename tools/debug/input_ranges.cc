@@ -3,69 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "graph/evaluate.h"
+#include "graph/ops/shape_check.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
 namespace {
 
-// Sizes and attributes of one node.
-class Sizes {
- public:
-  Sizes(const OpCall& call, const SymbolValues& symbols) : call_(call), symbols_(symbols) {}
-
-  // A dimension of the operand of that name, which is there: only optional operands may be left
-  // out, and no rule asks for one.
-  int64_t operator()(absl::string_view operand, size_t dim) const {
-    for (size_t i = 0; i < call_.op.operands.size(); ++i) {
-      if (call_.op.operands[i].name != operand) continue;
-      return symbols_.Evaluate(call_.operands[i]->shape[dim]).value_or(1);
-    }
-    return 1;
-  }
-  int64_t Attr(absl::string_view name) const { return call_.Int(name); }
-
- private:
-  const OpCall& call_;
-  const SymbolValues& symbols_;
-};
-
-// Values of an operand: low .. limit - 1.
-struct Rule {
-  absl::string_view op, operand;
-  int64_t (*limit)(const Sizes& sizes);
-  int64_t low = 0;
-  ValueRange::Order order = ValueRange::Order::kAny;
-};
-
-int64_t CacheLength(const Sizes& sizes) { return sizes("block_tables", 1) * sizes("k_cache", 2); }
-
-// What the ops' docs ask of values, for every op that has no expansion.
-constexpr Rule kRules[] = {
-    {"embedding", "ids", [](const Sizes& s) { return s("table", 0); }},
-    {"gather_rows", "rows", [](const Sizes& s) { return s("x", 0); }},
-    {"moe_gather", "ids", [](const Sizes& s) { return s.Attr("experts"); }},
-    {"expert_matmul", "offsets", [](const Sizes& s) { return s("rows", 0) + 1; }, 0,
-     ValueRange::Order::kAscending},
-    {"indexed_expert_matmul", "ids", [](const Sizes& s) { return s("weight", 0); }},
-    {"scaled_add", "row_of", [](const Sizes& s) { return s("rows", 0); }},
-    {"rope", "freq_factors", [](const Sizes&) { return int64_t{3}; }, 1},
-    {"kv_append", "slots", [](const Sizes& s) { return s("k_cache", 0) * s("k_cache", 2); }, 0,
-     ValueRange::Order::kDistinct},
-    {"mean_pool", "seq_ids", [](const Sizes& s) { return s("lens", 0); }},
-    {"mean_pool", "lens", [](const Sizes& s) { return s("x", 0) + 1; }},
-    {"attention", "positions", CacheLength},
-    {"attention", "seq_ids", [](const Sizes& s) { return s("block_tables", 0); }},
-    {"attention", "block_tables", [](const Sizes& s) { return s("k_cache", 0); }},
-    {"attention", "context_lens", [](const Sizes& s) { return CacheLength(s) + 1; }},
-};
-
-const Rule* FindRule(absl::string_view op, absl::string_view operand) {
-  for (const Rule& rule : kRules) {
-    if (rule.op == op && rule.operand == operand) return &rule;
-  }
-  return nullptr;
-}
+// What floats above 0 are chosen from.
+constexpr ValueRange kPositive = {.low = 1, .high = 2};
 
 // What both ask for. Ranges of indices begin at 0, so that they always meet.
 ValueRange Meet(const ValueRange& a, const ValueRange& b) {
@@ -79,15 +24,7 @@ class Collector {
   explicit Collector(const SymbolValues& symbols) : symbols_(symbols) {}
 
   absl::Status Visit(const Graph& graph) {
-    for (const auto& node : graph.nodes()) {
-      const auto types = node->OperandTypes();
-      const OpCall call{node->op(), types, node->attrs()};
-      if (node->op().expands_to.empty()) {
-        VisitPlain(*node, call);
-      } else {
-        SLUICE_RETURN_IF_ERROR(VisitFused(graph.registry(), *node, call));
-      }
-    }
+    for (const auto& node : graph.nodes()) SLUICE_RETURN_IF_ERROR(VisitNode(*node));
     return absl::OkStatus();
   }
 
@@ -96,31 +33,31 @@ class Collector {
  private:
   void Add(const Value* value, const ValueRange& range) {
     while (value->producer() != nullptr && value->producer()->op().is_view) {
-      value = value->producer()->operand(0);
+      value = value->producer()->source();
     }
     if (value->producer() != nullptr) return;
     const auto [it, is_new] = ranges.emplace(value->name(), range);
     if (!is_new) it->second = Meet(it->second, range);
   }
 
-  void VisitPlain(const Node& node, const OpCall& call) {
-    for (size_t i = 0; i < node.op().operands.size(); ++i) {
-      const Rule* rule = FindRule(node.op().name, node.op().operands[i].name);
-      if (rule == nullptr || node.operand(i) == nullptr) continue;
-      const int64_t limit = rule->limit(Sizes(call, symbols_));
-      Add(node.operand(i), {.low = rule->low, .high = limit - 1, .order = rule->order});
+  absl::Status VisitNode(const Node& node) {
+    const auto types = node.OperandTypes();
+    const OpCall call{node.op(), types, node.attrs()};
+    std::vector<TensorView> views;
+    for (const TensorType* type : types) {
+      views.emplace_back();
+      if (type == nullptr) continue;
+      SLUICE_ASSIGN_OR_RETURN(views.back().dims, symbols_.Evaluate(type->shape));
     }
-  }
-
-  // The operands of a fused op are the inputs of its expansion.
-  absl::Status VisitFused(const OpRegistry& registry, const Node& node, const OpCall& call) {
-    SLUICE_ASSIGN_OR_RETURN(const Graph inner, Expand(call, registry));
-    Collector expanded(symbols_);
-    SLUICE_RETURN_IF_ERROR(expanded.Visit(inner));
-    for (size_t i = 0; i < node.operands().size(); ++i) {
+    for (size_t i = 0; i < std::min(types.size(), node.op().operands.size()); ++i) {
+      const OperandDef& operand = node.op().operands[i];
       if (node.operand(i) == nullptr) continue;
-      const auto range = expanded.ranges.find(node.op().operands[i].name);
-      if (range != expanded.ranges.end()) Add(node.operand(i), range->second);
+      if (operand.positive) Add(node.operand(i), kPositive);
+      if (!operand.holds_indices()) continue;
+      const int64_t limit = IndexLimit(call, views, i);
+      Add(node.operand(i), {.low = 0,
+                            .high = operand.or_equal ? limit : limit - 1,
+                            .order = operand.order});
     }
     return absl::OkStatus();
   }

@@ -13,11 +13,7 @@ namespace sluice {
 
 // Values of an i32 or f32 tensor.
 struct ValueRange {
-  enum class Order : uint8_t {
-    kAny,
-    kDistinct,   // no value twice
-    kAscending,  // from low to high, with both ends
-  };
+  using Order = IndexOrder;
   int64_t low = 0, high = 0;  // inclusive
   Order order = Order::kAny;
 };
@@ -27,7 +23,7 @@ using ValueRanges = std::map<std::string, ValueRange>;
 
 // The ranges of all inputs and weights whose users care, where symbols have the given values. A
 // value with several users gets what all accept; a view's users count as its operand's. Errors: a
-// fused op that cannot be expanded.
+// symbol without a value.
 absl::StatusOr<ValueRanges> RangesFor(const Graph& graph, const SymbolValues& symbols);
 
 }  // namespace sluice

@@ -177,6 +177,7 @@ class Builder {
     added->set_origin(node.origin());
     added->set_scratch(node.scratch());
     added->set_once(node.once());
+    added->set_layer(node.layer());
     for (size_t i = 0; i < node.results().size(); ++i) {
       const Value* result = node.result(i);
       added->result(i)->set_mem(result->mem());

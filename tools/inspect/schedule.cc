@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "graph/layer.h"
 
 namespace sluice {
 namespace {
@@ -36,7 +35,7 @@ StepSchedule ScheduleByLayer(absl::Span<const StepWork> work) {
     if (step.node != nullptr) {
       node.op = step.node->op().name;
       node.kernel = step.node->kernel();
-      layer = LayerOf(step.node->name());
+      layer = step.node->layer();
     }
     Add(node, &schedule.total);
     layers[layer >= 0 ? layer : kNone].push_back(std::move(node));

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "graph/layer.h"
 #include "models/unicode/printable.h"
 
 namespace sluice {
@@ -86,7 +85,7 @@ class DotWriter {
     }
     for (const auto& state : graph_.states()) Source(*state, "cylinder", &by_layer);
     for (const auto& node : graph_.nodes()) {
-      absl::StrAppend(&by_layer[LayerOf(node->name())], "    ", Quoted(node->result()->ref()),
+      absl::StrAppend(&by_layer[node->layer()], "    ", Quoted(node->result()->ref()),
                       " [label=", Label(LabelLines(*node)), " ", NodeStyle(*node), "]\n");
     }
     for (const auto& [layer, members] : by_layer) {
@@ -101,7 +100,7 @@ class DotWriter {
   }
 
   void Source(const Value& value, absl::string_view shape, std::map<int, std::string>* by_layer) {
-    absl::StrAppend(&(*by_layer)[LayerOf(value.name())], "    ", Quoted(value.ref()),
+    absl::StrAppend(&(*by_layer)[LayerOf(value)], "    ", Quoted(value.ref()),
                     " [shape=", shape, " style=filled fillcolor=\"#dbeafe\" label=",
                     Label({value.ref(), value.type().ToString()}), "]\n");
   }

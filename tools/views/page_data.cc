@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "graph/layer.h"
 #include "passes/kernel_choice.h"
 #include "passes/pipeline.h"
 #include "tools/debug/diff.h"
@@ -130,7 +129,7 @@ json NodeRecord(const Node& node, const Graph& graph, const CompileContext& cont
     placed = placed || result->mem();
   }
   if (placed) record["mem"] = std::move(mem);
-  if (const int layer = LayerOf(node.name()); layer >= 0) record["layer"] = layer;
+  if (const int layer = node.layer(); layer >= 0) record["layer"] = layer;
   if (!node.attrs().empty()) record["attrs"] = Attrs(node.attrs());
   if (node.scratch()) record["scratch"] = SpanJson(node.scratch());
   if (node.once()) record["once"] = true;
