@@ -29,9 +29,9 @@
 #include "graph/tensor.h"
 
 // Members of the type T in operand order.
-#define SLUICE_OPERANDS(...)                                           \
-  T __VA_ARGS__;                                                       \
-  static constexpr absl::string_view kOperandNames = #__VA_ARGS__;     \
+#define SLUICE_OPERANDS(...)                                       \
+  T __VA_ARGS__;                                                   \
+  static constexpr absl::string_view kOperandNames = #__VA_ARGS__; \
   std::vector<T> List() const { return std::vector<T>{__VA_ARGS__}; }
 
 namespace sluice {
@@ -46,7 +46,8 @@ template <template <typename> class Call, typename F>
 constexpr auto MakeCall(F of) {
   return [&]<size_t... i>(std::index_sequence<i...>) {
     return Call<decltype(of(size_t{0}))>{of(i)...};
-  }(std::make_index_sequence<kOperandCount<Call>>());
+  }
+  (std::make_index_sequence<kOperandCount<Call>>());
 }
 
 // Places in the operand list, by name.
@@ -76,9 +77,8 @@ std::vector<OperandDef> Named(const Call<OperandSpec>& operands) {
 template <template <typename> class Call>
 auto FromViews(absl::Span<const TensorView> views) {
   static const TensorView kAbsent;
-  return MakeCall<Call>([&](size_t i) -> const TensorView& {
-    return i < views.size() ? views[i] : kAbsent;
-  });
+  return MakeCall<Call>(
+      [&](size_t i) -> const TensorView& { return i < views.size() ? views[i] : kAbsent; });
 }
 
 template <template <typename> class Call>

@@ -120,10 +120,9 @@ absl::Status ReadType(Def* def) {
 bool Binds(const OpDef& def, absl::string_view name) {
   const auto has_dim = [&](const OperandDef& operand) {
     return operand.type.has_value() &&
-           std::any_of(operand.type->dims.begin(), operand.type->dims.end(),
-                       [&](const DimExpression& dim) {
-                         return dim.is_name() && dim.left.name == name;
-                       });
+           std::any_of(
+               operand.type->dims.begin(), operand.type->dims.end(),
+               [&](const DimExpression& dim) { return dim.is_name() && dim.left.name == name; });
   };
   const AttrDef* attr = def.FindAttr(name);
   return (attr != nullptr && attr->kind == AttrKind::kInt) ||

@@ -37,8 +37,8 @@
 //   shape     "[" [dim {"," dim}] "]"
 //   dim       integer | symbol ["*" integer]                tokens*8
 //   layout    "layout" "(" label ")"                        how kernels want the weight packed
-//   layer     "layer" "(" (integer | "_") ")"              where the name's "l12." says another; "_": none
-//   device    "device" "(" label ")"                        the one that runs the node
+//   layer     "layer" "(" (integer | "_") ")"              where the name's "l12." says another;
+//   "_": none device    "device" "(" label ")"                        the one that runs the node
 //   kernel    "kernel" "(" label ")"
 //   mem       "mem" "(" span {"," span} ")"                 one per result
 //   scratch   "scratch" "(" span ")"                        the kernel's working memory

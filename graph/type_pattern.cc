@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "graph/formats/dequantize.h"
 #include "graph/status_macros.h"
 
 namespace sluice {
@@ -46,11 +45,6 @@ absl::StatusOr<DimExpression> ParseDimExpression(absl::string_view text) {
   expression.op = text[at];
   SLUICE_ASSIGN_OR_RETURN(expression.right, ParseTerm(text.substr(at + 1)));
   return expression;
-}
-
-bool TypePattern::Accepts(DType dtype) const {
-  if (accepts_any) return CanDequantize(dtype);
-  return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end();
 }
 
 bool HasTypePattern(absl::string_view doc) {

@@ -45,10 +45,10 @@ absl::StatusOr<DimExpression> ParseDimExpression(absl::string_view text);
 struct TypePattern {
   std::string text;  // "f32[t,k]"
   bool is_state = false;
-  bool accepts_any = false;    // "any"
-  std::vector<DType> dtypes;   // otherwise
-  bool has_leading = false;    // "..." or "*"
-  bool binds_leading = false;  // "..."
+  bool accepts_any = false;         // "any"
+  std::vector<DType> dtypes;        // otherwise
+  bool has_leading = false;         // "..." or "*"
+  bool binds_leading = false;       // "..."
   std::vector<DimExpression> dims;  // without the leading ones
 
   bool Accepts(DType dtype) const;

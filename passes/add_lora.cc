@@ -40,11 +40,9 @@ std::string Refusal(const Graph& graph, const LowRankUpdate& update) {
   return update.factor == 0 ? "the factor is 0" : "";
 }
 
-// Of matmul and expert_matmul.
-constexpr size_t kProductRows = kOperand<MatmulCall>.x;
-constexpr size_t kProductWeight = kOperand<MatmulCall>.weight;
-static_assert(kProductRows == kOperand<ExpertMatmulCall>.rows &&
-              kProductWeight == kOperand<ExpertMatmulCall>.weight);
+// Both products have their rows and weights at the same places.
+static_assert(kOperand<MatmulCall>.x == kOperand<ExpertMatmulCall>.rows &&
+              kOperand<MatmulCall>.weight == kOperand<ExpertMatmulCall>.weight);
 
 // The reshape that is all that uses a product; nullptr: something else does.
 Node* OnlyReshape(const Graph& graph, const Node& product) {
@@ -64,7 +62,7 @@ class ProductUpdate {
     const bool is_lookup = product_->op().name == "embedding";
     std::vector<Value*> operands(product_->operands().begin(), product_->operands().end());
     operands.resize(OperandsWithoutBias());
-    operands[is_lookup ? kOperand<EmbeddingCall>.table : kProductWeight] = a;
+    operands[is_lookup ? kOperand<EmbeddingCall>.table : kOperand<MatmulCall>.weight] = a;
     SLUICE_ASSIGN_OR_RETURN(Value * low, Add("lora_a", product_->op().name, operands));
     Node* const first = low->producer();
     if (factor != 1) {
@@ -73,8 +71,8 @@ class ProductUpdate {
     if (is_lookup) {
       operands = {low, b};
     } else {
-      operands[kProductRows] = low;
-      operands[kProductWeight] = b;
+      operands[kOperand<MatmulCall>.x] = low;
+      operands[kOperand<MatmulCall>.weight] = b;
     }
     SLUICE_ASSIGN_OR_RETURN(Value * change,
                             Add("lora_b", is_lookup ? "matmul" : product_->op().name, operands));
@@ -131,7 +129,7 @@ bool IsProductWith(const Use& use) {
   const auto operand = static_cast<size_t>(use.operand);
   return op == "embedding"
              ? operand == kOperand<EmbeddingCall>.table
-             : (op == "matmul" || op == "expert_matmul") && operand == kProductWeight;
+             : (op == "matmul" || op == "expert_matmul") && operand == kOperand<MatmulCall>.weight;
 }
 
 absl::Status Apply(Graph& graph, const LowRankUpdate& update) {

@@ -86,10 +86,8 @@ absl::StatusOr<bool> FoldBias(Graph& graph, Node* node) {
   const auto in = As<MatmulCall>(*matmul);
   const std::string name = node->result()->name();
   graph.Rename(node->result(), graph.UniqueName(name + ".old"));
-  NodeSpec spec{.op = "matmul",
-                .operands = {in.x, in.weight, bias},
-                .names = {name},
-                .before = node};
+  NodeSpec spec{
+      .op = "matmul", .operands = {in.x, in.weight, bias}, .names = {name}, .before = node};
   SLUICE_ASSIGN_OR_RETURN(Node * fused, graph.Add(std::move(spec)));
   fused->Accompany(*node);
   fused->set_origin(std::string(kName));

@@ -163,6 +163,13 @@ unknown_flags() {
     done
 }
 
+# Operands have names (graph/op_call.h); only the files of the ops themselves may count them.
+numbered_operands() {
+  grep -rnE --include='*.h' --include='*.cc' \
+    '\b([oO]perand|Has|Parts|RowsPerPart|(F32|I32)OrNull)\(([0-9]|k[A-Z][A-Za-z]*\))|operands(\(\))?\[([0-9]|k[A-Z][A-Za-z]*\])' \
+    "${folders[@]}" | grep -vE '^graph/(ops/|graph\.h)' || true
+}
+
 without_pragma_once() {
   find "${folders[@]}" -name '*.h' -print0 | xargs -0 -r grep -L '^#pragma once$' || true
 }
@@ -195,6 +202,7 @@ if [[ -x build/release/sluice ]]; then
 else
   echo "skipped: flags that documents name (build/release/sluice is not built)"
 fi
+check "operands have names, not numbers" "$(numbered_operands)"
 check "every header has #pragma once" "$(without_pragma_once)"
 if clang-format --version 2>/dev/null | grep -q "version $clang_format_major\."; then
   check "clang-format" "$(badly_formatted)"

@@ -8,7 +8,11 @@
 #include "absl/strings/str_split.h"
 #include "graph/nearest_name.h"
 #include "graph/op_def.h"
+#include "graph/status_macros.h"
 #include "tools/commands.h"
+#include "tools/engine/options.h"
+#include "tools/engine/vulkan.h"
+#include "tools/ops_matrix.h"
 #include "tools/usage.h"
 
 namespace sluice::tools {
@@ -45,10 +49,20 @@ std::string AttrLine(const AttrDef& attr) {
   return line;
 }
 
+// What the elements of an operand must be, besides their type; "" if anything.
+std::string RangeText(const OperandDef& operand) {
+  if (operand.positive) return "; above 0";
+  if (!operand.holds_indices()) return "";
+  return absl::StrCat("; from 0 to ", operand.or_equal ? "" : "below ", operand.below,
+                      operand.order == IndexOrder::kDistinct    ? ", no value twice"
+                      : operand.order == IndexOrder::kAscending ? ", ascending"
+                                                                : "");
+}
+
 std::string Reference(const OpDef& op) {
   std::string text = absl::StrCat(Signature(op), "    [", op.family, "]\n", Wrapped(op.doc));
   for (const OperandDef& o : op.operands) {
-    absl::StrAppend(&text, "    ", o.name, ": ", o.doc, "\n");
+    absl::StrAppend(&text, "    ", o.name, ": ", o.doc, RangeText(o), "\n");
   }
   for (const AttrDef& attr : op.attrs) absl::StrAppend(&text, AttrLine(attr), "\n");
   for (const ResultDef& r : op.results) {
@@ -70,16 +84,37 @@ std::string Reference(const OpDef& op) {
   return text;
 }
 
-absl::Status Ops(const std::string& name) {
+absl::Status Matrix(const std::vector<const OpDef*>& ops) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  SLUICE_ASSIGN_OR_RETURN(backends.emplace_back(), BackendOptions{.name = "cpu"}.Make());
+  absl::StatusOr<std::unique_ptr<Backend>> vulkan = MakeVulkan(/*device=*/-1, /*coopmat=*/true);
+  if (vulkan.ok()) {
+    backends.push_back(*std::move(vulkan));
+  } else {
+    std::cerr << "without vulkan: " << vulkan.status().message() << "\n";
+  }
+  SLUICE_ASSIGN_OR_RETURN(backends.emplace_back(), BackendOptions{.name = "ref"}.Make());
+  std::vector<const Backend*> pointers;
+  for (const auto& backend : backends) pointers.push_back(backend.get());
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<MatrixEntry> entries,
+                          KernelMatrix(ops, pointers, StandardOps()));
+  std::cout << MatrixText(entries);
+  return absl::OkStatus();
+}
+
+absl::Status Ops(const std::string& name, bool as_matrix) {
   const OpRegistry& registry = StandardOps();
   if (!name.empty() && registry.Find(name) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("unknown op '", name, "'; the ops are ",
                                                    absl::StrJoin(NamesOf(registry.ops()), ", "),
                                                    DidYouMean(name, NamesOf(registry.ops()))));
   }
+  std::vector<const OpDef*> ops;
   for (const auto& op : registry.ops()) {
-    if (name.empty() || op->name == name) std::cout << Reference(*op) << "\n";
+    if (name.empty() || op->name == name) ops.push_back(op.get());
   }
+  if (as_matrix) return Matrix(ops);
+  for (const OpDef* op : ops) std::cout << Reference(*op) << "\n";
   return absl::OkStatus();
 }
 
@@ -88,9 +123,14 @@ absl::Status Ops(const std::string& name) {
 void AddOps(CLI::App& app, absl::Status* status) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("ops", "Print the reference of all operations");
+  auto as_matrix = std::make_shared<bool>(false);
   command->add_option("OP", *name, "only this one");
-  AddExamples(command, {"ops | less       all of them", "ops rms_norm     one"});
-  command->callback([name, status] { *status = Ops(*name); });
+  command->add_flag("--matrix", *as_matrix,
+                    "instead: the kernels of every backend, and the formats of weights that each "
+                    "takes on this machine");
+  AddExamples(command, {"ops | less              all of them", "ops rms_norm            one",
+                        "ops --matrix matmul     the kernels that it has, by format"});
+  command->callback([=] { *status = Ops(*name, *as_matrix); });
 }
 
 }  // namespace sluice::tools

@@ -64,8 +64,7 @@ OpDef Binary(std::string name, std::string doc, absl::Status (*eval)(const EvalC
       .family = "elementwise",
       .doc = std::move(doc),
       .operands = Named(BinaryCall<OperandSpec>{
-          .a = {.doc = "f32[...]"},
-          .b = {.doc = "f32[*], the shape of a or its last dimensions"}}),
+          .a = {.doc = "f32[...]"}, .b = {.doc = "f32[*], the shape of a or its last dimensions"}}),
       .results = {{.name = "out", .doc = "f32[...]", .in_place = 0}},
       .attrs = {},
       .infer = InferBinary,
@@ -196,9 +195,8 @@ absl::Status EvalMeanPool(const EvalContext& context) {
 
 // An addition per element of x, a division per element of the result.
 OpCost MeanPoolCost(const CostContext& context) {
-  return StreamingCost(
-      context, static_cast<double>(As<MeanPoolCall>(context).x.elements() +
-                                   context.results[0].elements()));
+  return StreamingCost(context, static_cast<double>(As<MeanPoolCall>(context).x.elements() +
+                                                    context.results[0].elements()));
 }
 
 OpDef MeanPool() {
@@ -212,8 +210,7 @@ OpDef MeanPool() {
       .operands = Named(MeanPoolCall<OperandSpec>{
           .x = {.doc = "f32[t,d]"},
           .seq_ids = {.doc = "i32[t], the sequence of each token", .below = "seqs"},
-          .lens = {.doc = "i32[seqs], tokens of each sequence",
-                   .below = "t", .or_equal = true}}),
+          .lens = {.doc = "i32[seqs], tokens of each sequence", .below = "t", .or_equal = true}}),
       .results = {{"out", "f32[seqs,d]"}},
       .attrs = {},
       .infer = InferFromDocs,

@@ -59,7 +59,8 @@ absl::Status EvalGatherRows(const EvalContext& context) {
 OpCost GatherRowsCost(const CostContext& context) {
   OpCost cost;
   cost.bytes_written = static_cast<double>(context.results[0].bytes());
-  cost.bytes_read = cost.bytes_written + static_cast<double>(As<GatherRowsCall>(context).rows.bytes());
+  cost.bytes_read =
+      cost.bytes_written + static_cast<double>(As<GatherRowsCall>(context).rows.bytes());
   return cost;
 }
 
@@ -68,8 +69,8 @@ OpDef GatherRows() {
       .name = "gather_rows",
       .family = "layout",
       .doc = "Picks rows: out[i,:] = x[rows[i],:]. A row outside x is an error at run time.",
-      .operands = Named(GatherRowsCall<OperandSpec>{
-          .x = {.doc = "f32[n,d]"}, .rows = {.doc = "i32[m]", .below = "n"}}),
+      .operands = Named(GatherRowsCall<OperandSpec>{.x = {.doc = "f32[n,d]"},
+                                                    .rows = {.doc = "i32[m]", .below = "n"}}),
       .results = {{"out", "f32[m,d]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -87,7 +88,8 @@ absl::StatusOr<std::vector<TensorType>> InferSlice(const OpCall& call) {
   TensorType type = FirstType(call);
   const Dim& dim = type.shape[axis];
   if (!dim.is_constant()) {
-    return OperandError(call, kOperand<UnaryCall>.x, absl::StrCat("a constant dimension ", axis, ", the axis"));
+    return OperandError(call, kOperand<UnaryCall>.x,
+                        absl::StrCat("a constant dimension ", axis, ", the axis"));
   }
   const int64_t begin = call.Int("begin"), end = call.Int("end");
   if (begin < 0 || begin >= dim.factor()) {
@@ -220,9 +222,9 @@ absl::StatusOr<std::vector<TensorType>> InferReshape(const OpCall& call) {
   SLUICE_ASSIGN_OR_RETURN(const Dim elements, ElementCount(FirstType(call).shape));
   const absl::StatusOr<Dim> reshaped = ElementCount(shape);
   if (!reshaped.ok() || *reshaped != elements) {
-    return AttrError(call, "shape",
-                     absl::StrCat("the ", elements.ToString(), " elements of x ",
-                                  FirstType(call).ToString()));
+    return AttrError(
+        call, "shape",
+        absl::StrCat("the ", elements.ToString(), " elements of x ", FirstType(call).ToString()));
   }
   return std::vector<TensorType>{{FirstType(call).dtype, shape}};
 }

@@ -36,9 +36,9 @@ OpDef Embedding() {
       .name = "embedding",
       .family = "linear",
       .doc = "Rows of a table: out[i,:] = table[ids[i],:]. An id outside the table is an error.",
-      .operands = Named(EmbeddingCall<OperandSpec>{
-          .table = {.doc = "any[vocab,d]", .repackable = true},
-          .ids = {.doc = "i32[n]", .below = "vocab"}}),
+      .operands =
+          Named(EmbeddingCall<OperandSpec>{.table = {.doc = "any[vocab,d]", .repackable = true},
+                                           .ids = {.doc = "i32[n]", .below = "vocab"}}),
       .results = {{"out", "f32[n,d]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -76,8 +76,8 @@ double BiasFlops(bool has_bias, const TensorView& product) {
 OpCost MatmulCost(const CostContext& context) {
   const MatmulCall<const TensorView&> in = As<MatmulCall>(context);
   const bool has_bias = As<MatmulCall>(context.call).bias != nullptr;
-  return StreamingCost(
-      context, MatmulFlops(in.x, in.weight) + BiasFlops(has_bias, context.results[0]));
+  return StreamingCost(context,
+                       MatmulFlops(in.x, in.weight) + BiasFlops(has_bias, context.results[0]));
 }
 
 OpDef Matmul() {
@@ -87,10 +87,10 @@ OpDef Matmul() {
       .doc =
           "Product with a weight that is stored row by output, as in GGUF files: "
           "out[...,o] = bias[o] + sum_j x[...,j] * weight[o,j].",
-      .operands = Named(MatmulCall<OperandSpec>{
-          .x = {.doc = "f32[...,in]"},
-          .weight = {.doc = "any[out,in]", .repackable = true},
-          .bias = {.doc = "f32[out]", .optional = true}}),
+      .operands =
+          Named(MatmulCall<OperandSpec>{.x = {.doc = "f32[...,in]"},
+                                        .weight = {.doc = "any[out,in]", .repackable = true},
+                                        .bias = {.doc = "f32[out]", .optional = true}}),
       .results = {{"out", "f32[...,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -151,14 +151,14 @@ OpDef QkvMatmul() {
       .doc =
           "The three projections of attention (Vaswani et al. 2017, arXiv:1706.03762) of the same "
           "rows, each in the shape of its heads. The weights may differ in format.",
-      .operands = Named(QkvMatmulCall<OperandSpec>{
-          .x = {.doc = "f32[t,in]"},
-          .q_weight = {.doc = "any[q_out,in]", .repackable = true},
-          .k_weight = {.doc = "any[k_out,in]", .repackable = true},
-          .v_weight = {.doc = "any[v_out,in]", .repackable = true},
-          .q_bias = {.doc = "f32[q_out]", .optional = true},
-          .k_bias = {.doc = "f32[k_out]", .optional = true},
-          .v_bias = {.doc = "f32[v_out]", .optional = true}}),
+      .operands =
+          Named(QkvMatmulCall<OperandSpec>{.x = {.doc = "f32[t,in]"},
+                                           .q_weight = {.doc = "any[q_out,in]", .repackable = true},
+                                           .k_weight = {.doc = "any[k_out,in]", .repackable = true},
+                                           .v_weight = {.doc = "any[v_out,in]", .repackable = true},
+                                           .q_bias = {.doc = "f32[q_out]", .optional = true},
+                                           .k_bias = {.doc = "f32[k_out]", .optional = true},
+                                           .v_bias = {.doc = "f32[v_out]", .optional = true}}),
       .results = {{"q", "f32, the t*q_out elements in q_shape"},
                   {"k", "f32, the t*k_out elements in k_shape"},
                   {"v", "f32, the t*v_out elements in v_shape"}},
@@ -196,12 +196,11 @@ OpDef Glu() {
           "Gated linear unit, the first half of a feed-forward block (Shazeer 2020, "
           "arXiv:2002.05202): out = act(gate x + gate_bias) * (up x + up_bias), where gelu is "
           "the tanh form. Gate and up may differ in format.",
-      .operands = Named(GluCall<OperandSpec>{
-          .x = {.doc = "f32[...,in]"},
-          .gate = {.doc = "any[ff,in]", .repackable = true},
-          .up = {.doc = "any[ff,in]", .repackable = true},
-          .gate_bias = {.doc = "f32[ff]", .optional = true},
-          .up_bias = {.doc = "f32[ff]", .optional = true}}),
+      .operands = Named(GluCall<OperandSpec>{.x = {.doc = "f32[...,in]"},
+                                             .gate = {.doc = "any[ff,in]", .repackable = true},
+                                             .up = {.doc = "any[ff,in]", .repackable = true},
+                                             .gate_bias = {.doc = "f32[ff]", .optional = true},
+                                             .up_bias = {.doc = "f32[ff]", .optional = true}}),
       .results = {{"out", "f32[...,ff]"}},
       .attrs = {{.name = "act",
                  .kind = AttrKind::kString,

@@ -248,13 +248,10 @@ constexpr char kGroupedRowsDoc[] = "f32[r,in], grouped by expert as by moe_gathe
 constexpr char kIndexedRowsDoc[] = "f32[n,in], n = t: a row per token; n = t*k: a row per slot";
 
 OperandSpec OffsetsOperand() {
-  return {.doc = "i32[E+1]",
-          .below = "r", .or_equal = true, .order = IndexOrder::kAscending};
+  return {.doc = "i32[E+1]", .below = "r", .or_equal = true, .order = IndexOrder::kAscending};
 }
 
-OperandSpec ExpertIdsOperand() {
-  return {.doc = "i32[t,k], experts of each token", .below = "E"};
-}
+OperandSpec ExpertIdsOperand() { return {.doc = "i32[t,k], experts of each token", .below = "E"}; }
 
 // Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
 double UsedExpertBytes(const TensorView& weight, int64_t rows) {
@@ -356,9 +353,9 @@ OpDef ExpertMatmul() {
           "Offsets that do not ascend from 0 to the number of rows are an error.",
       .operands = Named(
           ExpertMatmulCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
-                                       .weight = {.doc = "any[E,out,in]", .repackable = true},
-                                       .offsets = OffsetsOperand(),
-                                       .bias = {.doc = "f32[E,out]", .optional = true}}),
+                                        .weight = {.doc = "any[E,out,in]", .repackable = true},
+                                        .offsets = OffsetsOperand(),
+                                        .bias = {.doc = "f32[E,out]", .optional = true}}),
       .results = {{"out", "f32[r,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -375,11 +372,11 @@ OpDef ExpertGlu() {
       .doc =
           "The glu of each row's expert: out = act(gate_e rows) * (up_e rows), where gelu is "
           "the tanh form. Gate and up may differ in format.",
-      .operands = Named(
-          ExpertGluCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
-                                    .gate = {.doc = "any[E,ff,in]", .repackable = true},
-                                    .up = {.doc = "any[E,ff,in]", .repackable = true},
-                                    .offsets = OffsetsOperand()}),
+      .operands =
+          Named(ExpertGluCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
+                                           .gate = {.doc = "any[E,ff,in]", .repackable = true},
+                                           .up = {.doc = "any[E,ff,in]", .repackable = true},
+                                           .offsets = OffsetsOperand()}),
       .results = {{"out", "f32[r,ff]"}},
       .attrs = ExpertGluAttrs(),
       .infer = InferFromDocs,
@@ -462,9 +459,9 @@ OpDef IndexedExpertGlu() {
           "expert ids[i,j]. Gate and up may differ in format.",
       .operands = Named(
           IndexedExpertGluCall<OperandSpec>{.x = {.doc = kIndexedRowsDoc},
-                                           .gate = {.doc = "any[E,ff,in]", .repackable = true},
-                                           .up = {.doc = "any[E,ff,in]", .repackable = true},
-                                           .ids = ExpertIdsOperand()}),
+                                            .gate = {.doc = "any[E,ff,in]", .repackable = true},
+                                            .up = {.doc = "any[E,ff,in]", .repackable = true},
+                                            .ids = ExpertIdsOperand()}),
       .results = {{"out", "f32[t*k,ff]"}},
       .attrs = ExpertGluAttrs(),
       .infer = InferIndexedExperts<IndexedExpertGluCall>,
@@ -515,16 +512,12 @@ OpDef ScaledAdd() {
           "out[i,:] = residual[i,:] + sum_j weights[i,j] * rows[row_of[i,j],:]. Without row_of the "
           "rows are in order of token and slot, row_of[i,j] = i*k + j. A row number outside rows "
           "is an error.",
-      .operands =
-          Named(ScaledAddCall<OperandSpec>{.rows = {.doc = "f32[t*k,d]"},
-                                          .weights = {.doc = "f32[t,k]"},
-                                          .row_of = {.doc = "i32[t,k], as of moe_gather",
-                                                     .optional = true,
-                                                     .below = "t*k"},
-                                          .residual = {.doc = "f32[t,d]", .optional = true}}),
-      .results = {{.name = "out",
-                   .doc = "f32[t,d]",
-                   .in_place = kOperand<ScaledAddCall>.residual}},
+      .operands = Named(ScaledAddCall<OperandSpec>{
+          .rows = {.doc = "f32[t*k,d]"},
+          .weights = {.doc = "f32[t,k]"},
+          .row_of = {.doc = "i32[t,k], as of moe_gather", .optional = true, .below = "t*k"},
+          .residual = {.doc = "f32[t,d]", .optional = true}}),
+      .results = {{.name = "out", .doc = "f32[t,d]", .in_place = kOperand<ScaledAddCall>.residual}},
       .attrs = {},
       .infer = InferFromDocs,
       .eval = EvalScaledAdd,
@@ -556,11 +549,11 @@ OpDef IndexedExpertSum() {
           "and r = i, or r = i*k+j where x has a row for each slot.",
       .operands = Named(
           IndexedExpertSumCall<OperandSpec>{.x = {.doc = kIndexedRowsDoc},
-                                           .weight = {.doc = "any[E,out,in]", .repackable = true},
-                                           .ids = ExpertIdsOperand(),
-                                           .scale = {.doc = "f32[t,k]"},
-                                           .residual = {.doc = "f32[t,out]", .optional = true},
-                                           .bias = {.doc = "f32[E,out]", .optional = true}}),
+                                            .weight = {.doc = "any[E,out,in]", .repackable = true},
+                                            .ids = ExpertIdsOperand(),
+                                            .scale = {.doc = "f32[t,k]"},
+                                            .residual = {.doc = "f32[t,out]", .optional = true},
+                                            .bias = {.doc = "f32[E,out]", .optional = true}}),
       .results = {{.name = "out",
                    .doc = "f32[t,out]",
                    .in_place = kOperand<IndexedExpertSumCall>.residual}},

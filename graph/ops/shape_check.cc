@@ -26,6 +26,12 @@ absl::StatusOr<int64_t> AsConstant(absl::string_view name, const Dim& dim) {
 
 }  // namespace
 
+// Here, where the formats are known.
+bool TypePattern::Accepts(DType dtype) const {
+  if (accepts_any) return CanDequantize(dtype);
+  return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end();
+}
+
 const DimBindings::Binding* DimBindings::Find(absl::string_view name) const {
   for (const Binding& binding : dims_) {
     if (binding.name == name) return &binding;
@@ -122,8 +128,7 @@ class PatternMatcher {
     if (pattern.binds_leading) SLUICE_RETURN_IF_ERROR(BindLeading(operand, leading));
     for (size_t i = 0; i < pattern.dims.size(); ++i) {
       if (!pattern.dims[i].is_name()) continue;
-      SLUICE_RETURN_IF_ERROR(
-          BindName(operand, pattern.dims[i].left.name, type.shape[leading + i]));
+      SLUICE_RETURN_IF_ERROR(BindName(operand, pattern.dims[i].left.name, type.shape[leading + i]));
     }
     return absl::OkStatus();
   }

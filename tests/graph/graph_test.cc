@@ -15,6 +15,7 @@ namespace sluice {
 namespace {
 
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
@@ -205,8 +206,18 @@ TEST_F(GraphMutation, UsesNameNodeAndOperand) {
   EXPECT_THAT(Find("@w")->uses(), ElementsAre(Use{NodeOf("%a"), 2}));
   EXPECT_THAT(Find("%d")->uses(), ElementsAre());
   EXPECT_EQ(Find("%d")->result_index(), 1);
-  EXPECT_EQ(NodeOf("%a")->operand(1), nullptr);
-  EXPECT_EQ(NodeOf("%a")->operand(7), nullptr);
+  const Node& a = *NodeOf("%a");
+  EXPECT_EQ(*std::next(a.operands().begin()), nullptr);
+  const size_t beyond = a.operands().size();
+  EXPECT_EQ(a.operand(beyond), nullptr);
+}
+
+TEST_F(GraphMutation, OutputsAreReplacedTogetherOrNotAtAll) {
+  const std::vector<Value*> before(graph_.outputs().begin(), graph_.outputs().end());
+  EXPECT_FALSE(graph_.SetOutputs({Find("%b"), Find("%x")}).ok());  // an input
+  EXPECT_THAT(graph_.outputs(), ElementsAreArray(before));
+  ASSERT_TRUE(graph_.SetOutputs({Find("%b"), Find("%a")}).ok());
+  EXPECT_THAT(graph_.outputs(), ElementsAre(Find("%b"), Find("%a")));
 }
 
 TEST_F(GraphMutation, AddInsertsBeforeANode) {
@@ -267,7 +278,7 @@ TEST_F(GraphMutation, OutputsAreChecked) {
 
 TEST_F(GraphMutation, ReplaceUsesMovesOutputsToo) {
   graph_.ReplaceUses(Find("%a"), Find("%x"));
-  EXPECT_EQ(NodeOf("%b")->operand(0), Find("%x"));
+  EXPECT_EQ(NodeOf("%b")->source(), Find("%x"));
   EXPECT_THAT(Find("%x")->uses(), UnorderedElementsAre(Use{NodeOf("%a"), 0}, Use{NodeOf("%b"), 0},
                                                        Use{NodeOf("%c"), 0}));
   EXPECT_THAT(Find("%a")->uses(), ElementsAre());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "graph/evaluate.h"
+#include "graph/ops/attention.h"
 #include "tests/support/eval.h"
 
 namespace sluice {
@@ -84,7 +85,8 @@ TEST(KvAppend, WritesNothingWhereASlotIsBad) {
   }
   const OpDef& op = *StandardOps().Find("kv_append");
   const OpCall call{op, pointers, {}};
-  EXPECT_FALSE(op.eval({call, operands, {operands[0], operands[1]}}).ok());
+  EXPECT_FALSE(
+      op.eval({call, operands, absl::MakeConstSpan(operands).first(op.results.size())}).ok());
   EXPECT_THAT(k_cache, Each(7));
   EXPECT_THAT(v_cache, Each(8));
 }
@@ -488,27 +490,27 @@ std::string AttentionError(Change change) {
 
 TEST(Attention, RefusesIndicesOutOfRange) {
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[4] = Ints({2}, {0, 2});
+              operands[kOperand<AttentionCall>.seq_ids] = Ints({2}, {0, 2});
             }),
             "'attention': seq_ids[1] is 2, expected 0 <= index < 2");
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[4] = Ints({2}, {-1, 0});
+              operands[kOperand<AttentionCall>.seq_ids] = Ints({2}, {-1, 0});
             }),
             "'attention': seq_ids[0] is -1, expected 0 <= index < 2");
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[5] = Ints({2, 2}, {0, 3, 2, 0});
+              operands[kOperand<AttentionCall>.block_tables] = Ints({2, 2}, {0, 3, 2, 0});
             }),
             "'attention': block_tables[0,1] is 3, expected 0 <= index < 3");
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[5] = Ints({2, 2}, {0, 1, -7, 0});
+              operands[kOperand<AttentionCall>.block_tables] = Ints({2, 2}, {0, 1, -7, 0});
             }),
             "'attention': block_tables[1,0] is -7, expected 0 <= index < 3");
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[6] = Ints({2}, {3, 5});
+              operands[kOperand<AttentionCall>.context_lens] = Ints({2}, {3, 5});
             }),
             "'attention': context_lens[1] is 5, expected 0..4 (2 blocks of 2)");
   EXPECT_EQ(AttentionError([](auto& operands) {
-              operands[6] = Ints({2}, {-1, 2});
+              operands[kOperand<AttentionCall>.context_lens] = Ints({2}, {-1, 2});
             }),
             "'attention': context_lens[0] is -1, expected 0..4 (2 blocks of 2)");
 }

@@ -1,6 +1,8 @@
 // The type patterns that op docs begin with: what they accept, bind and say.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "graph/ops/shape_check.h"
 #include "tests/support/eval.h"
 
@@ -12,7 +14,10 @@ class Call {
  public:
   Call(std::vector<std::string> operand_docs, std::vector<std::string> types, Attributes attrs = {})
       : attrs_(std::move(attrs)) {
-    op_.name = "test";
+    op_.name = op_.family = op_.doc = "test";
+    op_.results = {{"out", "some tensor"}};
+    op_.infer = InferFromDocs;
+    op_.eval = [](const EvalContext&) { return absl::OkStatus(); };
     for (size_t i = 0; i < operand_docs.size(); ++i) {
       op_.operands.push_back({std::string(1, static_cast<char>('p' + i)), operand_docs[i]});
     }
@@ -25,15 +30,32 @@ class Call {
   }
 
   // "ok", or the message.
-  std::string Match() const { return Text(MatchOperands({op_, pointers_, attrs_}).status()); }
+  std::string Match() const {
+    return WithOp([this](const OpDef& op) {
+      return Text(MatchOperands({op, pointers_, attrs_}).status());
+    });
+  }
   // The type of one result, or the message.
   std::string Infer(std::string result_doc, int aliases = -1) {
     op_.results = {{"out", std::move(result_doc), aliases}};
-    const auto types = InferFromDocs({op_, pointers_, attrs_});
-    return types.ok() ? types->at(0).ToString() : Text(types.status());
+    return WithOp([this](const OpDef& op) {
+      const auto types = InferFromDocs({op, pointers_, attrs_});
+      return types.ok() ? types->at(0).ToString() : Text(types.status());
+    });
+  }
+  // Whether the op can be registered if the first operand's elements are below this.
+  std::string IndicesBelow(std::string limit) {
+    op_.operands.front().below = std::move(limit);
+    return WithOp([](const OpDef&) { return "ok"; });
   }
 
  private:
+  // Docs are read when an op is registered.
+  std::string WithOp(const std::function<std::string(const OpDef&)>& use) const {
+    OpRegistry registry;
+    const absl::Status status = registry.Register(op_);
+    return status.ok() ? use(*registry.Find("test")) : Text(status);
+  }
   static std::string Text(const absl::Status& status) {
     return status.ok() ? "ok" : std::string(status.message());
   }
@@ -100,6 +122,15 @@ TEST(TypePattern, ComputedDimensions) {
             "'test': result out is f32[d+1], but dimension d is t, expected a constant");
   EXPECT_EQ(Call({"f32[d]"}, {"f32[9223372036854775807]"}).Infer("f32[d+1]"),
             "'test': result out is f32[d+1], but dimension d is too large");
+}
+
+TEST(TypePattern, BadOnesAreRefusedAtRegistration) {
+  EXPECT_EQ(Call({"f32[d+]"}, {"f32[3]"}).Match(),
+            "op 'test': p: \"\" is neither the name of a dimension nor a number");
+  EXPECT_EQ(Call({"f23[d]"}, {"f32[3]"}).Match(),
+            "op 'test': p: the doc \"f23[d]\" has an unknown dtype, \"f23\"");
+  EXPECT_EQ(Call({"i32[d]", "f32[v]"}, {"i32[3]", "f32[3]"}).IndicesBelow("v*n"), "ok");
+  EXPECT_EQ(Call({"i32[d]"}, {"i32[3]"}).IndicesBelow("v"), "op 'test': p: nothing binds v");
 }
 
 TEST(TypePattern, OperandsLeftOutBindNothing) {

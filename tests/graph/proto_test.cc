@@ -63,6 +63,29 @@ TEST(Proto, MirrorsTheGraph) {
 }
 
 // Unlike text, messages keep the order of weights, which no group decides.
+// Only where the name does not say it.
+TEST(Proto, KeepsLayers) {
+  const std::string text =
+      "graph g\ninput %x : f32[2]\n\n%first = neg(%x) : f32[2] layer(3)\n\n"
+      "%l1.a = neg(%first) : f32[2]\n%l1.b = neg(%l1.a) : f32[2] layer(_)\n"
+      "\n%l2.c = neg(%l1.b) : f32[2] layer(0)\n\noutput %l2.c\n";
+  const absl::StatusOr<Graph> graph = Parse(text, "text", &ToyOps());
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  std::vector<int> layers;
+  for (const auto& node : graph->nodes()) layers.push_back(node->layer());
+  EXPECT_THAT(layers, testing::ElementsAre(3, 1, -1, 0));
+  EXPECT_EQ(Print(*graph), text);
+  EXPECT_EQ(Print(graph->Clone()), text);
+  EXPECT_EQ(Print(*FromProto(ToProto(*graph), &ToyOps())), text);
+  EXPECT_FALSE(ToProto(*graph).nodes(1).has_layer());
+  proto::Graph message = ToProto(*graph);
+  message.mutable_nodes(0)->set_layer(-2);
+  EXPECT_THAT(FromProto(message, &ToyOps()).status().message(),
+              HasSubstr("layer is -2, expected -1 (none) or more"));
+  EXPECT_FALSE(
+      Parse(absl::StrReplaceAll(text, {{"layer(3)", "layer(-3)"}}), "text", &ToyOps()).ok());
+}
+
 TEST(Proto, KeepsTheOrderOfWeights) {
   Graph graph("g", &ToyOps());
   Value* a = *graph.AddWeight("a", {DType::kF32, {1}});

@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "graph/ops/linear.h"
 #include "graph/text.h"
 #include "models/model.h"
 #include "tests/support/model_file.h"

@@ -97,6 +97,19 @@ TEST(Place, LayersCountFromTheOutput) {
                 testing::ElementsAreArray(expected[layers]))
         << layers;
   }
+  // Whatever the layers' names are.
+  const std::string renamed =
+      absl::StrReplaceAll(kLayers, {{"%l0.u = matmul(%x, @blk.0.up) : f32[tokens,16]",
+                                     "%a = matmul(%x, @blk.0.up) : f32[tokens,16] layer(0)"},
+                                    {"%l1.u = matmul(%l0.y, @blk.1.up) : f32[tokens,16]",
+                                     "%b = matmul(%l0.y, @blk.1.up) : f32[tokens,16] layer(1)"},
+                                    {"%l0.u", "%a"},
+                                    {"%l1.u", "%b"}});
+  const auto same = Placed(renamed, *OtherAndCpu({}, 2));
+  ASSERT_TRUE(same.ok()) << same.status();
+  auto devices = DevicesOf(*same);
+  EXPECT_THAT((std::vector{devices["x"], devices["a"], devices["b"], devices["logits"]}),
+              ElementsAre("cpu", "cpu", "other", "other"));
   const auto all = Placed(kLayers, *OtherAndCpu({}));
   ASSERT_TRUE(all.ok()) << all.status();
   for (const auto& [node, device] : DevicesOf(*all)) EXPECT_EQ(device, "other") << node;

@@ -128,8 +128,7 @@ class NodeMaker {
     const TypePattern& pattern = *operand.type;
     const DType dtype = PickDType(pattern);
     // Values that must obey more than a type get a source of their own: RangesFor knows the rules.
-    const bool is_free =
-        pattern.is_state || (RestOf(operand).empty() && dtype != DType::kI32);
+    const bool is_free = pattern.is_state || (RestOf(operand).empty() && dtype != DType::kI32);
     if (is_free && c_.Chance(75)) {
       Value* value = Existing(pattern);
       // A node updates a state once.

@@ -10,10 +10,10 @@ using Types = absl::StatusOr<std::vector<TensorType>>;
 
 absl::Status NoEval(const EvalContext&) { return absl::UnimplementedError("toy ops do not run"); }
 
-Types SameType(const OpCall& call) { return std::vector<TensorType>{*call.operands[0]}; }
+Types SameType(const OpCall& call) { return std::vector<TensorType>{*call.operands.front()}; }
 
 Types BothTypes(const OpCall& call) {
-  return std::vector<TensorType>{*call.operands[0], *call.operands[1]};
+  return std::vector<TensorType>{*call.operands.front(), *call.operands.back()};
 }
 
 OpDef Op(std::string name, std::vector<OperandDef> operands, std::vector<ResultDef> results,
@@ -32,7 +32,7 @@ OpDef Op(std::string name, std::vector<OperandDef> operands, std::vector<ResultD
 
 OpDef Pair() {
   return Op("pair", {{"x", "any"}}, {{"y", ""}, {"z", ""}}, {}, [](const OpCall& call) -> Types {
-    const TensorType& x = *call.operands[0];
+    const TensorType& x = *call.operands.front();
     return std::vector<TensorType>{x, {DType::kI32, x.shape}};
   });
 }
@@ -44,17 +44,18 @@ OpDef Make() {
 }
 
 OpDef View() {
-  OpDef def = Op("view", {{"x", "any"}}, {{"y", ""}}, {{"to", AttrKind::kShape, "", {}, {}}},
-                 [](const OpCall& call) -> Types {
-                   return std::vector<TensorType>{{call.operands[0]->dtype, call.ShapeOf("to")}};
-                 });
+  OpDef def =
+      Op("view", {{"x", "any"}}, {{"y", ""}}, {{"to", AttrKind::kShape, "", {}, {}}},
+         [](const OpCall& call) -> Types {
+           return std::vector<TensorType>{{call.operands.front()->dtype, call.ShapeOf("to")}};
+         });
   def.is_view = true;
   return def;
 }
 
 OpDef Fork() {
   return Op("fork", {{"x", "any"}}, {{"y", ""}}, {}, [](const OpCall& call) -> Types {
-    TensorType type = *call.operands[0];
+    TensorType type = *call.operands.front();
     type.is_state = true;
     return std::vector<TensorType>{type};
   });

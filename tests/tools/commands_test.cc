@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "graph/op_def.h"
 #include "tests/support/program.h"
 #include "tools/engine/options.h"
 
@@ -34,6 +35,19 @@ std::string OutputOf(const std::vector<std::string>& arguments) {
 
 std::vector<std::string> Lines(const std::string& text) {
   return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
+TEST(Ops, PrintRangesAndKernelsFromTheRecords) {
+  EXPECT_THAT(OutputOf({"ops", "embedding"}), HasSubstr("ids: i32[n]; from 0 to below vocab"));
+  const std::string all = OutputOf({"ops", "--matrix"});
+  for (const auto& op : StandardOps().ops()) {
+    EXPECT_THAT(all, HasSubstr(absl::StrCat(op->name, "\n  cpu ")));
+  }
+  const std::vector<std::string> lines = Lines(OutputOf({"ops", "matmul", "--matrix"}));
+  ASSERT_GT(lines.size(), 2);
+  EXPECT_EQ(lines.front(), "matmul");
+  EXPECT_THAT(lines, testing::Contains(testing::ContainsRegex("^  cpu +cpu\\.matmul.* q4_k")));
+  EXPECT_THAT(lines.back(), testing::ContainsRegex("^  ref +reference +f32 .*q8_0"));
 }
 
 class Commands : public testing::Test {

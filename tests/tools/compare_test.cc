@@ -78,8 +78,8 @@ TEST(Compare, TheFirstNodeThatDiffersIsTheFault) {
   EXPECT_EQ(fault.node, "%b = scale(%a) {factor=2.5} : f32[tokens,8]");
   EXPECT_EQ(fault.name, "%b");
   ASSERT_EQ(fault.operands.size(), 1);
-  EXPECT_EQ(fault.operands[0].name, "%a");
-  EXPECT_EQ(fault.operands[0].nmse, 0.0);
+  EXPECT_EQ(fault.operands.front().name, "%a");
+  EXPECT_EQ(fault.operands.front().nmse, 0.0);
   // 2.5 for 2: the error is a quarter of the value, its square a sixteenth.
   ASSERT_FALSE(comparison.worst.empty());
   EXPECT_EQ(comparison.worst[0].name, "%b");
@@ -252,8 +252,8 @@ TEST(CompareBackends, AFlippedScaleIsFoundWhereItIsFirstRead) {
   EXPECT_THAT(fault.name, StartsWith("%l0.q"));
   EXPECT_THAT(fault.node, HasSubstr("@blk.0.attn_q"));
   ASSERT_FALSE(fault.operands.empty());
-  ASSERT_TRUE(fault.operands[0].nmse.has_value());
-  EXPECT_LT(*fault.operands[0].nmse, tolerance);
+  ASSERT_TRUE(fault.operands.front().nmse.has_value());
+  EXPECT_LT(*fault.operands.front().nmse, tolerance);
   // The graph of that step, for reduction.
   EXPECT_EQ(wrong->graph.Bounds().Get("tokens"), 8);
   EXPECT_EQ(wrong->graph.Bounds().Get("seqs"), 1);

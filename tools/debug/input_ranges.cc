@@ -55,9 +55,8 @@ class Collector {
       if (operand.positive) Add(node.operand(i), kPositive);
       if (!operand.holds_indices()) continue;
       const int64_t limit = IndexLimit(call, views, i);
-      Add(node.operand(i), {.low = 0,
-                            .high = operand.or_equal ? limit : limit - 1,
-                            .order = operand.order});
+      Add(node.operand(i),
+          {.low = 0, .high = operand.or_equal ? limit : limit - 1, .order = operand.order});
     }
     return absl::OkStatus();
   }

@@ -29,9 +29,10 @@ constexpr std::array<PartInfo, kPartCount> kParts = {{
 }};
 
 enum class Look : uint8_t {
-  kOp,      // the op's name contains the text
-  kWeight,  // a weight that the node reads has this name, without "blk.N.", ".bias" or ".lora_a"
-  kResult,  // the builder's name for the node, without its layer, is the text
+  kOp,       // the op's name contains the text
+  kWeight,   // a weight that the node reads has this name, without "blk.N.", ".bias" or ".lora_a"
+  kResult,   // the builder's name for the node, without its layer, is the text
+  kInLayer,  // the node is of this op and belongs to a layer
 };
 struct Rule {
   Look at;
@@ -39,7 +40,8 @@ struct Rule {
   Part part;
 };
 
-// First match wins: ops that stand in one place only, then weights, then other ops, then names.
+// First match wins: ops that stand in one place only, then weights, then other ops, then names,
+// then what an op usually does in a layer.
 constexpr Rule kRules[] = {
     {Look::kOp, "embedding", Part::kEmbedding},
     {Look::kWeight, "attn_q", Part::kQkv},
@@ -70,6 +72,10 @@ constexpr Rule kRules[] = {
     {Look::kResult, "rows", Part::kOutput},
     {Look::kResult, "r", Part::kResidual},
     {Look::kResult, "y", Part::kResidual},
+    {Look::kInLayer, "add", Part::kResidual},
+    {Look::kInLayer, "silu", Part::kGateUp},
+    {Look::kInLayer, "gelu", Part::kGateUp},
+    {Look::kInLayer, "mul", Part::kGateUp},
 };
 
 // "q" for "l0.q" with the prefix "l", "attn_q" for "blk.0.attn_q" with "blk."; names without a
@@ -105,6 +111,8 @@ bool Fits(const Rule& rule, const Node& node) {
       return ReadsWeight(node, rule.text);
     case Look::kResult:
       return WithoutLayer(node.name(), "l") == rule.text;
+    case Look::kInLayer:
+      return node.layer() >= 0 && node.op().name == rule.text;
   }
   return false;
 }

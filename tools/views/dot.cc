@@ -100,8 +100,8 @@ class DotWriter {
   }
 
   void Source(const Value& value, absl::string_view shape, std::map<int, std::string>* by_layer) {
-    absl::StrAppend(&(*by_layer)[LayerOf(value)], "    ", Quoted(value.ref()),
-                    " [shape=", shape, " style=filled fillcolor=\"#dbeafe\" label=",
+    absl::StrAppend(&(*by_layer)[LayerOf(value)], "    ", Quoted(value.ref()), " [shape=", shape,
+                    " style=filled fillcolor=\"#dbeafe\" label=",
                     Label({value.ref(), value.type().ToString()}), "]\n");
   }
 

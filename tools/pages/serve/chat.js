@@ -40,8 +40,12 @@ class Pace {
     if (this.pieces === 0) return '';
     const tokens = usage?.completion_tokens ?? this.pieces;
     const seconds = (this.last - this.first) / 1000;
-    const parts = [plural(tokens, 'token')];
-    if (tokens > 1 && seconds > 0) parts.push(`${((tokens - 1) / seconds).toFixed(1)} tokens/s`);
+    // What comes all at once says nothing of its writer's speed.
+    const parts = [
+      seconds >= 0.1
+        ? `${plural(tokens, 'token')} · ${((tokens - 1) / seconds).toFixed(1)} tokens/s`
+        : `${plural(tokens, 'token')} in ${secondsText((this.last - this.begin) / 1000)}`,
+    ];
     parts.push(`first after ${secondsText((this.first - this.begin) / 1000)}`);
     const cached = usage?.prompt_tokens_details?.cached_tokens;
     if (usage) parts.push(`${plural(usage.prompt_tokens, 'prompt token')}, ${cached ?? 0} cached`);
