@@ -262,7 +262,8 @@ class CpuExecutable : public Executable {
       TensorView& view = views_[static_cast<size_t>(instruction->results[i])];
       const int aliased = instruction->node->op().results[i].aliases;
       if (aliased >= 0) view.data = instruction->operand_views[static_cast<size_t>(aliased)].data;
-      if (instruction->step == nullptr) view.data = instruction->operand_views[0].data;
+      // A view lies where its source does.
+      if (instruction->step == nullptr) view.data = instruction->operand_views.front().data;
       instruction->result_views[i] = view;
     }
   }

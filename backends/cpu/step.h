@@ -1,6 +1,7 @@
 // How the CPU backend runs a node: a kernel record plus the step that it makes for one node.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "backends/cpu/threads.h"
 #include "backends/kernel.h"
 #include "graph/graph.h"
+#include "graph/op_call.h"
 #include "graph/tensor.h"
 
 namespace sluice::cpu {
@@ -22,15 +24,16 @@ struct StepArgs {
   absl::Span<const TensorView> results;
   const Threads& threads;
   std::byte* scratch;
-
-  // The data of an operand that may be left out; nullptr if it is.
-  const float* F32OrNull(size_t operand) const {
-    return operand < operands.size() ? operands[operand].f32() : nullptr;
-  }
-  const int32_t* I32OrNull(size_t operand) const {
-    return operand < operands.size() ? operands[operand].i32() : nullptr;
-  }
 };
+
+// The operands by name; one that is left out has no data: its f32() is nullptr. The view refers to
+// what the step got, so that it is not to be kept.
+using sluice::As;
+template <template <typename> class Call>
+auto As(const StepArgs& args) {
+  assert(args.operands.size() <= kOperandCount<Call>);
+  return FromViews<Call>(args.operands);
+}
 
 // Bytes of so many floats, for scratch memory.
 inline int64_t FloatBytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }

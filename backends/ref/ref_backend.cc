@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -100,10 +101,12 @@ class RefExecutable : public Executable {
     const auto types = node.OperandTypes();
     const OpCall call{node.op(), types, node.attrs()};
     std::vector<float> rounded;
-    if (options_.round_activations && MeetsPackedWeights(node)) {
-      rounded.assign(operands[0].f32(), operands[0].f32() + operands[0].elements());
-      RoundActivations(rounded.data(), operands[0].elements());
-      operands[0].data = reinterpret_cast<std::byte*>(rounded.data());
+    if (options_.round_activations && HasPackedWeight(node)) {
+      if (TensorView* x = ActivationsOf(node.op(), &operands)) {
+        rounded.assign(x->f32(), x->f32() + x->elements());
+        RoundActivations(rounded.data(), x->elements());
+        x->data = reinterpret_cast<std::byte*>(rounded.data());
+      }
     }
     const auto start = std::chrono::steady_clock::now();
     if (absl::Status status = Evaluate({call, operands, results}, graph_.registry());
@@ -116,12 +119,22 @@ class RefExecutable : public Executable {
     return absl::OkStatus();
   }
 
-  // Whether the activations, operand 0, are multiplied with weights that have a layout.
-  static bool MeetsPackedWeights(const Node& node) {
-    for (size_t i = 1; i < node.operands().size(); ++i) {
+  static bool HasPackedWeight(const Node& node) {
+    for (size_t i = 0; i < node.operands().size(); ++i) {
       if (IsPackable(node.op(), i) && !node.operand(i)->layout().empty()) return true;
     }
     return false;
+  }
+
+  // What is multiplied with weights that may have a layout: the first operand of floats that is
+  // none of these. Null where rows are only looked up.
+  static TensorView* ActivationsOf(const OpDef& op, std::vector<TensorView>* operands) {
+    for (size_t i = 0; i < op.operands.size(); ++i) {
+      const std::optional<TypePattern>& type = op.operands[i].type;
+      const bool holds_floats = type.has_value() && type->Accepts(DType::kF32);
+      if (holds_floats && !IsPackable(op, i)) return &(*operands)[i];
+    }
+    return nullptr;
   }
 
   // Drops storage of operands that no later node reads, so that a big model's activations do not

@@ -21,6 +21,7 @@
 #include "backends/cpu/layouts.h"
 #include "backends/ref/ref_backend.h"
 #include "graph/formats/quantize.h"
+#include "graph/ops/linear.h"
 #include "graph/text.h"
 #include "tests/support/isas.h"
 #include "tests/support/op_cases.h"
@@ -424,11 +425,11 @@ TEST_F(X16Executables, SayWhenAllIsPacked) {
   EXPECT_THAT(left, testing::ElementsAre(0, 0));
 }
 
-class OperandReader : public RunObserver {
+class WeightReader : public RunObserver {
  public:
   void OnNode(const Node&, absl::Span<const TensorView> operands, absl::Span<const TensorView>,
               double) override {
-    data = operands[1].data;
+    data = FromViews<MatmulCall>(operands).weight.data;
   }
   const std::byte* data = nullptr;
 };
@@ -438,7 +439,7 @@ TEST_F(X16Executables, ShowObserversTheWeightsOfTheFile) {
   ASSERT_TRUE(executable.ok()) << executable.status();
   std::vector<float> x(256, 1.0F);
   const TensorView input{DType::kF32, {1, 256}, reinterpret_cast<std::byte*>(x.data()), {}};
-  OperandReader reader;
+  WeightReader reader;
   RunArgs args{.inputs = {&input, 1}, .observer = &reader};
   args.symbols.Set("tokens", 1);
   ASSERT_TRUE((*executable)->Run(args).ok());

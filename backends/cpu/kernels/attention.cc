@@ -6,6 +6,7 @@
 #include "backends/cpu/kernels/kv_cache.h"
 #include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
+#include "graph/ops/attention.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
@@ -17,12 +18,12 @@ class KvAppendStep : public Step {
 
   absl::Status Run(const StepArgs& args) override {
     const Cache k(args.results[0], math_), v(args.results[1], math_);
-    const TensorView& slots = args.operands[4];
-    SLUICE_RETURN_IF_ERROR(CheckSlots(slots, k));
-    args.threads.For(slots.elements(), 16, [&](int64_t begin, int64_t end, int) {
+    const auto in = As<KvAppendCall>(args);
+    SLUICE_RETURN_IF_ERROR(CheckSlots(in.slots, k));
+    args.threads.For(in.slots.elements(), 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
-        k.StoreToken(slots.i32()[t], args.operands[2].f32() + t * k.heads * k.dim);
-        v.StoreToken(slots.i32()[t], args.operands[3].f32() + t * v.heads * v.dim);
+        k.StoreToken(in.slots.i32()[t], in.k.f32() + t * k.heads * k.dim);
+        v.StoreToken(in.slots.i32()[t], in.v.f32() + t * v.heads * v.dim);
       }
     });
     return absl::OkStatus();
@@ -54,16 +55,16 @@ struct Limits {
 
 class AttentionStep : public Step {
  public:
-  AttentionStep(const LowerContext& context, const Limits& limits)
+  AttentionStep(const LowerContext& context, const AttentionCall<const TensorType*>& in,
+                const Limits& limits)
       : isa_(VectorIsaFor(context.caps)),
         scale_(static_cast<float>(context.call.Float("scale"))),
         causal_(context.call.Bool("causal")),
         window_(context.call.Int("window")),
         limits_(limits),
-        k_dim_(context.call.operands[1]->shape[3].factor()),
-        v_dim_(context.call.operands[2]->shape[3].factor()) {
-    const int64_t kv_heads = context.call.operands[1]->shape[1].factor();
-    group_ = context.call.operands[0]->shape[1].factor() / kv_heads;
+        k_dim_(in.k_cache->shape[3].factor()),
+        v_dim_(in.v_cache->shape[3].factor()) {
+    group_ = in.q->shape[1].factor() / in.k_cache->shape[1].factor();
     tile_tokens_ = std::clamp<int64_t>(kTileRows / group_, 1, std::max<int64_t>(1, limits.tokens));
     rows_ = PaddedRow(tile_tokens_ * group_);
   }
@@ -75,23 +76,26 @@ class AttentionStep : public Step {
   }
 
   absl::Status Run(const StepArgs& args) override {
-    SLUICE_RETURN_IF_ERROR(CheckIndices(args));
-    const Plan plan = MakePlan(args);
+    const Operands in = As<AttentionCall>(args);
+    SLUICE_RETURN_IF_ERROR(CheckIndices(in));
+    const Plan plan = MakePlan(args, in);
     for (int64_t i = 0; i < plan.tiles; ++i) {
-      SLUICE_RETURN_IF_ERROR(CheckBlocks(args, plan.tile[i]));
+      SLUICE_RETURN_IF_ERROR(CheckBlocks(in, plan.tile[i]));
     }
     // The last tiles see most of the context: they come first, so that no thread ends with one.
     args.threads.ForEach(plan.items * plan.parts, [&](int64_t index, int thread) {
-      Attend(args, plan, index / plan.parts, index % plan.parts, thread);
+      Attend(in, plan, index / plan.parts, index % plan.parts, thread);
     });
     if (plan.parts > 1) {
-      args.threads.ForEach(
-          plan.items, [&](int64_t item, int) { Finish(args, plan, item, plan.Part(item, 0)); });
+      args.threads.ForEach(plan.items,
+                           [&](int64_t item, int) { Finish(plan, item, plan.Part(item, 0)); });
     }
     return absl::OkStatus();
   }
 
  private:
+  using Operands = AttentionCall<const TensorView&>;
+
   // What a task leaves: floats per row, and rows of sums of values.
   struct Partial {
     float* largest;
@@ -107,6 +111,7 @@ class AttentionStep : public Step {
     float* slots = nullptr;    // part_floats for each part of each item, if parts > 1
     float* threads = nullptr;  // ThreadFloats() for each
     int64_t part_floats = 0;
+    float* out = nullptr;
 
     const Tile& TileOf(int64_t item) const { return tile[tiles - 1 - item % tiles]; }
     int64_t HeadOf(int64_t item) const { return item / tiles; }
@@ -128,18 +133,18 @@ class AttentionStep : public Step {
 
   Partial PartialAt(float* part) const { return {part, part + rows_, part + 2 * rows_}; }
 
-  static absl::Status CheckIndices(const StepArgs& args) {
-    const TensorView& tables = args.operands[5];
-    const int64_t room = tables.dim(1) * args.operands[1].dim(2);
-    for (int64_t t = 0; t < args.operands[4].elements(); ++t) {
-      const int32_t s = args.operands[4].i32()[t];
+  static absl::Status CheckIndices(const Operands& in) {
+    const TensorView& tables = in.block_tables;
+    const int64_t room = tables.dim(1) * in.k_cache.dim(2);
+    for (int64_t t = 0; t < in.seq_ids.elements(); ++t) {
+      const int32_t s = in.seq_ids.i32()[t];
       if (s < 0 || s >= tables.dim(0)) {
         return absl::OutOfRangeError(
             absl::StrCat("sequence ", s, " of token ", t, " is not in 0 to ", tables.dim(0) - 1));
       }
     }
     for (int64_t s = 0; s < tables.dim(0); ++s) {
-      const int64_t length = args.operands[6].i32()[s];
+      const int64_t length = in.context_lens.i32()[s];
       if (length < 0 || length > room) {
         return absl::OutOfRangeError(absl::StrCat("context of ", length, " tokens of sequence ", s,
                                                   ", its table has room for ", room));
@@ -149,10 +154,10 @@ class AttentionStep : public Step {
   }
 
   // Blocks that no token sees may have any id: a sliding window leaves them behind.
-  static absl::Status CheckBlocks(const StepArgs& args, const Tile& tile) {
-    const int64_t blocks = args.operands[1].dim(0), block_size = args.operands[1].dim(2);
-    const int32_t s = args.operands[4].i32()[tile.first];
-    const int32_t* table = args.operands[5].i32() + s * args.operands[5].dim(1);
+  static absl::Status CheckBlocks(const Operands& in, const Tile& tile) {
+    const int64_t blocks = in.k_cache.dim(0), block_size = in.k_cache.dim(2);
+    const int32_t s = in.seq_ids.i32()[tile.first];
+    const int32_t* table = in.block_tables.i32() + s * in.block_tables.dim(1);
     for (int64_t i = tile.begin / block_size; i * block_size < tile.end; ++i) {
       if (table[i] < 0 || table[i] >= blocks) {
         return absl::OutOfRangeError(
@@ -163,20 +168,21 @@ class AttentionStep : public Step {
   }
 
   // The keys that a token sees.
-  int64_t BeginOf(const StepArgs& args, int64_t token) const {
-    const int64_t position = args.operands[3].i32()[token];
+  int64_t BeginOf(const Operands& in, int64_t token) const {
+    const int64_t position = in.positions.i32()[token];
     return window_ > 0 ? std::max<int64_t>(0, position - window_ + 1) : 0;
   }
-  int64_t EndOf(const StepArgs& args, int64_t token) const {
-    const int64_t length = args.operands[6].i32()[args.operands[4].i32()[token]];
-    const int64_t position = args.operands[3].i32()[token];
+  int64_t EndOf(const Operands& in, int64_t token) const {
+    const int64_t length = in.context_lens.i32()[in.seq_ids.i32()[token]];
+    const int64_t position = in.positions.i32()[token];
     return causal_ ? std::clamp<int64_t>(position + 1, 0, length) : length;
   }
 
-  Plan MakePlan(const StepArgs& args) const {
-    const int64_t tokens = args.operands[0].dim(0);
+  Plan MakePlan(const StepArgs& args, const Operands& in) const {
+    const int64_t tokens = in.q.dim(0);
     Plan plan;
-    plan.kv_heads = args.operands[1].dim(1);
+    plan.out = args.results[0].f32();
+    plan.kv_heads = in.k_cache.dim(1);
     plan.part_floats = PartFloats();
     auto* tiles = reinterpret_cast<Tile*>(args.scratch);
     plan.tile = tiles;
@@ -189,7 +195,7 @@ class AttentionStep : public Step {
     int64_t longest = 0;
     for (int64_t t = 0; t < tokens; t += tiles[plan.tiles++].tokens) {
       Tile& tile = tiles[plan.tiles];
-      tile = TileAt(args, t, std::min(most, tokens - t));
+      tile = TileAt(in, t, std::min(most, tokens - t));
       longest = std::max(longest, tile.end - tile.begin);
     }
     plan.items = plan.tiles * plan.kv_heads;
@@ -200,16 +206,16 @@ class AttentionStep : public Step {
     return plan;
   }
 
-  Tile TileAt(const StepArgs& args, int64_t first, int64_t most) const {
-    const int32_t* positions = args.operands[3].i32();
-    const int32_t* sequences = args.operands[4].i32();
+  Tile TileAt(const Operands& in, int64_t first, int64_t most) const {
+    const int32_t* positions = in.positions.i32();
+    const int32_t* sequences = in.seq_ids.i32();
     int64_t tokens = 1;
     while (tokens < most && sequences[first + tokens] == sequences[first] &&
            positions[first + tokens] == positions[first] + tokens) {
       ++tokens;
     }
     const int64_t last = first + tokens - 1;
-    return {first, tokens, BeginOf(args, first), EndOf(args, last)};
+    return {first, tokens, BeginOf(in, first), EndOf(in, last)};
   }
 
   static PagedRows Rows(const TensorView& cache, int64_t head) {
@@ -219,31 +225,30 @@ class AttentionStep : public Step {
   }
 
   // One part of an item's keys; the results, too, where there is no other part.
-  void Attend(const StepArgs& args, const Plan& plan, int64_t item, int64_t part,
-              int thread) const {
+  void Attend(const Operands& in, const Plan& plan, int64_t item, int64_t part, int thread) const {
     const Tile& tile = plan.TileOf(item);
     const int64_t head = plan.HeadOf(item);
     float* limits = plan.threads + thread * ThreadFloats();
     float* own_part = limits + 2 * rows_;
     float* to = plan.parts > 1 ? plan.Part(item, part) : own_part;
-    SetLimits(args, tile, limits);
+    SetLimits(in, tile, limits);
     const Partial partial = PartialAt(to);
-    const int64_t sequence = args.operands[4].i32()[tile.first];
+    const int64_t sequence = in.seq_ids.i32()[tile.first];
     const int64_t token_stride = plan.kv_heads * group_ * k_dim_;
     // Parts begin at blocks of keys, counted from the first that the tile sees.
     const int64_t blocks = (tile.end - tile.begin + kKeyBlock - 1) / kKeyBlock;
     const auto boundary = [&](int64_t p) {
       return std::min(tile.end, tile.begin + blocks * p / plan.parts * kKeyBlock);
     };
-    isa_.attend({.q = args.operands[0].f32() + tile.first * token_stride + head * group_ * k_dim_,
+    isa_.attend({.q = in.q.f32() + tile.first * token_stride + head * group_ * k_dim_,
                  .token_stride = token_stride,
                  .rows = tile.tokens * group_,
                  .group = group_,
                  .scale = scale_,
-                 .k = Rows(args.operands[1], head),
-                 .v = Rows(args.operands[2], head),
-                 .pages = args.operands[5].i32() + sequence * args.operands[5].dim(1),
-                 .page_size = args.operands[1].dim(2),
+                 .k = Rows(in.k_cache, head),
+                 .v = Rows(in.v_cache, head),
+                 .pages = in.block_tables.i32() + sequence * in.block_tables.dim(1),
+                 .page_size = in.k_cache.dim(2),
                  .begin = boundary(part),
                  .end = boundary(part + 1),
                  .row_begin = limits,
@@ -252,26 +257,26 @@ class AttentionStep : public Step {
                  .sum = partial.sum,
                  .weighted = partial.weighted,
                  .scratch = own_part + PartFloats()});
-    if (plan.parts == 1) Finish(args, plan, item, to);
+    if (plan.parts == 1) Finish(plan, item, to);
   }
 
-  void SetLimits(const StepArgs& args, const Tile& tile, float* limits) const {
+  void SetLimits(const Operands& in, const Tile& tile, float* limits) const {
     const int64_t rows = tile.tokens * group_;
     for (int64_t r = 0; r < PaddedRow(rows); ++r) {
       const int64_t token = tile.first + std::min(r, rows - 1) / group_;
-      limits[r] = static_cast<float>(BeginOf(args, token));
-      limits[rows_ + r] = static_cast<float>(EndOf(args, token));
+      limits[r] = static_cast<float>(BeginOf(in, token));
+      limits[rows_ + r] = static_cast<float>(EndOf(in, token));
     }
   }
 
   // Adds up the item's parts, the first of which is at `part`.
-  void Finish(const StepArgs& args, const Plan& plan, int64_t item, float* part) const {
+  void Finish(const Plan& plan, int64_t item, float* part) const {
     const Tile& tile = plan.TileOf(item);
     const int64_t heads = plan.kv_heads * group_;
     for (int64_t r = 0; r < tile.tokens * group_; ++r) {
       const int64_t row =
           (tile.first + r / group_) * heads + plan.HeadOf(item) * group_ + r % group_;
-      FinishRow(part, plan.parts, r, args.results[0].f32() + row * v_dim_);
+      FinishRow(part, plan.parts, r, plan.out + row * v_dim_);
     }
   }
 
@@ -308,38 +313,31 @@ class AttentionStep : public Step {
   int64_t rows_ = 0;         // of a tile, padded
 };
 
-absl::Status AcceptsAppend(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsCaches(node, 0);
-}
-absl::Status AcceptsAttention(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsCaches(node, 1);
-}
-
 absl::StatusOr<std::unique_ptr<Step>> LowerAppend(const LowerContext& context) {
   return std::make_unique<KvAppendStep>(VectorIsaFor(context.caps).math);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerAttention(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t tokens,
-                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t table,
-                          context.bounds.Evaluate(context.call.operands[5]->shape[1]));
-  const int64_t block_size = context.call.operands[1]->shape[2].factor();
+  const auto in = As<AttentionCall>(context.call);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t tokens, context.bounds.Evaluate(in.q->shape[0]));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t table, context.bounds.Evaluate(in.block_tables->shape[1]));
+  const int64_t block_size = in.k_cache->shape[2].factor();
   return std::make_unique<AttentionStep>(
-      context, Limits{.tokens = tokens,
-                      .context = table * block_size,
-                      .threads = static_cast<int>(context.caps.threads())});
+      context, in,
+      Limits{.tokens = tokens,
+             .context = table * block_size,
+             .threads = static_cast<int>(context.caps.threads())});
 }
 
 }  // namespace
 
 void AddAttentionKernels(std::vector<CpuKernel>* kernels) {
-  kernels->push_back(
-      {{"cpu.kv_append", "kv_append", "converts and stores each head's row", AcceptsAppend},
-       LowerAppend});
+  kernels->push_back({{"cpu.kv_append", "kv_append", "converts and stores each head's row",
+                       AcceptsCaches<KvAppendCall>},
+                      LowerAppend});
   kernels->push_back(
       {{"cpu.attention.rows", "attention",
         "neighbouring tokens and one KV head at a time, online softmax over blocks of keys",
-        AcceptsAttention},
+        AcceptsCaches<AttentionCall>},
        LowerAttention});
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
+#include "graph/ops/elementwise.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
@@ -20,7 +21,7 @@ class MapStep : public Step {
  public:
   explicit MapStep(Function function) : function_(function) {}
   absl::Status Run(const StepArgs& args) override {
-    const float* x = args.operands[0].f32();
+    const float* x = As<UnaryCall>(args).x.f32();
     float* y = args.results[0].f32();
     args.threads.For(args.results[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
       function_(x + begin, end - begin, y + begin);
@@ -42,10 +43,11 @@ class BinaryStep : public Step {
   using Function = void (*)(const float* a, const float* b, int64_t n, float* y);
   explicit BinaryStep(Function function) : function_(function) {}
   absl::Status Run(const StepArgs& args) override {
-    const float* a = args.operands[0].f32();
-    const float* b = args.operands[1].f32();
+    const auto in = As<BinaryCall>(args);
+    const float* a = in.a.f32();
+    const float* b = in.b.f32();
     float* y = args.results[0].f32();
-    const int64_t period = args.operands[1].elements();
+    const int64_t period = in.b.elements();
     const int64_t repeats = args.results[0].elements() / period;
     args.threads.For(repeats * period, kGrain, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end;) {  // one period, or what of it lies in the range, at a time
@@ -66,7 +68,7 @@ class SoftmaxStep : public Step {
  public:
   explicit SoftmaxStep(const VectorMath& math) : math_(math) {}
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
+    const TensorView& x = As<UnaryCall>(args).x;
     const int64_t n = x.cols();
     args.threads.For(x.rows(), std::max<int64_t>(1, kGrain / n),
                      [&](int64_t begin, int64_t end, int) {
@@ -87,11 +89,12 @@ class MeanPoolStep : public Step {
  public:
   explicit MeanPoolStep(const VectorMath& math) : math_(math) {}
   absl::Status Run(const StepArgs& args) override {
-    SLUICE_RETURN_IF_ERROR(CheckSequences(args.operands[1], args.results[0].dim(0)));
-    const int64_t columns = args.results[0].cols();
-    const int64_t grain = std::max<int64_t>(16, kGrain / args.operands[0].rows());
-    args.threads.For(columns, grain,
-                     [&](int64_t begin, int64_t end, int) { Pool(args, begin, end - begin); });
+    const auto in = As<MeanPoolCall>(args);
+    const TensorView& out = args.results[0];
+    SLUICE_RETURN_IF_ERROR(CheckSequences(in.seq_ids, out.dim(0)));
+    const int64_t grain = std::max<int64_t>(16, kGrain / in.x.rows());
+    args.threads.For(out.cols(), grain,
+                     [&](int64_t begin, int64_t end, int) { Pool(in, begin, end - begin, out); });
     return absl::OkStatus();
   }
 
@@ -107,19 +110,18 @@ class MeanPoolStep : public Step {
   }
 
   // Columns `first` to `first + n`.
-  void Pool(const StepArgs& args, int64_t first, int64_t n) const {
-    const TensorView& x = args.operands[0];
-    const TensorView& out = args.results[0];
+  void Pool(const MeanPoolCall<const TensorView&>& in, int64_t first, int64_t n,
+            const TensorView& out) const {
     const auto row = [first](const TensorView& view, int64_t i) {
       return view.f32() + i * view.cols() + first;
     };
     for (int64_t s = 0; s < out.rows(); ++s) std::fill_n(row(out, s), n, 0.0F);
-    for (int64_t t = 0; t < x.rows(); ++t) {
-      float* sum = row(out, args.operands[1].i32()[t]);
-      math_.add(sum, row(x, t), n, sum);
+    for (int64_t t = 0; t < in.x.rows(); ++t) {
+      float* sum = row(out, in.seq_ids.i32()[t]);
+      math_.add(sum, row(in.x, t), n, sum);
     }
     for (int64_t s = 0; s < out.rows(); ++s) {
-      const int32_t length = args.operands[2].i32()[s];
+      const int32_t length = in.lens.i32()[s];
       math_.scale(row(out, s), length > 0 ? 1 / static_cast<float>(length) : 0, n, row(out, s));
     }
   }

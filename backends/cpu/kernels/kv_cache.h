@@ -9,6 +9,7 @@
 #include "backends/cpu/kernels/vector_isa.h"
 #include "graph/formats/quantize.h"
 #include "graph/graph.h"
+#include "graph/op_call.h"
 #include "graph/tensor.h"
 
 namespace sluice::cpu {
@@ -53,13 +54,14 @@ inline absl::Status CheckSlots(const TensorView& slots, const Cache& cache) {
   return absl::OkStatus();
 }
 
-// Whether the node's operands `first` and `first` + 1 are caches that can be used: OK, or why not.
-inline absl::Status AcceptsCaches(const Node& node, size_t first) {
-  for (size_t i : {first, first + 1}) {
-    const DType dtype = node.operand(i)->type().dtype;
+// A Kernel::accepts: whether the node's caches can be used.
+template <template <typename> class Call>
+absl::Status AcceptsCaches(const Node& node, const proto::DeviceCaps&) {
+  const auto in = As<Call>(node);
+  for (const Value* cache : {in.k_cache, in.v_cache}) {
+    const DType dtype = cache->type().dtype;
     if (!IsPlainFloat(dtype) && dtype != DType::kQ8_0) {
-      return absl::UnimplementedError(absl::StrCat("the cache ", node.operand(i)->ref(), " is ",
-                                                   Name(dtype),
+      return absl::UnimplementedError(absl::StrCat("the cache ", cache->ref(), " is ", Name(dtype),
                                                    ", expected f32, f16, bf16 or q8_0"));
     }
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/step.h"
 #include "graph/formats/half.h"
+#include "graph/ops/layout.h"
 
 namespace sluice::cpu {
 namespace {
@@ -16,8 +17,8 @@ absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::Ok
 class GatherRowsStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const TensorView& rows = args.operands[1];
+    const auto in = As<GatherRowsCall>(args);
+    const TensorView &x = in.x, &rows = in.rows;
     const auto row_bytes = static_cast<size_t>(x.row_bytes());
     for (int64_t i = 0; i < rows.elements(); ++i) {
       const int32_t row = rows.i32()[i];
@@ -48,7 +49,7 @@ class SliceStep : public Step {
  public:
   SliceStep(int64_t axis, int64_t begin) : axis_(axis), begin_(begin) {}
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
+    const TensorView& x = As<UnaryCall>(args).x;
     const TensorView& y = args.results[0];
     const int64_t inner = InnerBytes(x, axis_);
     const int64_t piece = y.dim(axis_) * inner;
@@ -88,7 +89,7 @@ class ConcatStep : public Step {
 class CopyStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
+    const TensorView& x = As<UnaryCall>(args).x;
     std::memcpy(args.results[0].data, x.data, static_cast<size_t>(x.bytes()));
     return absl::OkStatus();
   }
@@ -97,7 +98,7 @@ class CopyStep : public Step {
 class CastStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
+    const TensorView& x = As<UnaryCall>(args).x;
     const TensorView& y = args.results[0];
     for (int64_t i = 0; i < x.elements(); ++i) Store(y, i, Load(x, i));
     return absl::OkStatus();

@@ -1,5 +1,6 @@
 // Packing into the layout x16 (kernels/x16.h), and back.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -21,6 +22,15 @@ struct RowParts {
   uint8_t codes[kMaxColumns];  // as X16Format says
 };
 
+// Takes one block of a row apart: a specialisation for each record of kX16Formats.
+template <DType kDType>
+void TakeApart(const std::byte* block, RowParts* parts) = delete;
+
+template <typename Block>
+const Block& BlockAt(const std::byte* p) {
+  return *reinterpret_cast<const Block*>(p);
+}
+
 uint16_t Bits(const HalfField& field) { return LoadU16(field.bytes); }
 uint16_t NegatedBits(const HalfField& field) { return Bits(field) ^ 0x8000; }
 
@@ -36,36 +46,48 @@ void TakeFifthBits(const uint8_t* qh, uint8_t* codes) {
   for (int i = 0; i < 32; ++i) codes[i] |= static_cast<uint8_t>((bits >> i & 1) << 4);
 }
 
-void TakeApart(const BlockQ4_0& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ4_0>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ4_0>(p);
   parts->d = Bits(block.d);
   TakeNibbles(block.qs, parts->codes);
 }
 
-void TakeApart(const BlockQ4_1& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ4_1>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ4_1>(p);
   parts->d = Bits(block.d);
   parts->dmin = NegatedBits(block.m);
   TakeNibbles(block.qs, parts->codes);
 }
 
-void TakeApart(const BlockQ5_0& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ5_0>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ5_0>(p);
   parts->d = Bits(block.d);
   TakeNibbles(block.qs, parts->codes);
   TakeFifthBits(block.qh, parts->codes);
 }
 
-void TakeApart(const BlockQ5_1& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ5_1>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ5_1>(p);
   parts->d = Bits(block.d);
   parts->dmin = NegatedBits(block.m);
   TakeNibbles(block.qs, parts->codes);
   TakeFifthBits(block.qh, parts->codes);
 }
 
-void TakeApart(const BlockQ8_0& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ8_0>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ8_0>(p);
   parts->d = Bits(block.d);
   for (int i = 0; i < 32; ++i) parts->codes[i] = static_cast<uint8_t>(block.qs[i] + 128);
 }
 
-void TakeApart(const BlockQ2_K& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ2_K>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ2_K>(p);
   parts->d = Bits(block.d);
   parts->dmin = Bits(block.dmin);
   for (int g = 0; g < 16; ++g) {
@@ -78,7 +100,9 @@ void TakeApart(const BlockQ2_K& block, RowParts* parts) {
   }
 }
 
-void TakeApart(const BlockQ3_K& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ3_K>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ3_K>(p);
   parts->d = Bits(block.d);
   for (int g = 0; g < 16; ++g) {
     parts->scales[g] = static_cast<int8_t>(UnpackScaleQ3K(block.scales, g));
@@ -110,9 +134,14 @@ void TakeApartQ4(const Block& block, RowParts* parts) {
   }
 }
 
-void TakeApart(const BlockQ4_K& block, RowParts* parts) { TakeApartQ4(block, parts); }
+template <>
+void TakeApart<DType::kQ4_K>(const std::byte* p, RowParts* parts) {
+  TakeApartQ4(BlockAt<BlockQ4_K>(p), parts);
+}
 
-void TakeApart(const BlockQ5_K& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ5_K>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ5_K>(p);
   TakeApartQ4(block, parts);
   for (int g = 0; g < 8; ++g) {
     for (int l = 0; l < 32; ++l) {
@@ -121,7 +150,9 @@ void TakeApart(const BlockQ5_K& block, RowParts* parts) {
   }
 }
 
-void TakeApart(const BlockQ6_K& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kQ6_K>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockQ6_K>(p);
   parts->d = Bits(block.d);
   std::memcpy(parts->scales, block.scales, sizeof(block.scales));
   for (int part = 0; part < 8; ++part) {
@@ -135,12 +166,16 @@ void TakeApart(const BlockQ6_K& block, RowParts* parts) {
   }
 }
 
-void TakeApart(const BlockIQ4_NL& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kIQ4_NL>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockIQ4_NL>(p);
   parts->d = Bits(block.d);
   TakeNibbles(block.qs, parts->codes);
 }
 
-void TakeApart(const BlockIQ4_XS& block, RowParts* parts) {
+template <>
+void TakeApart<DType::kIQ4_XS>(const std::byte* p, RowParts* parts) {
+  const auto& block = BlockAt<BlockIQ4_XS>(p);
   parts->d = Bits(block.d);
   for (int g = 0; g < 8; ++g) {
     parts->scales[g] = static_cast<int8_t>(UnpackScaleIQ4XS(block, g));
@@ -148,19 +183,12 @@ void TakeApart(const BlockIQ4_XS& block, RowParts* parts) {
   }
 }
 
-template <typename Block>
-void TakeApartBlock(const std::byte* block, RowParts* parts) {
-  TakeApart(*reinterpret_cast<const Block*>(block), parts);
+template <size_t... kIndex>
+constexpr auto TakeApartOfAll(std::index_sequence<kIndex...>) {
+  return std::array{TakeApart<kX16Formats[kIndex].dtype>...};
 }
-
 // In the order of kX16Formats.
-constexpr void (*kTakeApart[])(const std::byte* block, RowParts* parts) = {
-    TakeApartBlock<BlockQ4_0>, TakeApartBlock<BlockQ4_1>,   TakeApartBlock<BlockQ5_0>,
-    TakeApartBlock<BlockQ5_1>, TakeApartBlock<BlockQ8_0>,   TakeApartBlock<BlockQ2_K>,
-    TakeApartBlock<BlockQ3_K>, TakeApartBlock<BlockQ4_K>,   TakeApartBlock<BlockQ5_K>,
-    TakeApartBlock<BlockQ6_K>, TakeApartBlock<BlockIQ4_NL>, TakeApartBlock<BlockIQ4_XS>,
-};
-static_assert(std::size(kTakeApart) == kX16FormatCount);
+constexpr auto kTakeApart = TakeApartOfAll(std::make_index_sequence<kX16FormatCount>());
 
 // --- Codes: four at a time, as one number of 32 bits ------------------------------------------
 

@@ -8,26 +8,22 @@
 #include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
 #include "graph/evaluate.h"
+#include "graph/ops/linear.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
 namespace {
 
-// The weight matrix in operand `weight` with the bias in operand `bias`, if that is there.
-WeightMatrix Matrix(const StepArgs& args, size_t weight, size_t bias, const ProductIsa& isa) {
-  WeightMatrix matrix = MatrixOf(args.operands[weight], isa);
-  matrix.bias = args.F32OrNull(bias);
+// A weight with its bias, if that is there.
+WeightMatrix Matrix(const TensorView& weight, const TensorView& bias, const ProductIsa& isa) {
+  WeightMatrix matrix = MatrixOf(weight, isa);
+  matrix.bias = bias.f32();
   return matrix;
 }
 
-PanelSplit SplitOf(const LowerContext& context, size_t weight, int64_t max_rows, Layout layout) {
-  return PanelSplit(*context.call.operands[weight], layout, max_rows, context.caps);
-}
-
-// For a step whose activations are operand 0, at most `max_rows` rows.
-Activations ActivationsOf(const LowerContext& context, int64_t max_rows, Layout layout) {
-  return Activations(IsaFor(layout, context.caps), max_rows,
-                     context.call.operands[0]->shape.back().factor());
+Activations ActivationsOf(const LowerContext& context, const TensorType& x, int64_t max_rows,
+                          Layout layout) {
+  return Activations(IsaFor(layout, context.caps), max_rows, x.shape.back().factor());
 }
 
 class EmbeddingStep : public Step {
@@ -35,8 +31,8 @@ class EmbeddingStep : public Step {
   EmbeddingStep(const LowerContext& context, Layout layout) : isa_(IsaFor(layout, context.caps)) {}
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& table = args.operands[0];
-    const TensorView& ids = args.operands[1];
+    const auto in = As<EmbeddingCall>(args);
+    const TensorView &table = in.table, &ids = in.ids;
     const TensorView& out = args.results[0];
     for (int64_t i = 0; i < ids.elements(); ++i) {
       const int32_t id = ids.i32()[i];
@@ -60,19 +56,22 @@ class EmbeddingStep : public Step {
 
 class MatmulStep : public Step {
  public:
-  MatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
+  template <typename T>
+  using Call = MatmulCall<T>;
+  MatmulStep(const LowerContext& context, const Call<const TensorType*>& in, int64_t max_rows,
+             Layout layout)
       : threads_(context.caps.threads()),
         isa_(IsaFor(layout, context.caps)),
-        split_(SplitOf(context, 1, max_rows, layout)),
-        activations_(ActivationsOf(context, max_rows, layout)) {}
+        split_(*in.weight, layout, max_rows, context.caps),
+        activations_(ActivationsOf(context, *in.x, max_rows, layout)) {}
   int64_t scratch_bytes() const override {
     return activations_.scratch_bytes() + FloatBytes(threads_ * split_.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const TensorView& y = args.results[0];
-    const WeightMatrix w = Matrix(args, 1, 2, isa_);
+    const auto in = As<MatmulCall>(args);
+    const TensorView &x = in.x, &y = args.results[0];
+    const WeightMatrix w = Matrix(in.weight, in.bias, isa_);
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -94,12 +93,16 @@ class MatmulStep : public Step {
 // The panels of all three weights in one loop, so that threads wait for each other once.
 class QkvMatmulStep : public Step {
  public:
-  QkvMatmulStep(const LowerContext& context, int64_t max_rows, Layout layout)
+  template <typename T>
+  using Call = QkvMatmulCall<T>;
+  QkvMatmulStep(const LowerContext& context, const Call<const TensorType*>& in, int64_t max_rows,
+                Layout layout)
       : threads_(context.caps.threads()),
         isa_(IsaFor(layout, context.caps)),
-        activations_(ActivationsOf(context, max_rows, layout)) {
+        activations_(ActivationsOf(context, *in.x, max_rows, layout)) {
+    const TensorType* const weights[3] = {in.q_weight, in.k_weight, in.v_weight};
     for (size_t i = 0; i < 3; ++i) {
-      splits_[i] = SplitOf(context, 1 + i, max_rows, layout);
+      splits_[i] = PanelSplit(*weights[i], layout, max_rows, context.caps);
       panels_ += splits_[i].count();
       thread_floats_ = std::max(thread_floats_, splits_[i].scratch_floats());
     }
@@ -109,9 +112,11 @@ class QkvMatmulStep : public Step {
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const WeightMatrix weights[3] = {Matrix(args, 1, 4, isa_), Matrix(args, 2, 5, isa_),
-                                     Matrix(args, 3, 6, isa_)};
+    const auto in = As<QkvMatmulCall>(args);
+    const TensorView& x = in.x;
+    const WeightMatrix weights[3] = {Matrix(in.q_weight, in.q_bias, isa_),
+                                     Matrix(in.k_weight, in.k_bias, isa_),
+                                     Matrix(in.v_weight, in.v_bias, isa_)};
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -136,11 +141,14 @@ class QkvMatmulStep : public Step {
 
 class GluStep : public Step {
  public:
-  GluStep(const LowerContext& context, int64_t max_rows, Layout layout)
+  template <typename T>
+  using Call = GluCall<T>;
+  GluStep(const LowerContext& context, const Call<const TensorType*>& in, int64_t max_rows,
+          Layout layout)
       : threads_(context.caps.threads()),
         isa_(IsaFor(layout, context.caps)),
-        split_(SplitOf(context, 1, max_rows, layout)),
-        activations_(ActivationsOf(context, max_rows, layout)),
+        split_(*in.gate, layout, max_rows, context.caps),
+        activations_(ActivationsOf(context, *in.x, max_rows, layout)),
         panels_(split_, layout, max_rows,
                 GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
   int64_t scratch_bytes() const override {
@@ -148,10 +156,10 @@ class GluStep : public Step {
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const TensorView& y = args.results[0];
-    const WeightMatrix gate = Matrix(args, 1, 3, isa_);
-    const WeightMatrix up = Matrix(args, 2, 4, isa_);
+    const auto in = As<GluCall>(args);
+    const TensorView &x = in.x, &y = args.results[0];
+    const WeightMatrix gate = Matrix(in.gate, in.gate_bias, isa_);
+    const WeightMatrix up = Matrix(in.up, in.up_bias, isa_);
     activations_.Prepare(x.f32(), x.rows(), args.scratch, args.threads);
     const InputRows rows = activations_.Rows(x.f32(), 0, x.rows(), args.scratch);
     float* scratch = reinterpret_cast<float*>(args.scratch + activations_.scratch_bytes());
@@ -172,28 +180,34 @@ class GluStep : public Step {
 
 template <typename LinearStep, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> Lower(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*context.call.operands[0], context.bounds));
-  return std::make_unique<LinearStep>(context, x.rows(), kLayout);
+  const auto in = As<LinearStep::template Call>(context.call);
+  SLUICE_ASSIGN_OR_RETURN(const TensorView x, ViewOf(*in.x, context.bounds));
+  return std::make_unique<LinearStep>(context, in, x.rows(), kLayout);
 }
 template <Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerEmbedding(const LowerContext& context) {
   return std::make_unique<EmbeddingStep>(context, kLayout);
 }
 
+template <typename LinearStep, Layout kLayout>
+CpuKernel LinearKernel(const char* op, const char* doc) {
+  return {{.name = absl::StrCat("cpu.", op, ".", KernelSuffix(kLayout)),
+           .op = op,
+           .doc = doc,
+           .accepts = AcceptsWeights<kLayout>,
+           .cost = LinearCost<LinearStep::template Call, kLayout>,
+           .layout = LayoutName(kLayout)},
+          Lower<LinearStep, kLayout>};
+}
+
 template <Layout kLayout>
 void AddKernels(std::vector<CpuKernel>* kernels) {
-  const auto add = [&](const char* op, const char* doc, auto lower) {
-    kernels->push_back({{.name = absl::StrCat("cpu.", op, ".", KernelSuffix(kLayout)),
-                         .op = op,
-                         .doc = doc,
-                         .accepts = AcceptsWeights<kLayout>,
-                         .cost = LinearCost<kLayout>,
-                         .layout = LayoutName(kLayout)},
-                        lower});
-  };
-  add("matmul", "panels of the weight, one after the other", Lower<MatmulStep, kLayout>);
-  add("qkv_matmul", "panels of the three weights in one loop", Lower<QkvMatmulStep, kLayout>);
-  add("glu", "gate and up panels, activation and product while in cache", Lower<GluStep, kLayout>);
+  kernels->push_back(
+      LinearKernel<MatmulStep, kLayout>("matmul", "panels of the weight, one after the other"));
+  kernels->push_back(LinearKernel<QkvMatmulStep, kLayout>(
+      "qkv_matmul", "panels of the three weights in one loop"));
+  kernels->push_back(LinearKernel<GluStep, kLayout>(
+      "glu", "gate and up panels, activation and product while in cache"));
 }
 
 template <Layout kLayout>

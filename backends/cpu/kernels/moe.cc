@@ -12,6 +12,7 @@
 #include "backends/cpu/kernels/panel.h"
 #include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
+#include "graph/ops/moe.h"
 #include "graph/status_macros.h"
 
 namespace sluice::cpu {
@@ -29,22 +30,22 @@ class TopkSoftmaxStep : public Step {
         renormalise_(context.call.Bool("renorm")),
         sigmoid_(context.call.String("gating") == "sigmoid"),
         scale_(static_cast<float>(context.call.Float("scale"))),
-        experts_(context.call.operands[0]->shape[1].factor()),
+        experts_(As<TopkSoftmaxCall>(context.call).logits->shape[1].factor()),
         threads_(context.caps.threads()),
         math_(VectorIsaFor(context.caps).math) {}
   int64_t scratch_bytes() const override { return FloatBytes(threads_ * ThreadFloats()); }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& logits = args.operands[0];
-    const float* bias = args.F32OrNull(1);
+    const auto in = As<TopkSoftmaxCall>(args);
+    const TensorView& logits = in.logits;
     for (int64_t t = 0; t < logits.dim(0); ++t) {
       SLUICE_RETURN_IF_ERROR(CheckLogits(logits.f32() + t * experts_, t));
     }
     args.threads.For(logits.dim(0), 16, [&](int64_t begin, int64_t end, int thread) {
       float* scratch = reinterpret_cast<float*>(args.scratch) + thread * ThreadFloats();
       for (int64_t t = begin; t < end; ++t) {
-        RouteToken(logits.f32() + t * experts_, bias, scratch, args.results[0].f32() + t * k_,
-                   args.results[1].i32() + t * k_);
+        RouteToken(logits.f32() + t * experts_, in.bias.f32(), scratch,
+                   args.results[0].f32() + t * k_, args.results[1].i32() + t * k_);
       }
     });
     return absl::OkStatus();
@@ -123,9 +124,8 @@ class MoeGatherStep : public Step {
   }
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const TensorView& ids = args.operands[1];
-    const TensorView& rows = args.results[0];
+    const auto in = As<MoeGatherCall>(args);
+    const TensorView &x = in.x, &ids = in.ids, &rows = args.results[0];
     int32_t* row_of = args.results[1].i32();
     SLUICE_RETURN_IF_ERROR(CheckExpertIds(ids, experts_));
     CountRows(ids, args.results[2].i32());
@@ -164,26 +164,36 @@ struct ExpertRows {
   int64_t rows;
 };
 
-// The rows of an expert stand together: operand 2 or 3 has the experts' offsets.
+// The rows of an expert stand together, where the offsets say.
 class GroupedExperts {
  public:
-  static absl::StatusOr<GroupedExperts> Make(const LowerContext& context) {
-    SLUICE_ASSIGN_OR_RETURN(const int64_t rows,
-                            context.bounds.Evaluate(context.call.operands[0]->shape[0]));
-    return GroupedExperts(context.call.operands[1]->shape[0].factor(), rows);
+  template <typename T>
+  using MatmulCall = ExpertMatmulCall<T>;
+  template <typename T>
+  using GluCall = ExpertGluCall<T>;
+  // The operands of either: the activations, and which expert they meet.
+  template <typename Call>
+  static auto& ActivationsOf(const Call& in) {
+    return in.rows;
   }
+  template <typename Call>
+  static auto& ChoiceOf(const Call& in) {
+    return in.offsets;
+  }
+
+  GroupedExperts(int64_t experts, int64_t x_rows) : experts_(experts), max_rows_(x_rows) {}
 
   int64_t max_rows() const { return max_rows_; }  // of one expert
   // The list of used experts, rounded up to a cache line.
   int64_t scratch_bytes() const { return (experts_ * 4 + 63) / 64 * 64; }
 
-  // Calls prepare(first, count) for the rows of x that meet an expert together, for all of them,
-  // then body(ExpertRows, panel, thread) for each of `panels` of every used expert.
+  // Calls prepare(first, count) for those of `x_rows` rows that meet an expert together, for all of
+  // them, then body(ExpertRows, panel, thread) for each of `panels` of every used expert.
   template <typename Prepare, typename Body>
-  absl::Status ForEachPanel(const StepArgs& args, const TensorView& offsets_view, int64_t panels,
-                            const Prepare& prepare, const Body& body) const {
-    const int32_t* offsets = offsets_view.i32();
-    SLUICE_RETURN_IF_ERROR(CheckOffsets(offsets, args.operands[0].rows()));
+  absl::Status ForEachPanel(const StepArgs& args, const TensorView& choice, int64_t x_rows,
+                            int64_t panels, const Prepare& prepare, const Body& body) const {
+    const int32_t* offsets = choice.i32();
+    SLUICE_RETURN_IF_ERROR(CheckOffsets(offsets, x_rows));
     int32_t* used = reinterpret_cast<int32_t*>(args.scratch);
     int64_t used_count = 0;
     for (int64_t e = 0; e < experts_; ++e) {
@@ -202,8 +212,6 @@ class GroupedExperts {
   }
 
  private:
-  GroupedExperts(int64_t experts, int64_t max_rows) : experts_(experts), max_rows_(max_rows) {}
-
   absl::Status CheckOffsets(const int32_t* offsets, int64_t rows) const {
     if (offsets[0] != 0 || offsets[experts_] != rows) {
       return absl::OutOfRangeError(absl::StrCat("the experts' rows are ", offsets[0], " to ",
@@ -222,24 +230,35 @@ class GroupedExperts {
   int64_t max_rows_;
 };
 
-// Each slot of a token has its own expert: operand 2 or 3 has the ids.
+// Each slot of a token has its own expert, by its id.
 class IndexedExperts {
  public:
-  static absl::StatusOr<IndexedExperts> Make(const LowerContext& context) {
-    return IndexedExperts(context.call.operands[1]->shape[0].factor());
+  template <typename T>
+  using MatmulCall = IndexedExpertMatmulCall<T>;
+  template <typename T>
+  using GluCall = IndexedExpertGluCall<T>;
+  template <typename Call>
+  static auto& ActivationsOf(const Call& in) {
+    return in.x;
   }
+  template <typename Call>
+  static auto& ChoiceOf(const Call& in) {
+    return in.ids;
+  }
+
+  IndexedExperts(int64_t experts, int64_t) : experts_(experts) {}
 
   int64_t max_rows() const { return 1; }
   int64_t scratch_bytes() const { return 0; }
 
   template <typename Prepare, typename Body>
-  absl::Status ForEachPanel(const StepArgs& args, const TensorView& ids, int64_t panels,
-                            const Prepare& prepare, const Body& body) const {
+  absl::Status ForEachPanel(const StepArgs& args, const TensorView& ids, int64_t x_rows,
+                            int64_t panels, const Prepare& prepare, const Body& body) const {
     SLUICE_RETURN_IF_ERROR(CheckExpertIds(ids, experts_));
-    args.threads.For(args.operands[0].rows(), 16, [&](int64_t begin, int64_t end, int) {
+    args.threads.For(x_rows, 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) prepare(row, 1);
     });
-    const int64_t slots_per_row = args.operands[0].rows() == ids.rows() ? ids.cols() : 1;
+    const int64_t slots_per_row = x_rows == ids.rows() ? ids.cols() : 1;
     args.threads.ForEach(ids.elements() * panels, [&](int64_t task, int thread) {
       const int64_t slot = task / panels;
       body(ExpertRows{ids.i32()[slot], slot / slots_per_row, slot, 1}, task % panels, thread);
@@ -248,8 +267,6 @@ class IndexedExperts {
   }
 
  private:
-  explicit IndexedExperts(int64_t experts) : experts_(experts) {}
-
   int64_t experts_;
 };
 
@@ -258,27 +275,30 @@ class IndexedExperts {
 template <typename Experts>
 class ExpertProducts {
  public:
-  ExpertProducts(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
+  // `x` has at most `x_rows` rows; `weights` is one of two of the same shape, if there are two.
+  ExpertProducts(const LowerContext& context, const TensorType& x, int64_t x_rows,
+                 const TensorType& weights, Layout layout)
       : isa(IsaFor(layout, context.caps)),
-        split(*context.call.operands[1], layout, experts.max_rows(), context.caps),
-        experts_(experts),
-        activations_(isa, x_rows, context.call.operands[0]->shape[1].factor()),
+        experts(weights.shape[0].factor(), x_rows),
+        split(weights, layout, experts.max_rows(), context.caps),
+        activations_(isa, x_rows, x.shape[1].factor()),
         threads_(context.caps.threads()) {}
 
   int64_t scratch_bytes(int64_t thread_floats) const {
-    return experts_.scratch_bytes() + activations_.scratch_bytes() +
+    return experts.scratch_bytes() + activations_.scratch_bytes() +
            FloatBytes(threads_ * thread_floats);
   }
 
   // Calls body(rows, their activations, panel, the thread's scratch).
-  template <typename Body>
-  absl::Status ForEachPanel(const StepArgs& args, const TensorView& plan, int64_t thread_floats,
+  template <typename Call, typename Body>
+  absl::Status ForEachPanel(const StepArgs& args, const Call& in, int64_t thread_floats,
                             const Body& body) const {
-    const float* x = args.operands[0].f32();
-    std::byte* prepared = args.scratch + experts_.scratch_bytes();
+    const TensorView& activations = Experts::ActivationsOf(in);
+    const float* x = activations.f32();
+    std::byte* prepared = args.scratch + experts.scratch_bytes();
     float* scratch = reinterpret_cast<float*>(prepared + activations_.scratch_bytes());
-    return experts_.ForEachPanel(
-        args, plan, split.count(),
+    return experts.ForEachPanel(
+        args, Experts::ChoiceOf(in), activations.rows(), split.count(),
         [&](int64_t first, int64_t count) { activations_.Prepare(x, first, count, prepared); },
         [&](const ExpertRows& rows, int64_t panel, int thread) {
           body(rows, activations_.Rows(x, rows.first_in, rows.rows, prepared), panel,
@@ -287,10 +307,10 @@ class ExpertProducts {
   }
 
   const ProductIsa isa;
+  const Experts experts;
   const PanelSplit split;
 
  private:
-  Experts experts_;
   Activations activations_;
   int64_t threads_;
 };
@@ -298,21 +318,24 @@ class ExpertProducts {
 template <typename Experts>
 class ExpertMatmulStep : public Step {
  public:
-  ExpertMatmulStep(const LowerContext& context, const Experts& experts, int64_t x_rows,
+  template <typename T>
+  using Call = typename Experts::template MatmulCall<T>;
+  ExpertMatmulStep(const LowerContext& context, const Call<const TensorType*>& in, int64_t x_rows,
                    Layout layout)
-      : products_(context, experts, x_rows, layout) {}
+      : products_(context, *Experts::ActivationsOf(in), x_rows, *in.weight, layout) {}
   int64_t scratch_bytes() const override {
     return products_.scratch_bytes(products_.split.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
+    const auto in = As<Call>(args);
     const TensorView& y = args.results[0];
-    const float* bias = args.F32OrNull(3);
+    const float* bias = in.bias.f32();
     const PanelSplit& split = products_.split;
     return products_.ForEachPanel(
-        args, args.operands[2], split.scratch_floats(),
+        args, in, split.scratch_floats(),
         [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
-          WeightMatrix w = ExpertMatrixOf(args.operands[1], rows.expert, products_.isa);
+          WeightMatrix w = ExpertMatrixOf(in.weight, rows.expert, products_.isa);
           if (bias != nullptr) w.bias = bias + rows.expert * w.rows;
           const int64_t begin = split.begin(panel);
           MultiplyPanel(w, begin, split.end(panel), x, y.f32() + rows.first_out * y.cols() + begin,
@@ -327,21 +350,25 @@ class ExpertMatmulStep : public Step {
 template <typename Experts>
 class ExpertGluStep : public Step {
  public:
-  ExpertGluStep(const LowerContext& context, const Experts& experts, int64_t x_rows, Layout layout)
-      : products_(context, experts, x_rows, layout),
-        panels_(products_.split, layout, experts.max_rows(),
+  template <typename T>
+  using Call = typename Experts::template GluCall<T>;
+  ExpertGluStep(const LowerContext& context, const Call<const TensorType*>& in, int64_t x_rows,
+                Layout layout)
+      : products_(context, *Experts::ActivationsOf(in), x_rows, *in.gate, layout),
+        panels_(products_.split, layout, products_.experts.max_rows(),
                 GateNamed(context.call.String("act"), VectorIsaFor(context.caps).math)) {}
   int64_t scratch_bytes() const override {
     return products_.scratch_bytes(panels_.scratch_floats());
   }
 
   absl::Status Run(const StepArgs& args) override {
+    const auto in = As<Call>(args);
     const TensorView& y = args.results[0];
     return products_.ForEachPanel(
-        args, args.operands[3], panels_.scratch_floats(),
+        args, in, panels_.scratch_floats(),
         [&](const ExpertRows& rows, const InputRows& x, int64_t panel, float* scratch) {
-          panels_.Multiply(ExpertMatrixOf(args.operands[1], rows.expert, products_.isa),
-                           ExpertMatrixOf(args.operands[2], rows.expert, products_.isa), panel, x,
+          panels_.Multiply(ExpertMatrixOf(in.gate, rows.expert, products_.isa),
+                           ExpertMatrixOf(in.up, rows.expert, products_.isa), panel, x,
                            y.f32() + rows.first_out * y.cols(), y.cols(), scratch);
         });
   }
@@ -358,11 +385,10 @@ class ScaledAddStep : public Step {
   explicit ScaledAddStep(const LowerContext& context) : math_(VectorIsaFor(context.caps).math) {}
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& rows = args.operands[0];
-    const TensorView& weights = args.operands[1];
-    const int32_t* row_of = args.I32OrNull(2);
-    const float* residual = args.F32OrNull(3);
-    const TensorView& out = args.results[0];
+    const auto in = As<ScaledAddCall>(args);
+    const TensorView &rows = in.rows, &weights = in.weights, &out = args.results[0];
+    const int32_t* row_of = in.row_of.i32();
+    const float* residual = in.residual.f32();
     const int64_t used = weights.dim(1), width = out.cols();
     if (row_of != nullptr) {
       SLUICE_RETURN_IF_ERROR(CheckRows(row_of, weights.elements(), used, rows.dim(0)));
@@ -407,10 +433,10 @@ absl::StatusOr<std::unique_ptr<Step>> LowerMoeGather(const LowerContext& context
 }
 template <template <typename> typename ExpertStep, typename Experts, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(const Experts experts, Experts::Make(context));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t x_rows,
-                          context.bounds.Evaluate(context.call.operands[0]->shape[0]));
-  return std::make_unique<ExpertStep<Experts>>(context, experts, x_rows, kLayout);
+  const auto in = As<ExpertStep<Experts>::template Call>(context.call);
+  const Dim& rows = Experts::ActivationsOf(in)->shape[0];
+  SLUICE_ASSIGN_OR_RETURN(const int64_t x_rows, context.bounds.Evaluate(rows));
+  return std::make_unique<ExpertStep<Experts>>(context, in, x_rows, kLayout);
 }
 absl::StatusOr<std::unique_ptr<Step>> LowerScaledAdd(const LowerContext& context) {
   return std::make_unique<ScaledAddStep>(context);
@@ -427,10 +453,10 @@ void AddExpertKernels(std::vector<CpuKernel>* kernels) {
                          .layout = LayoutName(kLayout)},
                         lower});
   };
-  add("expert_matmul", "panels of every used expert", GroupedCost<kLayout>,
+  add("expert_matmul", "panels of every used expert", GroupedCost<ExpertMatmulCall, kLayout>,
       LowerExperts<ExpertMatmulStep, GroupedExperts, kLayout>);
   add("expert_glu", "gate and up panels of every used expert, activation while in cache",
-      GroupedCost<kLayout>, LowerExperts<ExpertGluStep, GroupedExperts, kLayout>);
+      GroupedCost<ExpertGluCall, kLayout>, LowerExperts<ExpertGluStep, GroupedExperts, kLayout>);
   add("indexed_expert_matmul", "panels of each slot's expert, all slots in one loop",
       IndexedCost<kLayout>, LowerExperts<ExpertMatmulStep, IndexedExperts, kLayout>);
   add("indexed_expert_glu", "gate and up panels of each slot's expert, all slots in one loop",

@@ -7,6 +7,7 @@
 #include "backends/cpu/kernels/kv_cache.h"
 #include "backends/cpu/kernels/vector_isa.h"
 #include "backends/cpu/step.h"
+#include "graph/ops/norm_rope.h"
 #include "graph/ops/rope_frequencies.h"
 #include "graph/status_macros.h"
 
@@ -31,10 +32,10 @@ class RmsNormStep : public Step {
   explicit RmsNormStep(const LowerContext& context)
       : math_(VectorIsaFor(context.caps).math), eps_(context.call.Float("eps")) {}
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const float* weight = args.F32OrNull(1);
-    ForEachRow(args, x, [&](int64_t at) {
-      math_.rms_norm(x.f32() + at, weight, x.cols(), eps_, args.results[0].f32() + at);
+    const auto in = As<RmsNormCall>(args);
+    ForEachRow(args, in.x, [&](int64_t at) {
+      math_.rms_norm(in.x.f32() + at, in.weight.f32(), in.x.cols(), eps_,
+                     args.results[0].f32() + at);
     });
     return absl::OkStatus();
   }
@@ -49,11 +50,10 @@ class LayerNormStep : public Step {
   explicit LayerNormStep(const LowerContext& context)
       : math_(VectorIsaFor(context.caps).math), eps_(context.call.Float("eps")) {}
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const float* weight = args.F32OrNull(1);
-    const float* bias = args.F32OrNull(2);
-    ForEachRow(args, x, [&](int64_t at) {
-      math_.layer_norm(x.f32() + at, weight, bias, x.cols(), eps_, args.results[0].f32() + at);
+    const auto in = As<LayerNormCall>(args);
+    ForEachRow(args, in.x, [&](int64_t at) {
+      math_.layer_norm(in.x.f32() + at, in.weight.f32(), in.bias.f32(), in.x.cols(), eps_,
+                       args.results[0].f32() + at);
     });
     return absl::OkStatus();
   }
@@ -68,13 +68,11 @@ class AddRmsNormStep : public Step {
   explicit AddRmsNormStep(const LowerContext& context)
       : math_(VectorIsaFor(context.caps).math), eps_(context.call.Float("eps")) {}
   absl::Status Run(const StepArgs& args) override {
-    const float* weight = args.F32OrNull(2);
-    const TensorView& a = args.operands[0];
-    const TensorView& b = args.operands[1];
-    ForEachRow(args, a, [&](int64_t at) {
+    const auto in = As<AddRmsNormCall>(args);
+    ForEachRow(args, in.a, [&](int64_t at) {
       float* sum = args.results[0].f32() + at;
-      math_.add(a.f32() + at, b.f32() + at, a.cols(), sum);
-      math_.rms_norm(sum, weight, a.cols(), eps_, args.results[1].f32() + at);
+      math_.add(in.a.f32() + at, in.b.f32() + at, in.a.cols(), sum);
+      math_.rms_norm(sum, in.weight.f32(), in.a.cols(), eps_, args.results[1].f32() + at);
     });
     return absl::OkStatus();
   }
@@ -89,11 +87,10 @@ class AddRmsNormStep : public Step {
 // Rotates heads as `rope` does, one after the other, with the cosines and sines of their position.
 class Rotation {
  public:
-  // `factors` is the operand with the frequency factors.
-  static absl::StatusOr<Rotation> Make(const LowerContext& context, size_t factors) {
+  static absl::StatusOr<Rotation> Make(const LowerContext& context) {
     const RopeParams params = RopeParamsOf(context.call);
     SLUICE_ASSIGN_OR_RETURN(RopeFrequencies frequencies, ComputeRopeFrequencies(params, {}));
-    return Rotation(context, factors, std::move(frequencies));
+    return Rotation(context, std::move(frequencies));
   }
 
   // Working memory of all threads, and of one: `turns`, the cosines and sines of one position.
@@ -101,9 +98,9 @@ class Rotation {
   int64_t thread_floats() const { return interleaved_ ? 4 * pairs_ : 2 * pairs_; }
 
   // To be called in every run before the rest. Writes the speed of each pair to shared memory.
-  // Every scaling of them is linear, so that frequency factors divide the final ones, too.
-  absl::Status Prepare(const StepArgs& args, double* inverse) const {
-    const float* factors = args.F32OrNull(factors_);
+  // Every scaling of them is linear, so that frequency factors, if there are any, divide the final
+  // ones, too.
+  absl::Status Prepare(const float* factors, double* inverse) const {
     for (int64_t i = 0; i < pairs_; ++i) {
       inverse[i] = frequencies_.inverse[static_cast<size_t>(i)];
       if (factors == nullptr) continue;
@@ -136,16 +133,14 @@ class Rotation {
   }
 
  private:
-  Rotation(const LowerContext& context, size_t factors, RopeFrequencies frequencies)
+  Rotation(const LowerContext& context, RopeFrequencies frequencies)
       : math_(VectorIsaFor(context.caps).math),
         interleaved_(context.call.String("style") == "interleaved"),
-        factors_(factors),
         pairs_(context.call.Int("dims") / 2),
         frequencies_(std::move(frequencies)) {}
 
   const VectorMath& math_;
   bool interleaved_;
-  size_t factors_;
   int64_t pairs_;
   RopeFrequencies frequencies_;  // without factors
 };
@@ -165,20 +160,22 @@ class RotationStep : public Step {
   RotationStep(const LowerContext& context, Rotation rotation, int64_t row_floats)
       : threads_(context.caps.threads()), row_floats_(row_floats), rotation_(std::move(rotation)) {}
 
-  // Calls body(token, turns, row) for every token; `row` has row_floats.
-  template <typename Body>
-  absl::Status ForEachToken(const StepArgs& args, const TensorView& positions,
-                            const Body& body) const {
+  // Calls body(token, turns, row) for every token; `row` has row_floats. `in` is the call, whose
+  // positions and frequency factors count.
+  template <typename Operands, typename Body>
+  absl::Status ForEachToken(const StepArgs& args, const Operands& in, const Body& body) const {
     auto* inverse = reinterpret_cast<double*>(args.scratch);
-    SLUICE_RETURN_IF_ERROR(rotation_.Prepare(args, inverse));
-    args.threads.For(positions.elements(), kRopeGrain, [&](int64_t begin, int64_t end, int thread) {
-      float* turns = reinterpret_cast<float*>(args.scratch) + rotation_.shared_floats() +
-                     thread * ThreadFloats();
-      for (int64_t t = begin; t < end; ++t) {
-        rotation_.SetPosition(positions.i32()[t], inverse, turns);
-        body(t, turns, turns + rotation_.thread_floats());
-      }
-    });
+    SLUICE_RETURN_IF_ERROR(rotation_.Prepare(in.freq_factors.f32(), inverse));
+    const int32_t* positions = in.positions.i32();
+    args.threads.For(in.positions.elements(), kRopeGrain,
+                     [&](int64_t begin, int64_t end, int thread) {
+                       float* turns = reinterpret_cast<float*>(args.scratch) +
+                                      rotation_.shared_floats() + thread * ThreadFloats();
+                       for (int64_t t = begin; t < end; ++t) {
+                         rotation_.SetPosition(positions[t], inverse, turns);
+                         body(t, turns, turns + rotation_.thread_floats());
+                       }
+                     });
     return absl::OkStatus();
   }
 
@@ -194,20 +191,18 @@ class RotationStep : public Step {
 
 class RopeStep : public RotationStep {
  public:
-  static constexpr size_t kFactors = 2;
   RopeStep(const LowerContext& context, Rotation rotation)
       : RotationStep(context, std::move(rotation), /*row_floats=*/0) {}
 
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
-    const int64_t heads = x.dim(1), width = x.dim(2);
-    return ForEachToken(args, args.operands[1],
-                        [&](int64_t token, const float* turns, const float*) {
-                          for (int64_t row = token * heads; row < (token + 1) * heads; ++row) {
-                            rotation().Rotate(turns, x.f32() + row * width, width,
-                                              args.results[0].f32() + row * width);
-                          }
-                        });
+    const auto in = As<RopeCall>(args);
+    const int64_t heads = in.x.dim(1), width = in.x.dim(2);
+    return ForEachToken(args, in, [&](int64_t token, const float* turns, const float*) {
+      for (int64_t row = token * heads; row < (token + 1) * heads; ++row) {
+        rotation().Rotate(turns, in.x.f32() + row * width, width,
+                          args.results[0].f32() + row * width);
+      }
+    });
   }
 };
 
@@ -250,50 +245,40 @@ class NormRopeStep : public RotationStep {
 
 class QkNormRopeStep : public NormRopeStep {
  public:
-  static constexpr size_t kFactors = 5;
   QkNormRopeStep(const LowerContext& context, Rotation rotation)
       : NormRopeStep(context, std::move(rotation), /*row_floats=*/0) {}
 
   absl::Status Run(const StepArgs& args) override {
-    const float* q_norm = args.F32OrNull(3);
-    const float* k_norm = args.F32OrNull(4);
-    return ForEachToken(args, args.operands[2],
-                        [&](int64_t token, const float* turns, const float*) {
-                          Heads(turns, q_norm, args.operands[0], token, args.results[0].f32());
-                          Heads(turns, k_norm, args.operands[1], token, args.results[1].f32());
-                        });
+    const auto in = As<QkNormRopeCall>(args);
+    return ForEachToken(args, in, [&](int64_t token, const float* turns, const float*) {
+      Heads(turns, in.q_norm.f32(), in.q, token, args.results[0].f32());
+      Heads(turns, in.k_norm.f32(), in.k, token, args.results[1].f32());
+    });
   }
 };
 
 class QkNormRopeAppendStep : public NormRopeStep {
  public:
-  static constexpr size_t kFactors = 9;
   QkNormRopeAppendStep(const LowerContext& context, Rotation rotation)
       : NormRopeStep(context, std::move(rotation),
-                     /*row_floats=*/context.call.operands[3]->shape[2].factor()) {}
+                     /*row_floats=*/As<QkNormRopeAppendCall>(context.call).k->shape[2].factor()) {}
 
   absl::Status Run(const StepArgs& args) override {
     const Cache k_cache(args.results[1], math()), v_cache(args.results[2], math());
-    const TensorView& slots = args.operands[6];
-    SLUICE_RETURN_IF_ERROR(CheckSlots(slots, k_cache));
-    const float* q_norm = args.F32OrNull(7);
-    const float* k_norm = args.F32OrNull(8);
-    return ForEachToken(args, args.operands[5], [&](int64_t token, const float* turns, float* row) {
-      Heads(turns, q_norm, args.operands[2], token, args.results[0].f32());
-      const float* k = args.operands[3].f32() + token * k_cache.heads * k_cache.dim;
+    const auto in = As<QkNormRopeAppendCall>(args);
+    SLUICE_RETURN_IF_ERROR(CheckSlots(in.slots, k_cache));
+    return ForEachToken(args, in, [&](int64_t token, const float* turns, float* row) {
+      const int32_t slot = in.slots.i32()[token];
+      Heads(turns, in.q_norm.f32(), in.q, token, args.results[0].f32());
+      const float* k = in.k.f32() + token * k_cache.heads * k_cache.dim;
       for (int64_t h = 0; h < k_cache.heads; ++h) {
-        Head(turns, k_norm, k + h * k_cache.dim, k_cache.dim, row);
-        k_cache.Store(slots.i32()[token], h, row);
+        Head(turns, in.k_norm.f32(), k + h * k_cache.dim, k_cache.dim, row);
+        k_cache.Store(slot, h, row);
       }
-      v_cache.StoreToken(slots.i32()[token],
-                         args.operands[4].f32() + token * v_cache.heads * v_cache.dim);
+      v_cache.StoreToken(slot, in.v.f32() + token * v_cache.heads * v_cache.dim);
     });
   }
 };
-
-absl::Status AcceptsNormRopeAppend(const Node& node, const proto::DeviceCaps&) {
-  return AcceptsCaches(node, 0);
-}
 
 template <typename S>
 absl::StatusOr<std::unique_ptr<Step>> Lower(const LowerContext& context) {
@@ -301,7 +286,7 @@ absl::StatusOr<std::unique_ptr<Step>> Lower(const LowerContext& context) {
 }
 template <typename S>
 absl::StatusOr<std::unique_ptr<Step>> LowerRotation(const LowerContext& context) {
-  SLUICE_ASSIGN_OR_RETURN(Rotation rotation, Rotation::Make(context, S::kFactors));
+  SLUICE_ASSIGN_OR_RETURN(Rotation rotation, Rotation::Make(context));
   return std::make_unique<S>(context, std::move(rotation));
 }
 
@@ -321,10 +306,10 @@ void AddNormRopeKernels(std::vector<CpuKernel>* kernels) {
       {{"cpu.qk_norm_rope", "qk_norm_rope",
         "one token at a time, all heads of q and k with one table of angles", AcceptsAll},
        LowerRotation<QkNormRopeStep>});
-  kernels->push_back(
-      {{"cpu.qk_norm_rope_append", "qk_norm_rope_append",
-        "as cpu.qk_norm_rope, the keys going straight to the cache", AcceptsNormRopeAppend},
-       LowerRotation<QkNormRopeAppendStep>});
+  kernels->push_back({{"cpu.qk_norm_rope_append", "qk_norm_rope_append",
+                       "as cpu.qk_norm_rope, the keys going straight to the cache",
+                       AcceptsCaches<QkNormRopeAppendCall>},
+                      LowerRotation<QkNormRopeAppendStep>});
 }
 
 }  // namespace sluice::cpu

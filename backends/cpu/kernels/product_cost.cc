@@ -90,15 +90,16 @@ double ProductSeconds(Layout layout, DType dtype, int64_t rows, int64_t cols, in
                  X16MatrixBytes(format, rows, cols), caps);
 }
 
-Meetings LinearMeetings(const Node& node, const SymbolValues& bounds) {
-  return {1, RowsOf(*node.operand(0), bounds)};
+Meetings LinearMeetings(const Value& x, const SymbolValues& bounds) {
+  return {1, RowsOf(x, bounds)};
 }
 
 // Every expert that can be used is, and all have equally many rows.
-Meetings GroupedMeetings(const Node& node, const SymbolValues& bounds) {
-  const int64_t rows = RowsOf(*node.operand(0), bounds);
-  const int64_t used = std::min(rows, node.operand(1)->type().shape[0].factor());
-  return {static_cast<double>(used), used > 0 ? (rows + used - 1) / used : 0};
+Meetings GroupedMeetings(const Value& rows, const Value& offsets, const SymbolValues& bounds) {
+  const int64_t count = RowsOf(rows, bounds);
+  const int64_t experts = offsets.type().shape[0].factor() - 1;
+  const int64_t used = std::min(count, experts);
+  return {static_cast<double>(used), used > 0 ? (count + used - 1) / used : 0};
 }
 
 Meetings IndexedMeetings(const Node& node, const SymbolValues& bounds) {

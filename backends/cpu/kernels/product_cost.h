@@ -3,6 +3,7 @@
 
 #include "backends/cpu/kernels/panel.h"
 #include "graph/graph.h"
+#include "graph/op_call.h"
 #include "proto/device.pb.h"
 
 namespace sluice::cpu {
@@ -16,22 +17,23 @@ struct Meetings {
   double count = 0;
   int64_t rows = 0;
 };
-Meetings LinearMeetings(const Node& node, const SymbolValues& bounds);
-Meetings GroupedMeetings(const Node& node, const SymbolValues& bounds);
+Meetings LinearMeetings(const Value& x, const SymbolValues& bounds);
+Meetings GroupedMeetings(const Value& rows, const Value& offsets, const SymbolValues& bounds);
 Meetings IndexedMeetings(const Node& node, const SymbolValues& bounds);
 
 // The sum over the node's weights.
 double ProductsCost(const Node& node, Layout layout, const Meetings& meetings,
                     const proto::DeviceCaps& caps);
 
-// As Kernel::cost.
-template <Layout kLayout>
+// As Kernel::cost; Call is the view of the op.
+template <template <typename> class Call, Layout kLayout>
 double LinearCost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps& caps) {
-  return ProductsCost(node, kLayout, LinearMeetings(node, bounds), caps);
+  return ProductsCost(node, kLayout, LinearMeetings(*As<Call>(node).x, bounds), caps);
 }
-template <Layout kLayout>
+template <template <typename> class Call, Layout kLayout>
 double GroupedCost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps& caps) {
-  return ProductsCost(node, kLayout, GroupedMeetings(node, bounds), caps);
+  const auto in = As<Call>(node);
+  return ProductsCost(node, kLayout, GroupedMeetings(*in.rows, *in.offsets, bounds), caps);
 }
 template <Layout kLayout>
 double IndexedCost(const Node& node, const SymbolValues& bounds, const proto::DeviceCaps& caps) {

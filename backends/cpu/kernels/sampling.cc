@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "backends/cpu/step.h"
+#include "graph/ops/elementwise.h"
 
 namespace sluice::cpu {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 class TopKStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {
-    const TensorView& x = args.operands[0];
+    const TensorView& x = As<UnaryCall>(args).x;
     const int64_t k = args.results[0].cols();
     args.threads.ForEach(x.rows(), [&](int64_t row, int) {
       SelectRow(x.f32() + row * x.cols(), x.cols(), k, args.results[0].f32() + row * k,

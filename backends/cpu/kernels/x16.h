@@ -53,10 +53,10 @@ inline constexpr int kQuads = 8;   // of a chunk
 
 struct X16Format {
   DType dtype;
-  int code_bits;  // 2, 4, 5, 6 or 8
-  int group;      // columns that share a scale: 16 or 32
-  int chunks;     // of a block
-  int offset;     // 0 with has_mins
+  int code_bits;       // 2, 4, 5, 6 or 8
+  int group = kChunk;  // columns that share a scale: 16 or 32
+  int chunks = 1;      // of a block
+  int offset = 0;      // 0 with has_mins
   bool has_scales = false;
   bool has_mins = false;
   bool is_iq4 = false;
@@ -84,19 +84,53 @@ struct X16Format {
   }
 };
 
+// Every format that has the layout. The instances for instruction sets (x16_kernel.h) and the
+// packing (layout_x16.cc) are made from these records; a new one needs besides a function there
+// that takes a block apart.
 inline constexpr X16Format kX16Formats[] = {
-    {DType::kQ4_0, 4, 32, 1, 8},
-    {DType::kQ4_1, 4, 32, 1, 0, false, true},  // min = -m
-    {DType::kQ5_0, 5, 32, 1, 16},
-    {DType::kQ5_1, 5, 32, 1, 0, false, true},  // min = -m
-    {DType::kQ8_0, 8, 32, 1, 128},
-    {DType::kQ2_K, 2, 16, 8, 0, true, true, false, 4},
-    {DType::kQ3_K, 4, 16, 8, 4, true},
-    {DType::kQ4_K, 4, 32, 8, 0, true, true, false, 6},
-    {DType::kQ5_K, 5, 32, 8, 0, true, true, false, 6},
-    {DType::kQ6_K, 6, 16, 8, 32, true},
-    {DType::kIQ4_NL, 4, 32, 1, 127, false, false, true},
-    {DType::kIQ4_XS, 4, 32, 8, 127, true, false, true},
+    {.dtype = DType::kQ4_0, .code_bits = 4, .offset = 8},
+    {.dtype = DType::kQ4_1, .code_bits = 4, .has_mins = true},  // min = -m
+    {.dtype = DType::kQ5_0, .code_bits = 5, .offset = 16},
+    {.dtype = DType::kQ5_1, .code_bits = 5, .has_mins = true},  // min = -m
+    {.dtype = DType::kQ8_0, .code_bits = 8, .offset = 128},
+    {.dtype = DType::kQ2_K,
+     .code_bits = 2,
+     .group = 16,
+     .chunks = 8,
+     .has_scales = true,
+     .has_mins = true,
+     .scale_bits = 4},
+    {.dtype = DType::kQ3_K,
+     .code_bits = 4,
+     .group = 16,
+     .chunks = 8,
+     .offset = 4,
+     .has_scales = true},
+    {.dtype = DType::kQ4_K,
+     .code_bits = 4,
+     .chunks = 8,
+     .has_scales = true,
+     .has_mins = true,
+     .scale_bits = 6},
+    {.dtype = DType::kQ5_K,
+     .code_bits = 5,
+     .chunks = 8,
+     .has_scales = true,
+     .has_mins = true,
+     .scale_bits = 6},
+    {.dtype = DType::kQ6_K,
+     .code_bits = 6,
+     .group = 16,
+     .chunks = 8,
+     .offset = 32,
+     .has_scales = true},
+    {.dtype = DType::kIQ4_NL, .code_bits = 4, .offset = 127, .is_iq4 = true},
+    {.dtype = DType::kIQ4_XS,
+     .code_bits = 4,
+     .chunks = 8,
+     .offset = 127,
+     .has_scales = true,
+     .is_iq4 = true},
 };
 inline constexpr int kX16FormatCount = sizeof(kX16Formats) / sizeof(kX16Formats[0]);
 
@@ -108,13 +142,18 @@ using X16MultiplyFn = void (*)(const std::byte* strip, int64_t cols, const std::
 // Writes a strip in its expanded form.
 using X16ExpandFn = void (*)(const std::byte* strip, int64_t cols, std::byte* out);
 
+// What an instruction set has for a format.
+struct X16Functions {
+  X16MultiplyFn multiply;
+  X16ExpandFn expand = nullptr;  // these two if it can expand
+  X16MultiplyFn multiply_expanded = nullptr;
+};
+
 struct X16Isa {
   const char* name;
-  const char* needs[4];                     // features of DeviceCaps; null: none
-  X16MultiplyFn multiply[kX16FormatCount];  // as kX16Formats
-  bool can_expand;                          // otherwise nothing is gained, and these are null
-  X16ExpandFn expand[kX16FormatCount];
-  X16MultiplyFn multiply_expanded[kX16FormatCount];
+  const char* needs[4];                   // features of DeviceCaps; null: none
+  X16Functions formats[kX16FormatCount];  // in the order of kX16Formats
+  bool can_expand = false;                // otherwise nothing is gained
   // Writes the rows of x, `cols` floats each, as a tile.
   void (*quantize)(const float* x, int rows, int64_t cols, std::byte* tile);
   // For measurements: the innermost loop of all products and nothing else, `rounds` times over the

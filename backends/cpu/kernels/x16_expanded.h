@@ -113,20 +113,16 @@ void MultiplyExpandedSome(const std::byte* strip, int64_t cols, const std::byte*
 // X16MultiplyFn of formats whose expanded strips are alike: only their shape counts.
 template <typename V, X16Format kFormat>
 constexpr X16MultiplyFn ExpandedMultiply() {
-  constexpr X16Format kShape = {.dtype = DType::kF32,
-                                .code_bits = 8,
-                                .group = kFormat.group,
-                                .chunks = 1,
-                                .offset = 0,
-                                .has_mins = kFormat.has_mins};
+  constexpr X16Format kShape = {
+      .dtype = DType::kF32, .code_bits = 8, .group = kFormat.group, .has_mins = kFormat.has_mins};
   return MultiplyExpandedSome<V, kShape, kTileRows>;
 }
 
 template <typename V, size_t... kIndex>
 constexpr X16Isa WithExpansion(X16Isa isa, std::index_sequence<kIndex...>) {
   isa.can_expand = true;
-  ((isa.expand[kIndex] = ExpandStrip<V, kX16Formats[kIndex]>), ...);
-  ((isa.multiply_expanded[kIndex] = ExpandedMultiply<V, kX16Formats[kIndex]>()), ...);
+  ((isa.formats[kIndex].expand = ExpandStrip<V, kX16Formats[kIndex]>), ...);
+  ((isa.formats[kIndex].multiply_expanded = ExpandedMultiply<V, kX16Formats[kIndex]>()), ...);
   return isa;
 }
 

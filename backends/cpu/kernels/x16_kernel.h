@@ -289,14 +289,11 @@ int64_t SpinProducts(int64_t rounds, int32_t* sink) {
 template <typename V, size_t... kIndex>
 constexpr X16Isa X16IsaOf(const char* name, const char* const (&needs)[4],
                           std::index_sequence<kIndex...>) {
-  return {name,
-          {needs[0], needs[1], needs[2], needs[3]},
-          {MultiplyTile<V, kX16Formats[kIndex]>...},
-          /*can_expand=*/false,
-          {},
-          {},
-          QuantizeTile<V>,
-          SpinProducts<V>};
+  return {.name = name,
+          .needs = {needs[0], needs[1], needs[2], needs[3]},
+          .formats = {{.multiply = MultiplyTile<V, kX16Formats[kIndex]>}...},
+          .quantize = QuantizeTile<V>,
+          .spin = SpinProducts<V>};
 }
 
 template <typename V>

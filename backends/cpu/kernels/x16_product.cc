@@ -39,8 +39,8 @@ const X16Isa& X16IsaFor(const proto::DeviceCaps& caps) {
 }
 
 X16Rows RowsOf(const X16Matrix& w, int64_t begin, int64_t end) {
-  return {w.isa->multiply[w.format], w.StripOf(begin), X16StripBytes(kX16Formats[w.format], w.cols),
-          end - begin, w.cols};
+  return {w.isa->formats[w.format].multiply, w.StripOf(begin),
+          X16StripBytes(kX16Formats[w.format], w.cols), end - begin, w.cols};
 }
 
 int64_t MostExpandedStripBytes(int64_t cols) {
@@ -52,10 +52,11 @@ int64_t MostExpandedStripBytes(int64_t cols) {
 }
 
 X16Rows ExpandRows(const X16Matrix& w, int64_t begin, int64_t end, std::byte* out) {
-  const X16Rows expanded = {w.isa->multiply_expanded[w.format], out,
+  const X16Functions& functions = w.isa->formats[w.format];
+  const X16Rows expanded = {functions.multiply_expanded, out,
                             ExpandedStripBytes(kX16Formats[w.format], w.cols), end - begin, w.cols};
   for (int64_t row = begin; row < end; row += kX16Rows, out += expanded.strip_bytes) {
-    w.isa->expand[w.format](w.StripOf(row), w.cols, out);
+    functions.expand(w.StripOf(row), w.cols, out);
   }
   return expanded;
 }
