@@ -2,6 +2,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "graph/verifier.h"
@@ -34,7 +35,10 @@ class Checker {
                                                      what));
     };
     const WeightLayout* layout = kernels_.FindLayout(weight.layout());
-    if (layout == nullptr) return broken(absl::StrCat("which ", caps_.backend(), " does not have"));
+    if (layout == nullptr) {
+      return broken(absl::StrCat("which ", caps_.backend(), " does not have",
+                                 DidYouMean(weight.layout(), NamesOf(kernels_.layouts()))));
+    }
     const absl::Status status = layout->accepts(weight.type());
     return status.ok() ? status : broken(absl::StrCat("which refuses: ", status.message()));
   }
@@ -85,7 +89,8 @@ class Checker {
     if (node.kernel().empty()) return Broken(kRule, node, "has no kernel; run select_kernels");
     if (kernel == nullptr || kernel->op != node.op().name) {
       return Broken(kRule, node, "has the kernel '", node.kernel(), "', but ", caps_.backend(),
-                    " has none of that name for '", node.op().name, "'; run select_kernels");
+                    " has none of that name for '", node.op().name, "'; run select_kernels",
+                    DidYouMean(node.kernel(), NamesOf(kernels_.ForOp(node.op().name))));
     }
     const absl::Status status = kernel->accepts(node, caps_);
     if (!status.ok()) return Broken(kRule, node, "its kernel refuses: ", status.message());

@@ -41,7 +41,7 @@ class GraphBuilder {
   void Output(Value* value);
 
   bool ok() const { return status_.ok(); }
-  // The verified graph, or the first error.
+  // The verified graph, or what is wrong.
   absl::StatusOr<Graph> Build() &&;
 
  private:

@@ -5,6 +5,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "graph/load_common.h"
 #include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 
@@ -75,7 +76,8 @@ absl::Status Graph::SetBound(absl::string_view name, int64_t bound) {
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat("the graph has no symbol '", name, "'"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the graph has no symbol '", name, "'", DidYouMean(name, NamesOf(symbols_))));
 }
 
 SymbolValues Graph::Bounds() const {
@@ -155,6 +157,7 @@ absl::StatusOr<Node*> Graph::Add(NodeSpec spec) {
   auto node = std::unique_ptr<Node>(new Node());
   node->op_ = op;
   node->attrs_ = std::move(spec.attrs);
+  TakeWholeNumbersAsFloats(*op, &node->attrs_);
   node->operands_.assign(spec.operands.begin(), spec.operands.end());
   const auto operand_types = node->OperandTypes();
   absl::StatusOr<std::vector<TensorType>> types = InferResults({*op, operand_types, node->attrs_});

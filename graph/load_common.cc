@@ -34,16 +34,14 @@ absl::Status AddAttribute(absl::string_view name, AttrValue value, Attributes* a
   return absl::OkStatus();
 }
 
-void TakeWholeNumbersAsFloats(const OpRegistry& registry, NodeSpec* spec) {
+void TakeWholeNumbersAsFloats(const OpDef& op, Attributes* attrs) {
   constexpr int64_t kLargestExact = int64_t{1} << 53;
-  const OpDef* op = registry.Find(spec->op);
-  if (op == nullptr) return;
-  for (const AttrDef& attr : op->attrs) {
-    const AttrValue* value = spec->attrs.Find(attr.name);
+  for (const AttrDef& attr : op.attrs) {
+    const AttrValue* value = attrs->Find(attr.name);
     if (attr.kind != AttrKind::kFloat || value == nullptr) continue;
     const auto* number = std::get_if<int64_t>(value);
     if (number == nullptr || *number > kLargestExact || *number < -kLargestExact) continue;
-    spec->attrs.Set(attr.name, static_cast<double>(*number));
+    attrs->Set(attr.name, static_cast<double>(*number));
   }
 }
 

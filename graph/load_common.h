@@ -8,6 +8,7 @@
 #include "graph/attributes.h"
 #include "graph/dtype.h"
 #include "graph/graph.h"
+#include "graph/op_def.h"
 #include "graph/type.h"
 
 namespace sluice {
@@ -20,8 +21,8 @@ absl::StatusOr<DType> FindDType(absl::string_view name);
 absl::Status AddAttribute(absl::string_view name, AttrValue value, Attributes* attrs);
 
 // Where the op wants a float, a whole number is one, too: 10000 for 10000.0. One that no double
-// equals stays as it is, for the check of attributes to refuse.
-void TakeWholeNumbersAsFloats(const OpRegistry& registry, NodeSpec* spec);
+// equals stays as it is, for the check of attributes to refuse. Graph::Add does so.
+void TakeWholeNumbersAsFloats(const OpDef& op, Attributes* attrs);
 
 // InvalidArgument unless `declared` are the types that were inferred for the node's results.
 absl::Status CheckDeclaredTypes(const Node& node, absl::Span<const TensorType> declared);

@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "graph/error_list.h"
 #include "graph/load_common.h"
 #include "graph/status_macros.h"
 #include "graph/verifier.h"
@@ -146,25 +148,11 @@ void ReadStorage(const proto::Value& message, Value* value) {
   value->set_layout(message.layout());
 }
 
-using AddSource = absl::StatusOr<Value*> (Graph::*)(absl::string_view, TensorType);
-
-absl::Status ReadSources(const google::protobuf::RepeatedPtrField<proto::Value>& messages,
-                         absl::string_view list, AddSource add, Graph* graph) {
-  for (int i = 0; i < messages.size(); ++i) {
-    const proto::Value& message = messages[i];
-    absl::StatusOr<TensorType> type = ReadType(message.type());
-    SLUICE_RETURN_IF_ERROR(In(type.status(), list, "[", i, "]: ", message.name()));
-    const absl::StatusOr<Value*> value = (graph->*add)(message.name(), *std::move(type));
-    SLUICE_RETURN_IF_ERROR(In(value.status(), list, "[", i, "]"));
-    ReadStorage(message, *value);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Value*> FindDefined(const Graph& graph, const std::string& ref) {
-  if (Value* value = graph.Find(ref)) return value;
-  return absl::InvalidArgumentError(
-      absl::StrCat("nothing before defines '", ref, "', expected %name or @name of a value"));
+// Names in an error may come from the message as they are: no control characters on a terminal.
+std::string Printable(absl::string_view text) {
+  std::string result(text);
+  std::replace_if(result.begin(), result.end(), absl::ascii_iscntrl, '?');
+  return result;
 }
 
 struct DeclaredNode {
@@ -172,87 +160,139 @@ struct DeclaredNode {
   std::vector<TensorType> types;
 };
 
-absl::StatusOr<DeclaredNode> ReadNode(const proto::Node& message, const Graph& graph) {
-  DeclaredNode node;
-  node.spec.op = message.op();
-  for (const std::string& ref : message.operands()) {
-    node.spec.operands.push_back(nullptr);
-    if (ref.empty()) continue;
-    SLUICE_ASSIGN_OR_RETURN(node.spec.operands.back(), FindDefined(graph, ref));
-  }
-  SLUICE_ASSIGN_OR_RETURN(node.spec.attrs, ReadAttributes(message.attributes()));
-  for (const proto::Value& result : message.results()) {
-    node.spec.names.push_back(result.name());
-    SLUICE_ASSIGN_OR_RETURN(TensorType type, ReadType(result.type()));
-    node.types.push_back(std::move(type));
-  }
-  return node;
-}
+// Goes on after an error, but not with what uses what is missing for it.
+class Reader {
+ public:
+  Reader(const proto::Graph& message, const OpRegistry* registry)
+      : message_(message), graph_(message.name(), registry) {}
 
-absl::Status AddNode(const proto::Node& message, DeclaredNode declared, Graph* graph) {
-  TakeWholeNumbersAsFloats(graph->registry(), &declared.spec);
-  SLUICE_ASSIGN_OR_RETURN(Node * node, graph->Add(std::move(declared.spec)));
-  SLUICE_RETURN_IF_ERROR(CheckDeclaredTypes(*node, declared.types));
-  for (size_t i = 0; i < declared.types.size(); ++i) {
-    ReadStorage(message.results(static_cast<int>(i)), node->result(i));
+  absl::StatusOr<Graph> Run() && {
+    Tell(ReadHeader());
+    SLUICE_RETURN_IF_ERROR(errors_.ToStatus());  // types need symbols
+    ReadSources(message_.inputs(), "inputs", &Graph::AddInput);
+    ReadSources(message_.weights(), "weights", &Graph::AddWeight);
+    ReadSources(message_.states(), "states", &Graph::AddState);
+    for (int i = 0; i < message_.nodes_size() && !errors_.is_cut_off(); ++i) ReadNode(i);
+    for (int i = 0; i < message_.outputs_size() && !errors_.is_cut_off(); ++i) ReadOutput(i);
+    SLUICE_RETURN_IF_ERROR(errors_.ToStatus());
+    const Violations violations = FindViolations(graph_);
+    for (const Violation& violation : violations.shown) errors_.Add(Printable(violation.message));
+    errors_.Count(violations.more);
+    SLUICE_RETURN_IF_ERROR(errors_.ToStatus());
+    return std::move(graph_);
   }
-  node->set_device(message.device());
-  node->set_kernel(message.kernel());
-  node->set_origin(message.origin());
-  if (message.has_scratch()) node->set_scratch(ReadMemory(message.scratch()));
-  node->set_once(message.once());
-  if (!message.has_layer()) return absl::OkStatus();
-  if (message.layer() < -1) {
+
+ private:
+  using AddSource = absl::StatusOr<Value*> (Graph::*)(absl::string_view, TensorType);
+
+  bool Tell(const absl::Status& status) {
+    if (!status.ok()) errors_.Add(Printable(status.message()));
+    return status.ok();
+  }
+
+  absl::Status ReadHeader() {
+    SLUICE_ASSIGN_OR_RETURN(const Attributes attrs, ReadAttributes(message_.attributes()));
+    for (const auto& [name, value] : attrs) graph_.SetAttr(name, value);
+    for (int i = 0; i < message_.symbols_size(); ++i) {
+      const proto::Symbol& symbol = message_.symbols(i);
+      SLUICE_RETURN_IF_ERROR(
+          In(graph_.AddSymbol(symbol.name(), symbol.bound()), "symbols[", i, "]"));
+    }
+    return absl::OkStatus();
+  }
+
+  void ReadSources(const google::protobuf::RepeatedPtrField<proto::Value>& messages,
+                   absl::string_view list, AddSource add) {
+    const absl::string_view sigil = add == &Graph::AddWeight ? "@" : "%";
+    for (int i = 0; i < messages.size() && !errors_.is_cut_off(); ++i) {
+      if (Tell(ReadSource(messages[i], absl::StrCat(list, "[", i, "]"), add))) continue;
+      missing_.insert(absl::StrCat(sigil, messages[i].name()));
+    }
+  }
+
+  absl::Status ReadSource(const proto::Value& message, absl::string_view place, AddSource add) {
+    absl::StatusOr<TensorType> type = ReadType(message.type());
+    SLUICE_RETURN_IF_ERROR(In(type.status(), place, ": ", message.name()));
+    const absl::StatusOr<Value*> value = (graph_.*add)(message.name(), *std::move(type));
+    SLUICE_RETURN_IF_ERROR(In(value.status(), place));
+    ReadStorage(message, *value);
+    return absl::OkStatus();
+  }
+
+  // What is not defined is told once.
+  absl::StatusOr<Value*> FindDefined(const std::string& ref) {
+    Value* value = graph_.Find(ref);
+    if (value != nullptr) return value;
+    missing_.insert(ref);
     return absl::InvalidArgumentError(
-        absl::StrCat("layer is ", message.layer(), ", expected -1 (none) or more"));
+        absl::StrCat("nothing before defines '", ref, "', expected %name or @name of a value"));
   }
-  node->set_layer(message.layer());
-  return absl::OkStatus();
-}
 
-absl::Status ReadNodes(const proto::Graph& message, Graph* graph) {
-  for (int i = 0; i < message.nodes_size(); ++i) {
-    const proto::Node& node = message.nodes(i);
-    absl::StatusOr<DeclaredNode> declared = ReadNode(node, *graph);
-    SLUICE_RETURN_IF_ERROR(In(declared.status(), "nodes[", i, "]: %",
-                              node.results().empty() ? "" : node.results(0).name()));
-    SLUICE_RETURN_IF_ERROR(In(AddNode(node, *std::move(declared), graph), "nodes[", i, "]"));
+  void ReadNode(int index) {
+    const proto::Node& message = message_.nodes(index);
+    const auto& operands = message.operands();
+    const bool uses_missing = std::any_of(operands.begin(), operands.end(),
+                                          [&](auto& ref) { return missing_.contains(ref); });
+    if (!uses_missing && Tell(AddNode(message, absl::StrCat("nodes[", index, "]")))) return;
+    for (const proto::Value& result : message.results()) {
+      missing_.insert(absl::StrCat("%", result.name()));
+    }
   }
-  return absl::OkStatus();
-}
 
-absl::Status ReadHeader(const proto::Graph& message, Graph* graph) {
-  SLUICE_ASSIGN_OR_RETURN(const Attributes attrs, ReadAttributes(message.attributes()));
-  for (const auto& [name, value] : attrs) graph->SetAttr(name, value);
-  for (int i = 0; i < message.symbols_size(); ++i) {
-    const proto::Symbol& symbol = message.symbols(i);
-    SLUICE_RETURN_IF_ERROR(In(graph->AddSymbol(symbol.name(), symbol.bound()), "symbols[", i, "]"));
+  absl::StatusOr<DeclaredNode> DeclaredBy(const proto::Node& message) {
+    DeclaredNode node;
+    node.spec.op = message.op();
+    for (const std::string& ref : message.operands()) {
+      node.spec.operands.push_back(nullptr);
+      if (ref.empty()) continue;
+      SLUICE_ASSIGN_OR_RETURN(node.spec.operands.back(), FindDefined(ref));
+    }
+    SLUICE_ASSIGN_OR_RETURN(node.spec.attrs, ReadAttributes(message.attributes()));
+    for (const proto::Value& result : message.results()) {
+      node.spec.names.push_back(result.name());
+      SLUICE_ASSIGN_OR_RETURN(TensorType type, ReadType(result.type()));
+      node.types.push_back(std::move(type));
+    }
+    return node;
   }
-  return absl::OkStatus();
-}
 
-absl::StatusOr<Graph> Read(const proto::Graph& message, const OpRegistry* registry) {
-  Graph graph(message.name(), registry);
-  SLUICE_RETURN_IF_ERROR(ReadHeader(message, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.inputs(), "inputs", &Graph::AddInput, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.weights(), "weights", &Graph::AddWeight, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadSources(message.states(), "states", &Graph::AddState, &graph));
-  SLUICE_RETURN_IF_ERROR(ReadNodes(message, &graph));
-  for (int i = 0; i < message.outputs_size(); ++i) {
-    const absl::StatusOr<Value*> value = FindDefined(graph, message.outputs(i));
-    SLUICE_RETURN_IF_ERROR(In(value.status(), "outputs[", i, "]"));
-    SLUICE_RETURN_IF_ERROR(In(graph.AddOutput(*value), "outputs[", i, "]"));
+  absl::Status AddNode(const proto::Node& message, absl::string_view place) {
+    absl::StatusOr<DeclaredNode> declared = DeclaredBy(message);
+    SLUICE_RETURN_IF_ERROR(In(declared.status(), place, ": %",
+                              message.results().empty() ? "" : message.results(0).name()));
+    const absl::StatusOr<Node*> node = graph_.Add(std::move(declared->spec));
+    SLUICE_RETURN_IF_ERROR(In(node.status(), place));
+    SLUICE_RETURN_IF_ERROR(In(CheckDeclaredTypes(**node, declared->types), place));
+    for (size_t i = 0; i < declared->types.size(); ++i) {
+      ReadStorage(message.results(static_cast<int>(i)), (*node)->result(i));
+    }
+    (*node)->set_device(message.device());
+    (*node)->set_kernel(message.kernel());
+    (*node)->set_origin(message.origin());
+    if (message.has_scratch()) (*node)->set_scratch(ReadMemory(message.scratch()));
+    (*node)->set_once(message.once());
+    if (!message.has_layer()) return absl::OkStatus();
+    if (message.layer() < -1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(place, ": layer is ", message.layer(), ", expected -1 (none) or more"));
+    }
+    (*node)->set_layer(message.layer());
+    return absl::OkStatus();
   }
-  SLUICE_RETURN_IF_ERROR(Verify(graph));
-  return graph;
-}
 
-// Names in an error may come from the message as they are: no control characters on a terminal.
-std::string Printable(absl::string_view text) {
-  std::string result(text);
-  std::replace_if(result.begin(), result.end(), absl::ascii_iscntrl, '?');
-  return result;
-}
+  void ReadOutput(int index) {
+    const std::string& ref = message_.outputs(index);
+    if (missing_.contains(ref)) return;
+    const absl::StatusOr<Value*> value = FindDefined(ref);
+    Tell(In(value.ok() ? graph_.AddOutput(*value) : value.status(), "outputs[", index, "]"));
+  }
+
+  const proto::Graph& message_;
+  Graph graph_;
+  ErrorList errors_;
+  // References of what is wrong or undefined, and of what uses that.
+  absl::flat_hash_set<std::string> missing_;
+};
 
 }  // namespace
 
@@ -274,9 +314,7 @@ proto::Graph ToProto(const Graph& graph) {
 }
 
 absl::StatusOr<Graph> FromProto(const proto::Graph& message, const OpRegistry* registry) {
-  absl::StatusOr<Graph> graph = Read(message, registry);
-  if (graph.ok()) return graph;
-  return absl::InvalidArgumentError(Printable(graph.status().message()));
+  return Reader(message, registry).Run();
 }
 
 }  // namespace sluice

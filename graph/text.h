@@ -63,8 +63,8 @@ namespace sluice {
 std::string Print(const Graph& graph);
 std::string Print(const Node& node);  // one line, without the newline
 
-// Parses and verifies. Errors: "NAME:LINE:COLUMN: what is wrong, what was expected", where NAME is
-// `source` (a file name, or "text").
+// Parses and verifies. Errors, the first of each line that is wrong by itself, stand on lines
+// "NAME:LINE:COLUMN: what is wrong, what was expected"; NAME is `source` (a file name, or "text").
 absl::StatusOr<Graph> Parse(absl::string_view text, absl::string_view source = "text",
                             const OpRegistry* registry = &StandardOps());
 

@@ -11,7 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "graph/error_list.h"
 #include "graph/load_common.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "graph/text_lexer.h"
@@ -23,6 +25,10 @@ namespace {
 bool IsNumber(absl::string_view word) { return !absl::ascii_isalpha(word[0]) && word[0] != '_'; }
 
 // Recursive descent with one token of look-ahead; nothing in the grammar nests without bound.
+//
+// After an error it goes on with the next line. What a wrong line defines is missing from then on:
+// lines that use it are checked only as far as that does not matter, and what they define is
+// missing, too.
 class Parser {
  public:
   Parser(absl::string_view text, absl::string_view source, const OpRegistry* registry)
@@ -32,12 +38,15 @@ class Parser {
 
  private:
   // Lines.
+  void ParseLineOrSkipIt();
   absl::Status ParseLine();
+  absl::Status EndLine();
   absl::Status ParseGraphLine();
   absl::Status ParseSymbol();
   absl::Status ParseSource(absl::string_view keyword);
   absl::Status ParseNode();
   absl::Status ParseOutput();
+  absl::Status CheckWithoutOperands(NodeSpec spec);
   absl::Status Verified() const;
 
   // Parts of lines.
@@ -75,6 +84,9 @@ class Parser {
   absl::StatusOr<Token> ExpectWord(absl::string_view what);
 
   // Errors.
+  std::string PlaceOf(const Token& token) const {
+    return absl::StrCat(source_, ":", token.line, ":", token.column, ": ");
+  }
   absl::Status ErrorAt(const Token& token, absl::string_view what) const;
   absl::Status Expected(absl::string_view what) const {
     return ErrorAt(token_, absl::StrCat("expected ", what, ", got ", Describe(token_)));
@@ -89,11 +101,17 @@ class Parser {
   Graph graph_;
   Token token_;                                       // the next one
   absl::flat_hash_map<const Value*, Token> defined_;  // where each value is
+  ErrorList errors_;
+  // What is told to be undeclared, or is defined by a line that is wrong or uses what is missing:
+  // references of values, names of symbols.
+  absl::flat_hash_set<absl::string_view> missing_;
+  // Of the current line.
+  std::vector<absl::string_view> line_defines_;
+  bool uses_missing_ = false;
 };
 
 absl::Status Parser::ErrorAt(const Token& token, absl::string_view what) const {
-  return absl::InvalidArgumentError(
-      absl::StrCat(source_, ":", token.line, ":", token.column, ": ", what));
+  return absl::InvalidArgumentError(absl::StrCat(PlaceOf(token), what));
 }
 
 absl::Status Parser::Expect(absl::string_view mark) {
@@ -107,6 +125,7 @@ absl::StatusOr<Token> Parser::ExpectWord(absl::string_view what) {
 
 absl::StatusOr<std::string> Parser::ParseName(char sigil, absl::string_view what) {
   if (token_.kind != TokenKind::kRef || token_.text[0] != sigil) return Expected(what);
+  line_defines_.push_back(token_.text);
   return std::string(Take().text.substr(1));
 }
 
@@ -143,8 +162,12 @@ absl::StatusOr<Dim> Parser::ParseDim() {
   const auto symbols = graph_.symbols();
   if (std::none_of(symbols.begin(), symbols.end(),
                    [&](const SymbolDef& known) { return known.name == symbol.text; })) {
-    return ErrorAt(symbol, absl::StrCat("unknown symbol ", Describe(symbol),
-                                        ", expected one that a line above declares"));
+    uses_missing_ = true;
+    if (missing_.insert(symbol.text).second) {
+      return ErrorAt(symbol, absl::StrCat("unknown symbol ", Describe(symbol),
+                                          ", expected one that a line above declares",
+                                          DidYouMean(symbol.text, NamesOf(symbols))));
+    }
   }
   int64_t factor = 1;
   if (Consume("*")) {
@@ -231,14 +254,15 @@ absl::StatusOr<Attributes> Parser::ParseAttributes() {
   return attrs;
 }
 
+// nullptr if it is missing.
 absl::StatusOr<Value*> Parser::ParseDefinedValue() {
   if (token_.kind != TokenKind::kRef) return Expected("a value (%name or @name)");
-  Value* value = graph_.Find(token_.text);
-  if (value == nullptr) {
-    return ErrorAt(token_, absl::StrCat("no line above defines ", Describe(token_)));
-  }
-  Take();
-  return value;
+  const Token token = Take();
+  Value* value = graph_.Find(token.text);
+  if (value != nullptr && !missing_.contains(token.text)) return value;
+  uses_missing_ = true;
+  if (!missing_.insert(token.text).second) return nullptr;
+  return ErrorAt(token, absl::StrCat("no line above defines ", Describe(token)));
 }
 
 absl::StatusOr<std::vector<Value*>> Parser::ParseOperands() {
@@ -369,12 +393,24 @@ absl::Status Parser::ParseNode() {
   const Token types_start = token_;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<TensorType> types, ParseTypes());
 
-  TakeWholeNumbersAsFloats(graph_.registry(), &spec);
+  if (uses_missing_) return At(op, CheckWithoutOperands(std::move(spec)));
   const absl::StatusOr<Node*> node = graph_.Add(std::move(spec));
   SLUICE_RETURN_IF_ERROR(At(op, node.status()));
   SLUICE_RETURN_IF_ERROR(At(types_start, CheckDeclaredTypes(**node, types)));
   defined_[(*node)->result()] = start;
   return ParseAnnotations(*node);
+}
+
+// The op and its attributes, whose check does not depend on what the node reads.
+absl::Status Parser::CheckWithoutOperands(NodeSpec spec) {
+  const OpDef* op = graph_.registry().Find(spec.op);
+  if (op == nullptr) return graph_.Add(std::move(spec)).status();  // which says so
+  const TensorType any;
+  const std::vector<const TensorType*> types(op->operands.size(), &any);
+  TakeWholeNumbersAsFloats(*op, &spec.attrs);
+  const absl::Status status = CheckSchema({*op, types, spec.attrs});
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat("%", spec.names[0], ": ", status.message()));
 }
 
 absl::Status Parser::ParseSource(absl::string_view keyword) {
@@ -386,6 +422,7 @@ absl::Status Parser::ParseSource(absl::string_view keyword) {
                 absl::StrCat("the name of the ", keyword, is_weight ? " (@name)" : " (%name)")));
   SLUICE_RETURN_IF_ERROR(Expect(":"));
   SLUICE_ASSIGN_OR_RETURN(TensorType type, ParseType());
+  if (uses_missing_) return absl::OkStatus();
   const absl::StatusOr<Value*> value = is_weight            ? graph_.AddWeight(name, type)
                                        : keyword == "state" ? graph_.AddState(name, type)
                                                             : graph_.AddInput(name, type);
@@ -400,6 +437,7 @@ absl::Status Parser::ParseSource(absl::string_view keyword) {
 
 absl::Status Parser::ParseSymbol() {
   SLUICE_ASSIGN_OR_RETURN(const Token name, ExpectWord("the name of a symbol"));
+  line_defines_.push_back(name.text);
   SLUICE_RETURN_IF_ERROR(Expect("<="));
   SLUICE_ASSIGN_OR_RETURN(const int64_t bound, ParseInteger("an upper bound"));
   return At(name, graph_.AddSymbol(name.text, bound));
@@ -408,7 +446,7 @@ absl::Status Parser::ParseSymbol() {
 absl::Status Parser::ParseOutput() {
   const Token start = token_;
   SLUICE_ASSIGN_OR_RETURN(Value * value, ParseDefinedValue());
-  return At(start, graph_.AddOutput(value));
+  return value == nullptr ? absl::OkStatus() : At(start, graph_.AddOutput(value));
 }
 
 absl::Status Parser::ParseGraphLine() {
@@ -428,30 +466,63 @@ absl::Status Parser::ParseLine() {
   if (token_.kind != TokenKind::kWord) return Expected(kWhat);
   const absl::string_view keyword = token_.text;
   const bool is_source = keyword == "input" || keyword == "weight" || keyword == "state";
-  if (!is_source && keyword != "symbol" && keyword != "output") return Expected(kWhat);
+  if (!is_source && keyword != "symbol" && keyword != "output") {
+    const absl::Status status = Expected(kWhat);
+    return absl::InvalidArgumentError(absl::StrCat(
+        status.message(), DidYouMean(keyword, {"symbol", "input", "weight", "state", "output"})));
+  }
   Take();
   if (keyword == "symbol") return ParseSymbol();
   if (keyword == "output") return ParseOutput();
   return ParseSource(keyword);
 }
 
+absl::Status Parser::EndLine() {
+  if (token_.kind != TokenKind::kNewline) return Expected("the end of the line");
+  Take();
+  return absl::OkStatus();
+}
+
+void Parser::ParseLineOrSkipIt() {
+  line_defines_.clear();
+  uses_missing_ = false;
+  absl::Status status = ParseLine();
+  const bool is_whole = status.ok() && !uses_missing_;
+  for (const absl::string_view name : line_defines_) {
+    if (is_whole) {
+      missing_.erase(name);
+    } else {
+      missing_.insert(name);
+    }
+  }
+  if (is_whole) status = EndLine();
+  if (!status.ok()) errors_.Add(status.message());
+  if (is_whole && status.ok()) return;
+  while (token_.kind != TokenKind::kNewline && token_.kind != TokenKind::kEnd) {
+    // Where the text is no tokens, the lines after it are not to be trusted.
+    token_ = token_.kind == TokenKind::kInvalid ? Token() : lexer_.Next();
+  }
+  if (token_.kind == TokenKind::kNewline) Take();
+}
+
 absl::Status Parser::Verified() const {
-  const std::optional<Violation> violation = FindViolation(graph_);
-  if (!violation.has_value()) return absl::OkStatus();
-  auto place = defined_.find(violation->value);
-  if (place != defined_.end()) return ErrorAt(place->second, violation->message);
-  return absl::InvalidArgumentError(absl::StrCat(source_, ": ", violation->message));
+  const Violations violations = FindViolations(graph_);
+  ErrorList errors;
+  for (const Violation& violation : violations.shown) {
+    const auto place = defined_.find(violation.value);
+    errors.Add(absl::StrCat(place != defined_.end() ? PlaceOf(place->second) : source_ + ": ",
+                            violation.message));
+  }
+  errors.Count(violations.more);
+  return errors.ToStatus();
 }
 
 absl::StatusOr<Graph> Parser::Run() && {
   Take();
   SLUICE_RETURN_IF_ERROR(ParseGraphLine());
-  while (true) {
-    if (token_.kind != TokenKind::kNewline) return Expected("the end of the line");
-    Take();
-    if (token_.kind == TokenKind::kEnd) break;
-    SLUICE_RETURN_IF_ERROR(ParseLine());
-  }
+  SLUICE_RETURN_IF_ERROR(EndLine());
+  while (token_.kind != TokenKind::kEnd && !errors_.is_cut_off()) ParseLineOrSkipIt();
+  SLUICE_RETURN_IF_ERROR(errors_.ToStatus());
   SLUICE_RETURN_IF_ERROR(Verified());
   return std::move(graph_);
 }

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 
 namespace sluice {
 
@@ -123,6 +124,16 @@ absl::StatusOr<int64_t> SymbolValues::EvaluateBytes(const TensorType& type) cons
   return *bytes;
 }
 
+namespace {
+
+std::vector<absl::string_view> SymbolsOf(const SymbolValues& values) {
+  std::vector<absl::string_view> names;
+  for (const auto& entry : values.entries()) names.emplace_back(entry.first);
+  return names;
+}
+
+}  // namespace
+
 absl::Status CheckType(const TensorType& type, const SymbolValues& bounds) {
   const auto fail = [&](const auto&... what) {
     return absl::InvalidArgumentError(absl::StrCat(type.ToString(), ": ", what...));
@@ -133,7 +144,8 @@ absl::Status CheckType(const TensorType& type, const SymbolValues& bounds) {
   for (const Dim& dim : type.shape) {
     if (dim.factor() < 1) return fail("the dimension ", dim.ToString(), " is not positive");
     if (!dim.is_constant() && bounds.Get(dim.symbol()) < 0) {
-      return fail("the graph has no symbol '", dim.symbol(), "'");
+      return fail("the graph has no symbol '", dim.symbol(), "'",
+                  DidYouMean(dim.symbol(), SymbolsOf(bounds)));
     }
   }
   const DTypeInfo& info = Info(type.dtype);

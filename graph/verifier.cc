@@ -1,4 +1,6 @@
-// The rules, in the order in which they are checked: each may rely on those before it.
+// The rules, in the order in which they are checked: each may rely on those before it. Faults of V1
+// to V5, V7 and V12 are all told, but keep later rules from being checked. V6, V8 and those from V9
+// on are about single nodes: what one breaks hides at most what follows from it.
 //
 //   V1   Names are well-formed and unique, and the graph finds every value by its reference.
 //   V2   Sources stand in the list of their kind and only states have state types; results know
@@ -32,92 +34,81 @@
 //        reads or updates a state is on one device.
 #include "graph/verifier.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "graph/nearest_name.h"
 #include "graph/text.h"
 #include "graph/verifier_rules.h"
 
 namespace sluice {
 namespace {
 
-// Calls `check` with every value until one is found to be broken.
-template <typename Check>
-Found ForEachValue(const Graph& graph, const Check& check) {
+template <typename Visit>
+void ForEachValue(const Graph& graph, const Visit& visit) {
   for (const auto list : {graph.inputs(), graph.weights(), graph.states()}) {
-    for (const auto& value : list) {
-      if (Found found = check(*value)) return found;
-    }
+    for (const auto& value : list) visit(*value);
   }
   for (const auto& node : graph.nodes()) {
-    for (const auto& result : node->results()) {
-      if (Found found = check(*result)) return found;
-    }
+    for (const auto& result : node->results()) visit(*result);
   }
-  return std::nullopt;
 }
 
 // --- V1 -------------------------------------------------------------------------------------
 
-Found CheckNames(const Graph& graph) {
-  return ForEachValue(graph, [&](const Value& value) -> Found {
+void CheckNames(const Graph& graph, Faults& faults) {
+  ForEachValue(graph, [&](const Value& value) {
     if (!IsValidName(value.name())) {
-      return BrokenRef(value, "the name is '", value.name(), "', expected letters, digits, . _ -");
+      return faults.OfRef(value, "the name is '", value.name(),
+                          "', expected letters, digits, . _ -");
     }
     const Value* found = graph.Find(value.ref());
-    if (found == &value) return std::nullopt;
-    return BrokenRef(value, found == nullptr ? "the graph does not find it by this name"
-                                             : "another value has this name, too");
+    if (found == &value) return;
+    faults.OfRef(value, found == nullptr ? "the graph does not find it by this name"
+                                         : "another value has this name, too");
   });
 }
 
 // --- V2 -------------------------------------------------------------------------------------
 
-Found CheckSources(absl::Span<const std::unique_ptr<Value>> values, Value::Kind kind,
-                   absl::string_view list) {
-  for (const auto& value : values) {
-    if (value->kind() != kind) {
-      return BrokenRef(*value, "is among the ", list, " but is of another kind");
-    }
-    if (value->producer() != nullptr) return BrokenRef(*value, "has a producer, expected none");
-    if (value->type().is_state != (kind == Value::Kind::kState)) {
-      return BrokenRef(*value, "is among the ", list, " but has the type ",
-                       value->type().ToString());
-    }
+void CheckSource(const Value& value, Value::Kind kind, absl::string_view list, Faults& faults) {
+  if (value.kind() != kind) {
+    return faults.OfRef(value, "is among the ", list, " but is of another kind");
   }
-  return std::nullopt;
+  if (value.producer() != nullptr) return faults.OfRef(value, "has a producer, expected none");
+  if (value.type().is_state != (kind == Value::Kind::kState)) {
+    faults.OfRef(value, "is among the ", list, " but has the type ", value.type().ToString());
+  }
 }
 
-Found CheckNodeLinks(const Graph& graph, const Node& node) {
+void CheckNodeLinks(const Graph& graph, const Node& node, Faults& faults) {
   const std::string& op = node.op().name;
   if (node.results().size() != node.op().results.size() || node.results().empty()) {
-    return BrokenGraph("a node of '", op, "' has ", node.results().size(), " results, expected ",
-                       node.op().results.size());
+    return faults.OfGraph("a node of '", op, "' has ", node.results().size(), " results, expected ",
+                          node.op().results.size());
   }
   if (graph.registry().Find(op) != &node.op()) {
-    return BrokenRef(*node.result(), "'", op, "' is no op of the graph's registry");
+    return faults.OfRef(*node.result(), "'", op, "' is no op of the graph's registry");
   }
   for (size_t i = 0; i < node.results().size(); ++i) {
     const Value& result = *node.result(i);
     if (result.kind() != Value::Kind::kResult || result.producer() != &node ||
         result.result_index() != static_cast<int>(i)) {
-      return BrokenRef(result, "does not know that it is result ", i, " of '", op, "'");
+      return faults.OfRef(result, "does not know that it is result ", i, " of '", op, "'");
     }
   }
-  return std::nullopt;
 }
 
-Found CheckLinks(const Graph& graph) {
-  if (Found found = CheckSources(graph.inputs(), Value::Kind::kInput, "inputs")) return found;
-  if (Found found = CheckSources(graph.weights(), Value::Kind::kWeight, "weights")) return found;
-  if (Found found = CheckSources(graph.states(), Value::Kind::kState, "states")) return found;
-  for (const auto& node : graph.nodes()) {
-    if (Found found = CheckNodeLinks(graph, *node)) return found;
-  }
-  return std::nullopt;
+void CheckLinks(const Graph& graph, Faults& faults) {
+  using Kind = Value::Kind;
+  for (const auto& value : graph.inputs()) CheckSource(*value, Kind::kInput, "inputs", faults);
+  for (const auto& value : graph.weights()) CheckSource(*value, Kind::kWeight, "weights", faults);
+  for (const auto& value : graph.states()) CheckSource(*value, Kind::kState, "states", faults);
+  for (const auto& node : graph.nodes()) CheckNodeLinks(graph, *node, faults);
 }
 
 // --- V3 -------------------------------------------------------------------------------------
@@ -134,152 +125,163 @@ absl::string_view UnknownSymbol(const Attributes& attrs, const SymbolValues& sym
   return "";
 }
 
-Found CheckSymbols(const Graph& graph) {
+// What is wrong with the declaration; "" if nothing is.
+std::string SymbolFault(const SymbolDef& symbol, const SymbolValues& known) {
+  if (!IsIdentifier(symbol.name))
+    return absl::StrCat("'", symbol.name, "' is no name for a symbol");
+  if (symbol.bound < 1) {
+    return absl::StrCat("symbol '", symbol.name, "' has the bound ", symbol.bound,
+                        ", expected at least 1");
+  }
+  if (known.Get(symbol.name) < 0) return "";
+  return absl::StrCat("symbol '", symbol.name, "' is declared twice");
+}
+
+void CheckSymbols(const Graph& graph, Faults& faults) {
   SymbolValues known;
   for (const SymbolDef& symbol : graph.symbols()) {
-    if (!IsIdentifier(symbol.name)) {
-      return BrokenGraph("'", symbol.name, "' is no name for a symbol");
-    }
-    if (symbol.bound < 1) {
-      return BrokenGraph("symbol '", symbol.name, "' has the bound ", symbol.bound,
-                         ", expected at least 1");
-    }
-    if (known.Get(symbol.name) >= 0) {
-      return BrokenGraph("symbol '", symbol.name, "' is declared twice");
-    }
+    if (const std::string fault = SymbolFault(symbol, known); !fault.empty()) faults.OfGraph(fault);
     known.Set(symbol.name, symbol.bound);
   }
   if (const absl::string_view symbol = UnknownSymbol(graph.attrs(), {}); !symbol.empty()) {
-    return BrokenGraph("an attribute uses the symbol '", symbol, "', expected constants");
+    faults.OfGraph("an attribute uses the symbol '", symbol, "', expected constants");
   }
   for (const auto& node : graph.nodes()) {
     const absl::string_view symbol = UnknownSymbol(node->attrs(), known);
     if (symbol.empty()) continue;
-    return BrokenRef(*node->result(), "an attribute uses the symbol '", symbol,
-                     "', which the graph does not declare");
+    faults.OfRef(*node->result(), "an attribute uses the symbol '", symbol,
+                 "', which the graph does not declare",
+                 faults.is_full() ? "" : DidYouMean(symbol, NamesOf(graph.symbols())));
   }
-  return std::nullopt;
 }
 
 // --- V4 -------------------------------------------------------------------------------------
 
 // Compares pointers only: a dangling operand must not be looked at.
-Found CheckOrder(const Graph& graph) {
+void CheckOrder(const Graph& graph, Faults& faults) {
   absl::flat_hash_set<const Value*> owned, defined;
-  ForEachValue(graph, [&](const Value& value) -> Found {
+  ForEachValue(graph, [&](const Value& value) {
     owned.insert(&value);
     if (value.producer() == nullptr) defined.insert(&value);
-    return std::nullopt;
   });
   for (const auto& node : graph.nodes()) {
     for (size_t i = 0; i < node->operands().size(); ++i) {
       const Value* operand = node->operand(i);
       if (operand == nullptr || defined.contains(operand)) continue;
       if (!owned.contains(operand)) {
-        return BrokenRef(*node->result(), "operand ", i, " of '", node->op().name,
-                         "' is no value of this graph");
+        faults.OfRef(*node->result(), "operand ", i, " of '", node->op().name,
+                     "' is no value of this graph");
+      } else {
+        faults.OfRef(*node->result(), "operand ", i, " of '", node->op().name, "' is ",
+                     operand->ref(), ", which is not defined before");
       }
-      return BrokenRef(*node->result(), "operand ", i, " of '", node->op().name, "' is ",
-                       operand->ref(), ", which is not defined before");
+      break;
     }
     for (const auto& result : node->results()) defined.insert(result.get());
   }
-  return std::nullopt;
 }
 
 // --- V5 -------------------------------------------------------------------------------------
 
-Found CheckUses(const Graph& graph) {
+void CheckUses(const Graph& graph, Faults& faults) {
   absl::flat_hash_set<const Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.insert(node.get());
   absl::flat_hash_set<std::pair<const Node*, int>> seen;
-  Found found = ForEachValue(graph, [&](const Value& value) -> Found {
+  absl::flat_hash_set<const Value*> wrong;
+  ForEachValue(graph, [&](const Value& value) {
     for (const Use& use : value.uses()) {
-      if (!nodes.contains(use.node)) return BrokenValue(value, "is used by a node that is gone");
-      if (use.operand < 0 || use.node->operand(static_cast<size_t>(use.operand)) != &value) {
-        return BrokenValue(value, "lists itself as operand ", use.operand, " of ", Print(*use.node),
-                           ", which it is not");
+      if (!nodes.contains(use.node)) {
+        faults.OfValue(value, "is used by a node that is gone");
+      } else if (use.operand < 0 || use.node->operand(static_cast<size_t>(use.operand)) != &value) {
+        faults.OfValue(value, "lists itself as operand ", use.operand, " of ", NodeLine{*use.node},
+                       ", which it is not");
+      } else if (!seen.emplace(use.node, use.operand).second) {
+        faults.OfValue(value, "lists operand ", use.operand, " of ", NodeLine{*use.node}, " twice");
+      } else {
+        continue;
       }
-      if (!seen.emplace(use.node, use.operand).second) {
-        return BrokenValue(value, "lists operand ", use.operand, " of ", Print(*use.node),
-                           " twice");
-      }
+      wrong.insert(&value);
     }
-    return std::nullopt;
   });
-  if (found) return found;
   for (const auto& node : graph.nodes()) {
     for (size_t i = 0; i < node->operands().size(); ++i) {
-      if (node->operand(i) == nullptr || seen.contains({node.get(), static_cast<int>(i)})) continue;
-      return BrokenNode(*node, "operand ", i, " does not list this node among its uses");
+      const Value* operand = node->operand(i);
+      if (operand == nullptr || seen.contains({node.get(), static_cast<int>(i)})) continue;
+      if (wrong.contains(operand)) continue;  // in place of this use it lists another
+      faults.OfNode(*node, "operand ", i, " does not list this node among its uses");
     }
   }
-  return std::nullopt;
 }
 
 // --- V6 -------------------------------------------------------------------------------------
 
-Found CheckSchemas(const Graph& graph) {
-  for (const auto& node : graph.nodes()) {
-    const auto types = node->OperandTypes();
-    const absl::Status status = CheckSchema({node->op(), types, node->attrs()});
-    if (!status.ok()) return BrokenNode(*node, status.message());
-    if (!node->operands().empty() && node->operands().back() == nullptr) {
-      return BrokenNode(*node, "the last operand is absent, expected a shorter list");
-    }
-    for (const auto& [name, value] : node->attrs()) {
-      if (value == node->op().FindAttr(name)->default_value) {
-        return BrokenNode(*node, "attribute '", name, "' is stored but has its default value");
-      }
-    }
+void CheckNodeSchema(const Node& node, Faults& faults) {
+  const auto types = node.OperandTypes();
+  const absl::Status status = CheckSchema({node.op(), types, node.attrs()});
+  if (!status.ok()) return faults.OfNode(node, status.message());
+  if (!node.operands().empty() && node.operands().back() == nullptr) {
+    return faults.OfNode(node, "the last operand is absent, expected a shorter list");
   }
-  return std::nullopt;
+  for (const auto& [name, value] : node.attrs()) {
+    if (value != node.op().FindAttr(name)->default_value) continue;
+    return faults.OfNode(node, "attribute '", name, "' is stored but has its default value");
+  }
+}
+
+void CheckSchemas(const Graph& graph, Faults& faults) {
+  for (const auto& node : graph.nodes()) CheckNodeSchema(*node, faults);
 }
 
 // --- V7, V8 ---------------------------------------------------------------------------------
 
-Found CheckTypes(const Graph& graph) {
+void CheckTypes(const Graph& graph, Faults& faults) {
   const SymbolValues bounds = graph.Bounds();
-  return ForEachValue(graph, [&](const Value& value) -> Found {
+  ForEachValue(graph, [&](const Value& value) {
     const absl::Status status = CheckType(value.type(), bounds);
-    return status.ok() ? std::nullopt : BrokenValue(value, status.message());
+    if (status.ok()) return;
+    const Node* node = value.producer();
+    if (node != nullptr && faults.HasOperandOf(*node)) return faults.Silence(*node);
+    faults.OfValue(value, status.message());
   });
 }
 
-Found CheckInference(const Graph& graph) {
-  for (const auto& node : graph.nodes()) {
-    const auto operands = node->OperandTypes();
-    const auto types = node->op().infer({node->op(), operands, node->attrs()});
-    if (!types.ok()) return BrokenNode(*node, types.status().message());
-    for (size_t i = 0; i < node->results().size(); ++i) {
-      const Value& result = *node->result(i);
-      if (i < types->size() && result.type() == (*types)[i]) continue;
-      return BrokenNode(*node, result.ref(), " has the type ", result.type().ToString(), ", but '",
-                        node->op().name, "' gives ",
-                        i < types->size() ? (*types)[i].ToString() : "no such result");
-    }
+void CheckNodeInference(const Node& node, Faults& faults) {
+  const auto operands = node.OperandTypes();
+  const auto types = node.op().infer({node.op(), operands, node.attrs()});
+  if (!types.ok()) return faults.OfNode(node, types.status().message());
+  for (size_t i = 0; i < node.results().size(); ++i) {
+    const Value& result = *node.result(i);
+    if (i < types->size() && result.type() == (*types)[i]) continue;
+    return faults.OfNode(node, result.ref(), " has the type ", result.type().ToString(), ", but '",
+                         node.op().name, "' gives ",
+                         i < types->size() ? (*types)[i].ToString() : "no such result");
   }
-  return std::nullopt;
+}
+
+// The types of a node that reads a faulty one are taken for right.
+void CheckInference(const Graph& graph, Faults& faults) {
+  for (const auto& node : graph.nodes()) {
+    if (!faults.Has(*node) && !faults.HasOperandOf(*node)) CheckNodeInference(*node, faults);
+  }
 }
 
 // --- V10 ------------------------------------------------------------------------------------
 
-Found CheckOutputs(const Graph& graph) {
+void CheckOutputs(const Graph& graph, Faults& faults) {
   absl::flat_hash_set<const Value*> results, seen;
   for (const auto& node : graph.nodes()) {
     for (const auto& result : node->results()) results.insert(result.get());
   }
   for (const Value* output : graph.outputs()) {
-    if (!results.contains(output)) return BrokenGraph("an output is no result of a node");
-    if (output->type().is_state) {
-      return BrokenNode(*output->producer(), output->ref(),
-                        " is an output, expected a tensor and no state");
-    }
-    if (!seen.insert(output).second) {
-      return BrokenNode(*output->producer(), output->ref(), " is an output twice");
+    if (!results.contains(output)) {
+      faults.OfGraph("an output is no result of a node");
+    } else if (output->type().is_state) {
+      faults.OfNode(*output->producer(), output->ref(),
+                    " is an output, expected a tensor and no state");
+    } else if (!seen.insert(output).second) {
+      faults.OfNode(*output->producer(), output->ref(), " is an output twice");
     }
   }
-  return std::nullopt;
 }
 
 // --- V12 ------------------------------------------------------------------------------------
@@ -324,48 +326,50 @@ std::string AttributeFault(const Attributes& attrs) {
   return "";
 }
 
-Found CheckTexts(const Graph& graph) {
-  if (!IsUtf8(graph.name())) return BrokenGraph("its name is no UTF-8");
+void CheckTexts(const Graph& graph, Faults& faults) {
+  if (!IsUtf8(graph.name())) faults.OfGraph("its name is no UTF-8");
   if (graph.symbols().size() > kMaxSymbols || graph.outputs().size() > kMaxOutputs) {
-    return BrokenGraph(graph.symbols().size(), " symbols and ", graph.outputs().size(),
-                       " outputs, expected at most ", kMaxSymbols, " and ", kMaxOutputs);
+    faults.OfGraph(graph.symbols().size(), " symbols and ", graph.outputs().size(),
+                   " outputs, expected at most ", kMaxSymbols, " and ", kMaxOutputs);
   }
   if (const std::string fault = AttributeFault(graph.attrs()); !fault.empty()) {
-    return BrokenGraph(fault);
+    faults.OfGraph(fault);
   }
   for (const auto& node : graph.nodes()) {
     const std::string fault = AttributeFault(node->attrs());
-    if (!fault.empty()) return BrokenRef(*node->result(), fault);
+    if (!fault.empty()) faults.OfRef(*node->result(), fault);
     const std::string scratch_region = node->scratch() ? node->scratch()->region : "";
     if (!IsUtf8(node->device()) || !IsUtf8(node->kernel()) || !IsUtf8(node->origin()) ||
         !IsUtf8(scratch_region)) {
-      return BrokenRef(*node->result(),
-                       "the name of its device, kernel, pass or scratch is no UTF-8");
+      faults.OfRef(*node->result(), "the name of its device, kernel, pass or scratch is no UTF-8");
     }
   }
-  return ForEachValue(graph, [](const Value& value) -> Found {
+  ForEachValue(graph, [&](const Value& value) {
     const std::string region = value.mem().has_value() ? value.mem()->region : "";
-    const bool is_fine = IsUtf8(region) && IsUtf8(value.layout());
-    return is_fine ? std::nullopt : BrokenRef(value, "its memory region or layout is no UTF-8");
+    if (IsUtf8(region) && IsUtf8(value.layout())) return;
+    faults.OfRef(value, "its memory region or layout is no UTF-8");
   });
 }
 
 // --- V13 ------------------------------------------------------------------------------------
 
-Found CheckConstants(const Graph& graph) {
-  for (const auto& node : graph.nodes()) {
-    if (!node->once()) continue;
-    if (node->op().UpdatesState()) return BrokenNode(*node, "runs once but updates a state");
-    for (const Value* operand : node->operands()) {
-      if (operand == nullptr || operand->kind() == Value::Kind::kWeight) continue;
-      if (operand->producer() != nullptr && operand->producer()->once()) continue;
-      return BrokenNode(*node, "runs once but reads ", operand->ref(),
-                        ", expected a weight or the result of a node that runs once");
-    }
+void CheckConstant(const Node& node, Faults& faults) {
+  if (node.op().UpdatesState()) return faults.OfNode(node, "runs once but updates a state");
+  for (const Value* operand : node.operands()) {
+    if (operand == nullptr || operand->kind() == Value::Kind::kWeight) continue;
+    if (operand->producer() != nullptr && operand->producer()->once()) continue;
+    return faults.OfNode(node, "runs once but reads ", operand->ref(),
+                         ", expected a weight or the result of a node that runs once");
   }
-  return ForEachValue(graph, [](const Value& value) -> Found {
-    if (value.layout().empty() || value.kind() == Value::Kind::kWeight) return std::nullopt;
-    return BrokenValue(value, "has a layout, expected one of weights only");
+}
+
+void CheckConstants(const Graph& graph, Faults& faults) {
+  for (const auto& node : graph.nodes()) {
+    if (node->once()) CheckConstant(*node, faults);
+  }
+  ForEachValue(graph, [&](const Value& value) {
+    if (value.layout().empty() || value.kind() == Value::Kind::kWeight) return;
+    faults.OfValue(value, "has a layout, expected one of weights only");
   });
 }
 
@@ -374,14 +378,13 @@ Found CheckConstants(const Graph& graph) {
 // Knows the first node that uses a state, or what it has become; all others must be on its device.
 class StateDevices {
  public:
-  Found Visit(const Node& node) {
+  void Visit(const Node& node, Faults& faults) {
     for (size_t i = 0; i < node.operands().size(); ++i) {
       const Value* operand = node.operand(i);
       if (operand == nullptr || !operand->type().is_state) continue;
       const Node* first = user_.try_emplace(operand, &node).first->second;
       if (first->device() != node.device()) {
-        return BrokenNode(node, "uses the state ", operand->ref(), ", which is on ",
-                          first->device());
+        faults.OfNode(node, "uses the state ", operand->ref(), ", which is on ", first->device());
       }
       for (const auto& result : node.results()) {
         if (node.op().results[static_cast<size_t>(result->result_index())].aliases ==
@@ -390,69 +393,94 @@ class StateDevices {
         }
       }
     }
-    return std::nullopt;
   }
 
  private:
   absl::flat_hash_map<const Value*, const Node*> user_;
 };
 
-Found CheckDevices(const Graph& graph) {
+void CheckOperandDevices(const Node& node, Faults& faults) {
+  // What runs once does so when its device's graph is loaded, before there is anything to move.
+  if (node.op().is_transfer && !node.once()) return;
+  for (const Value* operand : node.operands()) {
+    const Node* producer = operand != nullptr ? operand->producer() : nullptr;
+    if (producer == nullptr || producer->device() == node.device()) continue;
+    return faults.OfNode(node, "reads ", operand->ref(), ", which is on ", producer->device());
+  }
+}
+
+void CheckDevices(const Graph& graph, Faults& faults) {
+  for (const auto& node : graph.nodes()) {  // one is enough: which of them are wrong is not known
+    if (node->device().empty() == graph.nodes()[0]->device().empty()) continue;
+    return faults.OfNode(*node, node->device().empty() ? "names no device, but others do"
+                                                       : "names a device, but others do not");
+  }
   StateDevices states;
   for (const auto& node : graph.nodes()) {
-    if (node->device().empty() != graph.nodes()[0]->device().empty()) {
-      return BrokenNode(*node, node->device().empty() ? "names no device, but others do"
-                                                      : "names a device, but others do not");
-    }
-    for (const Value* operand : node->operands()) {
-      const Node* producer = operand != nullptr ? operand->producer() : nullptr;
-      if (producer == nullptr || producer->device() == node->device()) continue;
-      // What runs once does so when its device's graph is loaded, before there is anything to move.
-      if (node->op().is_transfer && !node->once()) continue;
-      return BrokenNode(*node, "reads ", operand->ref(), ", which is on ", producer->device());
-    }
-    if (Found found = states.Visit(*node)) return found;
+    CheckOperandDevices(*node, faults);
+    states.Visit(*node, faults);
   }
-  return std::nullopt;
 }
 
 struct Rule {
   absl::string_view title;
-  Found (*check)(const Graph& graph);
+  void (*check)(const Graph& graph, Faults& faults);
+  bool later_rules_need_it = false;
 };
 
 constexpr Rule kRules[] = {
-    {"V1 (names are unique and known to the graph)", CheckNames},
-    {"V2 (sources and results are where they belong)", CheckLinks},
-    {"V3 (symbols are declared)", CheckSymbols},
-    {"V4 (operands come before their users)", CheckOrder},
-    {"V5 (use lists mirror operands)", CheckUses},
+    {"V1 (names are unique and known to the graph)", CheckNames, true},
+    {"V2 (sources and results are where they belong)", CheckLinks, true},
+    {"V3 (symbols are declared)", CheckSymbols, true},
+    {"V4 (operands come before their users)", CheckOrder, true},
+    {"V5 (use lists mirror operands)", CheckUses, true},
     {"V6 (operands and attributes fit the op)", CheckSchemas},
-    {"V7 (types are sound)", CheckTypes},
+    {"V7 (types are sound)", CheckTypes, true},
     {"V8 (result types are the inferred ones)", CheckInference},
     {"V9 (nothing is read after its update in place)", CheckInPlace},
     {"V10 (outputs are distinct tensor results)", CheckOutputs},
     {"V11 (places in memory are sound)", CheckMemory},
-    {"V12 (the graph can be written and read back)", CheckTexts},
+    {"V12 (the graph can be written and read back)", CheckTexts, true},
     {"V13 (what runs once depends on weights alone)", CheckConstants},
     {"V14 (values are on the device that reads them)", CheckDevices},
 };
 
+// As the graph has them, what is of no value first.
+void SortByPlace(const Graph& graph, std::vector<Violation>* violations) {
+  absl::flat_hash_map<const Value*, size_t> places;
+  ForEachValue(graph, [&](const Value& value) { places.emplace(&value, places.size() + 1); });
+  places[nullptr] = 0;
+  std::stable_sort(
+      violations->begin(), violations->end(),
+      [&](const Violation& a, const Violation& b) { return places[a.value] < places[b.value]; });
+}
+
 }  // namespace
 
-std::optional<Violation> FindViolation(const Graph& graph) {
+bool Faults::HasOperandOf(const Node& node) const {
+  if (faulty_.empty()) return false;
+  return std::any_of(node.operands().begin(), node.operands().end(),
+                     [&](const Value* operand) { return operand != nullptr && Has(*operand); });
+}
+
+Violations FindViolations(const Graph& graph) {
+  Faults faults;
   for (const Rule& rule : kRules) {
-    if (Found found = rule.check(graph)) {
-      found->message = absl::StrCat("rule ", rule.title, ": ", found->message);
-      return found;
-    }
+    faults.BeginRule(rule.title);
+    rule.check(graph, faults);
+    if (rule.later_rules_need_it && faults.is_broken()) break;
   }
-  return std::nullopt;
+  Violations violations = std::move(faults).Take();
+  if (violations.shown.size() > 1) SortByPlace(graph, &violations.shown);
+  return violations;
 }
 
 absl::Status Verify(const Graph& graph) {
-  const std::optional<Violation> violation = FindViolation(graph);
-  return violation ? absl::InvalidArgumentError(violation->message) : absl::OkStatus();
+  const Violations violations = FindViolations(graph);
+  ErrorList errors;
+  for (const Violation& violation : violations.shown) errors.Add(violation.message);
+  errors.Count(violations.more);
+  return errors.ToStatus();
 }
 
 }  // namespace sluice

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "graph/graph.h"
@@ -22,10 +22,16 @@ struct Violation {
   const Value* value = nullptr;  // a source, or a node's first result; nullptr: the whole graph
 };
 
-// The first rule that the graph breaks.
-std::optional<Violation> FindViolation(const Graph& graph);
+// The first rule that each faulty source and node breaks: those of the whole graph, then sources,
+// then nodes in execution order. What follows from a fault of an operand is left out where that
+// can be told.
+struct Violations {
+  std::vector<Violation> shown;  // at most ErrorList::kMaxShown
+  int64_t more = 0;              // others
+};
+Violations FindViolations(const Graph& graph);
 
-// InvalidArgument with the violation's message.
+// InvalidArgument with the violations' messages, a line for each.
 absl::Status Verify(const Graph& graph);
 
 }  // namespace sluice

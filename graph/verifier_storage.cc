@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <queue>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "graph/verifier_rules.h"
 
 namespace sluice {
@@ -18,18 +20,15 @@ namespace {
 // Follows the updates of storage in execution order.
 class InPlaceUpdates {
  public:
-  Found Visit(const Node& node) {
+  void Visit(const Node& node, Faults& faults) {
     for (const Value* operand : node.operands()) {
       if (operand == nullptr) continue;
       if (const Node* writer = Writer(operand)) {
-        return BrokenNode(node, "reads ", operand->ref(), " after its update in place by ",
-                          Print(*writer));
+        faults.OfNode(node, "reads ", operand->ref(), " after its update in place by ",
+                      NodeLine{*writer});
       }
     }
-    for (size_t i = 0; i < node.results().size(); ++i) {
-      if (Found found = VisitResult(node, i)) return found;
-    }
-    return std::nullopt;
+    for (size_t i = 0; i < node.results().size(); ++i) VisitResult(node, i, faults);
   }
 
   // The node that has overwritten `value`; nullptr if none has.
@@ -44,30 +43,30 @@ class InPlaceUpdates {
     return it != viewed_.end() ? it->second : value;
   }
 
-  Found VisitResult(const Node& node, size_t index) {
+  void VisitResult(const Node& node, size_t index, Faults& faults) {
     const Value& result = *node.result(index);
     const int aliased = node.op().results[index].aliases;
     if (aliased < 0) {
-      if (result.type().is_state) {
-        return BrokenNode(node, result.ref(), " is a state, but the op updates none to make it");
+      if (result.type().is_state && !faults.HasOperandOf(node)) {
+        faults.OfNode(node, result.ref(), " is a state, but the op updates none to make it");
       }
       if (node.op().is_view && index == 0) viewed_[&result] = Viewed(node.source());
-      return std::nullopt;
+      return;
     }
     const Value* operand = node.operand(static_cast<size_t>(aliased));
     if (operand == nullptr || !(operand->type() == result.type())) {
-      return BrokenNode(node, result.ref(), " is operand ", aliased,
-                        " updated in place, expected an operand of the same type");
+      if (faults.HasOperandOf(node)) return;
+      return faults.OfNode(node, result.ref(), " is operand ", aliased,
+                           " updated in place, expected an operand of the same type");
     }
     const Value* target = Viewed(operand);
     if (target->kind() != Value::Kind::kState && target->kind() != Value::Kind::kResult) {
-      return BrokenNode(node, "updates ", target->ref(),
-                        " in place, expected a state or a result of a node");
+      return faults.OfNode(node, "updates ", target->ref(),
+                           " in place, expected a state or a result of a node");
     }
     if (!writers_.emplace(target, &node).second) {
-      return BrokenNode(node, "updates ", target->ref(), " in place twice");
+      faults.OfNode(node, "updates ", target->ref(), " in place twice");
     }
-    return std::nullopt;
   }
 
   absl::flat_hash_map<const Value*, const Value*> viewed_;  // what each view shows
@@ -83,17 +82,19 @@ struct Storage {
   int64_t first = 0, last = 0;  // lifetime: positions of nodes
   MemSpan span;
   bool is_scratch = false;
+  bool is_wrong = false;  // was found in another's way
 };
 
 class Placement {
  public:
-  explicit Placement(const Graph& graph) : graph_(graph), bounds_(graph.Bounds()) {}
+  Placement(const Graph& graph, Faults& faults)
+      : graph_(graph), bounds_(graph.Bounds()), faults_(faults) {}
 
-  Found Check() {
+  void Check() {
     const int64_t end = static_cast<int64_t>(graph_.nodes().size());
     for (const auto list : {graph_.inputs(), graph_.weights(), graph_.states()}) {
       for (const auto& source : list) {
-        if (Found found = Place(*source, nullptr, -end - 1)) return found;
+        Place(*source, nullptr, -end - 1);
         Extend(source.get(), end);
       }
     }
@@ -101,17 +102,17 @@ class Placement {
     for (int64_t position = 0; position < end; ++position) {
       const Node& node = *graph_.nodes()[static_cast<size_t>(position)];
       if (!node.once()) continue;
-      if (Found found = PlaceNode(node, position - end)) return found;
+      PlaceNode(node, position - end);
       for (const auto& result : node.results()) Extend(result.get(), end);
     }
     for (int64_t position = 0; position < end; ++position) {
       const Node& node = *graph_.nodes()[static_cast<size_t>(position)];
       if (node.once()) continue;
       for (const Value* operand : node.operands()) Extend(operand, position);
-      if (Found found = PlaceNode(node, position)) return found;
+      PlaceNode(node, position);
     }
     for (const Value* output : graph_.outputs()) Extend(output, end);
-    return CheckOverlaps();
+    CheckOverlaps();
   }
 
  private:
@@ -131,71 +132,75 @@ class Placement {
     storage.last = std::max(storage.last, position);
   }
 
-  Found PlaceNode(const Node& node, int64_t position) {
-    for (const auto& result : node.results()) {
-      if (Found found = Place(*result, SharedWith(*result), position)) return found;
-    }
-    if (!node.scratch().has_value()) return std::nullopt;
-    if (Found found = CheckRange(*node.result(), *node.scratch())) return found;
+  void PlaceNode(const Node& node, int64_t position) {
+    for (const auto& result : node.results()) Place(*result, SharedWith(*result), position);
+    if (!node.scratch().has_value() || !IsRange(*node.result(), *node.scratch())) return;
     storage_.push_back({node.result(), position, position, *node.scratch(), true});
-    return std::nullopt;
   }
 
-  static Found CheckRange(const Value& value, const MemSpan& span) {
+  bool IsRange(const Value& value, const MemSpan& span) {
     int64_t span_end = 0;
     if (span.offset < 0 || span.bytes < 0 ||
         __builtin_add_overflow(span.offset, span.bytes, &span_end)) {
-      return BrokenValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
-                         " bytes, expected a range from 0 on");
+      faults_.OfValue(value, "is placed at the offset ", span.offset, " with ", span.bytes,
+                      " bytes, expected a range from 0 on");
+      return false;
     }
-    if (span.offset % kPlaceAlignment == 0) return std::nullopt;
-    return BrokenValue(value, "is placed at the offset 0x", absl::Hex(span.offset),
-                       ", expected a multiple of ", kPlaceAlignment);
+    if (span.offset % kPlaceAlignment == 0) return true;
+    faults_.OfValue(value, "is placed at the offset 0x", absl::Hex(span.offset),
+                    ", expected a multiple of ", kPlaceAlignment);
+    return false;
   }
 
-  Found CheckSpan(const Value& value) const {
-    const MemSpan& span = *value.mem();
-    if (Found found = CheckRange(value, span)) return found;
+  bool IsLargeEnough(const Value& value, const MemSpan& span) {
     const int64_t bytes = *bounds_.EvaluateBytes(value.type());  // fits: V7
-    if (span.bytes < bytes) {
-      return BrokenValue(value, "has a place of ", span.bytes, " bytes, but ",
-                         value.type().ToString(), " takes ", bytes, " at the symbols' bounds");
-    }
-    return std::nullopt;
+    if (span.bytes >= bytes) return true;
+    faults_.OfValue(value, "has a place of ", span.bytes, " bytes, but ", value.type().ToString(),
+                    " takes ", bytes, " at the symbols' bounds");
+    return false;
   }
 
-  Found Place(const Value& value, const Value* shared, int64_t position) {
-    if (value.mem().has_value()) {
-      if (Found found = CheckSpan(value)) return found;
+  // What has no sound place is left out, and so is what shares it.
+  void Place(const Value& value, const Value* shared, int64_t position) {
+    const std::optional<MemSpan>& span = value.mem();
+    if (span.has_value() && (!IsRange(value, *span) || !IsLargeEnough(value, *span))) {
+      misplaced_.insert(&value);
+      return;
+    }
+    if (misplaced_.contains(shared)) {
+      misplaced_.insert(&value);
+      return;
     }
     auto home = homes_.find(shared);
     if (home == homes_.end()) {
-      if (!value.mem().has_value()) return std::nullopt;
+      if (!span.has_value()) return;
       homes_[&value] = storage_.size();
-      storage_.push_back({&value, position, position, *value.mem()});
-      return std::nullopt;
+      storage_.push_back({&value, position, position, *span});
+      return;
     }
     const size_t index = home->second;
     homes_[&value] = index;
     Storage& storage = storage_[index];
     storage.last = std::max(storage.last, position);
-    if (!value.mem().has_value()) return std::nullopt;
-    if (value.mem()->region != storage.span.region || value.mem()->offset != storage.span.offset) {
-      return BrokenValue(value, "shares the storage of ", storage.value->ref(),
-                         " but has another place");
+    if (!span.has_value()) return;
+    if (span->region != storage.span.region || span->offset != storage.span.offset) {
+      return faults_.OfValue(value, "shares the storage of ", storage.value->ref(),
+                             " but has another place");
     }
-    storage.span.bytes = std::max(storage.span.bytes, value.mem()->bytes);
-    return std::nullopt;
+    storage.span.bytes = std::max(storage.span.bytes, span->bytes);
   }
 
-  // Sweeps over time. What lives at one time does not overlap, so that only the neighbours of a
-  // newcomer can.
-  Found CheckOverlaps() const {
-    std::map<Start, const Storage*> living;
+  using Start = std::tuple<absl::string_view, absl::string_view, int64_t>;
+  using Living = std::map<Start, Storage*>;
+
+  // Sweeps over time. What lives at one time does not overlap, as of two that do the wrong one is
+  // left out, so that only the neighbours of a newcomer can.
+  void CheckOverlaps() {
+    Living living;
     const auto dies_later = [](const Storage* a, const Storage* b) { return a->last > b->last; };
     std::priority_queue<const Storage*, std::vector<const Storage*>, decltype(dies_later)> deaths(
         dies_later);
-    for (const Storage& storage : storage_) {
+    for (Storage& storage : storage_) {
       while (!deaths.empty() && deaths.top()->last < storage.first) {
         const auto dead = living.find(StartOf(*deaths.top()));
         if (dead != living.end() && dead->second == deaths.top()) living.erase(dead);
@@ -204,20 +209,26 @@ class Placement {
       const Start start = StartOf(storage);
       const auto same = living.find(start);
       if (same != living.end() && TakesOver(storage, *same->second)) living.erase(same);
-      const auto next = living.lower_bound(start);
-      if (next != living.end() && Overlap(*next->second, storage)) {
-        return Blame(*next->second, storage);
-      }
-      if (next != living.begin() && Overlap(*std::prev(next)->second, storage)) {
-        return Blame(*std::prev(next)->second, storage);
-      }
-      living.emplace_hint(next, start, &storage);
+      if (!MakesRoom(storage, &living)) continue;
+      living.emplace(start, &storage);
       deaths.push(&storage);
     }
-    return std::nullopt;
   }
 
-  using Start = std::tuple<absl::string_view, absl::string_view, int64_t>;
+  // Leaves out older ones that are in the newer one's way and wrong; false if that one is.
+  bool MakesRoom(Storage& newer, Living* living) {
+    while (true) {
+      const auto next = living->lower_bound(StartOf(newer));
+      auto older = next;
+      if (next == living->end() || !Overlap(*next->second, newer)) {
+        if (next == living->begin() || !Overlap(*std::prev(next)->second, newer)) return true;
+        older = std::prev(next);
+      }
+      if (!BlamesOlder(*older->second, newer)) return false;
+      living->erase(older);
+    }
+  }
+
   static Start StartOf(const Storage& storage) {
     return {DeviceOf(storage), storage.span.region, storage.span.offset};
   }
@@ -250,10 +261,11 @@ class Placement {
            b.span.offset < a.span.offset + a.span.bytes;
   }
 
-  // How many others the storage overlaps.
+  // How many others the storage overlaps, but for wrong ones.
   int64_t OverlapsOf(const Storage& storage) const {
     return std::count_if(storage_.begin(), storage_.end(), [&](const Storage& other) {
-      if (&other == &storage || other.last < storage.first || storage.last < other.first) {
+      if (&other == &storage || other.is_wrong || other.last < storage.first ||
+          storage.last < other.first) {
         return false;
       }
       const auto [older, newer] = std::minmax({&storage, &other});  // by begin of life
@@ -262,10 +274,12 @@ class Placement {
     });
   }
 
-  // See V11 for whose fault it is.
-  Found Blame(const Storage& older, const Storage& newer) const {
-    const bool is_older = OverlapsOf(older) > OverlapsOf(newer);
-    const Storage& wrong = is_older ? older : newer;
+  // See V11 for whose fault it is. Faults that are not told anyway are the newer one's: to count
+  // takes long.
+  bool BlamesOlder(Storage& older, Storage& newer) {
+    const bool is_older = !faults_.is_full() && OverlapsOf(older) > OverlapsOf(newer);
+    Storage& wrong = is_older ? older : newer;
+    wrong.is_wrong = true;
     const Storage& other = is_older ? newer : older;
     const auto place = [](const MemSpan& span) {
       return absl::StrCat(span.bytes, " bytes at ", span.region, "+0x", absl::Hex(span.offset));
@@ -276,31 +290,34 @@ class Placement {
     const std::string what =
         absl::StrCat("has ", place(wrong.span), ", where ", name(other),
                      is_older ? " will have " : " still has ", place(other.span));
-    if (!wrong.is_scratch) return BrokenValue(*wrong.value, what);
-    return BrokenNode(*wrong.value->producer(), name(wrong), " ", what);
+    if (wrong.is_scratch) {
+      faults_.OfNode(*wrong.value->producer(), name(wrong), " ", what);
+    } else {
+      faults_.OfValue(*wrong.value, what);
+    }
+    return is_older;
   }
 
   const Graph& graph_;
   SymbolValues bounds_;
+  Faults& faults_;
   std::vector<Storage> storage_;                     // by begin of life
   absl::flat_hash_map<const Value*, size_t> homes_;  // in storage_
+  absl::flat_hash_set<const Value*> misplaced_;
 };
 
 }  // namespace
 
-Found CheckInPlace(const Graph& graph) {
+void CheckInPlace(const Graph& graph, Faults& faults) {
   InPlaceUpdates updates;
-  for (const auto& node : graph.nodes()) {
-    if (Found found = updates.Visit(*node)) return found;
-  }
+  for (const auto& node : graph.nodes()) updates.Visit(*node, faults);
   for (const Value* output : graph.outputs()) {
     if (const Node* writer = updates.Writer(output)) {
-      return BrokenNode(*writer, "updates an output of the graph in place");
+      faults.OfNode(*writer, "updates an output of the graph in place");
     }
   }
-  return std::nullopt;
 }
 
-Found CheckMemory(const Graph& graph) { return Placement(graph).Check(); }
+void CheckMemory(const Graph& graph, Faults& faults) { Placement(graph, faults).Check(); }
 
 }  // namespace sluice

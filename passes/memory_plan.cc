@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "passes/storage.h"
 
@@ -45,8 +46,11 @@ absl::StatusOr<MemoryPlan> MemoryPlanOf(const Graph& graph, const KernelSet* ker
     const WeightLayout* layout =
         kernels != nullptr ? kernels->FindLayout(weight->layout()) : nullptr;
     if (layout == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(weight->ref(), " has the unknown layout '", weight->layout(), "'"));
+      const std::vector<absl::string_view> names =
+          kernels != nullptr ? NamesOf(kernels->layouts()) : std::vector<absl::string_view>();
+      return absl::InvalidArgumentError(absl::StrCat(weight->ref(), " has the unknown layout '",
+                                                     weight->layout(), "'",
+                                                     DidYouMean(weight->layout(), names)));
     }
     plan.packed += layout->bytes(weight->type());
   }

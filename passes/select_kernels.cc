@@ -9,6 +9,7 @@
 // A node that no kernel accepts is an error that lists each rejection.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "graph/text.h"
 #include "passes/kernel_choice.h"
@@ -36,7 +37,8 @@ absl::Status CheckOverride(const Node& node, const Target& target) {
   if (kernel == nullptr || kernel->op != node.op().name) {
     return absl::InvalidArgumentError(
         absl::StrCat("%", node.name(), " asks for the kernel '", node.kernel(), "', but ",
-                     target.caps->backend(), " has no such kernel for '", node.op().name, "'"));
+                     target.caps->backend(), " has no such kernel for '", node.op().name, "'",
+                     DidYouMean(node.kernel(), NamesOf(target.kernels->ForOp(node.op().name)))));
   }
   absl::Status status = kernel->accepts(node, *target.caps);
   const std::string layout_fault = LayoutFault(node, *kernel);

@@ -10,122 +10,10 @@
 #include "graph/nearest_name.h"
 #include "graph/status_macros.h"
 #include "models/architectures/architecture.h"
+#include "models/architectures/key_reader.h"
 
 namespace sluice {
 namespace {
-
-struct Range {
-  int64_t min;
-  int64_t max;
-};
-
-// Typed, checked access to the keys that begin with `prefix`.
-class KeyReader {
- public:
-  KeyReader(const WeightSource& file, std::string prefix)
-      : file_(file), prefix_(std::move(prefix)) {}
-
-  const MetadataValue* Find(absl::string_view key) const {
-    return file_.Find(absl::StrCat(prefix_, key));
-  }
-
-  // A key without a default is required.
-  absl::StatusOr<const MetadataValue*> Required(absl::string_view key) const;
-  absl::StatusOr<int64_t> Int(absl::string_view key, Range range,
-                              std::optional<int64_t> fallback = std::nullopt) const;
-  // A finite float above zero.
-  absl::StatusOr<double> Positive(absl::string_view key,
-                                  std::optional<double> fallback = std::nullopt) const;
-  absl::StatusOr<absl::string_view> String(absl::string_view key, absl::string_view fallback) const;
-  absl::StatusOr<bool> Bool(absl::string_view key) const;
-  // One value for all layers or an array with one for each. Empty if the key is absent.
-  absl::StatusOr<std::vector<int64_t>> PerLayer(absl::string_view key, int64_t layers,
-                                                Range range) const;
-
-  // "FILE: key 'KEY': MESSAGE"
-  template <typename... Args>
-  std::string About(absl::string_view key, const Args&... message) const {
-    return absl::StrCat(file_.path(), ": key '", prefix_, key, "': ", message...);
-  }
-  template <typename... Args>
-  absl::Status Error(absl::string_view key, const Args&... message) const {
-    return absl::InvalidArgumentError(About(key, message...));
-  }
-
- private:
-  absl::Status CheckRange(absl::string_view key, int64_t value, Range range) const {
-    if (value >= range.min && value <= range.max) return absl::OkStatus();
-    return Error(key, "expected ", range.min, " to ", range.max, ", got ", value);
-  }
-
-  const WeightSource& file_;
-  std::string prefix_;
-};
-
-absl::StatusOr<const MetadataValue*> KeyReader::Required(absl::string_view key) const {
-  if (const MetadataValue* value = Find(key)) return value;
-  return absl::InvalidArgumentError(
-      absl::StrCat(file_.path(), ": required key '", prefix_, key, "' is missing"));
-}
-
-absl::StatusOr<int64_t> KeyReader::Int(absl::string_view key, Range range,
-                                       std::optional<int64_t> fallback) const {
-  int64_t result;
-  if (fallback.has_value() && Find(key) == nullptr) {
-    result = *fallback;
-  } else {
-    SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
-    const absl::StatusOr<int64_t> number = value->AsInt();
-    if (!number.ok()) return Error(key, number.status().message());
-    result = *number;
-  }
-  SLUICE_RETURN_IF_ERROR(CheckRange(key, result, range));
-  return result;
-}
-
-absl::StatusOr<double> KeyReader::Positive(absl::string_view key,
-                                           std::optional<double> fallback) const {
-  if (fallback.has_value() && Find(key) == nullptr) return *fallback;
-  SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
-  const absl::StatusOr<double> number = value->AsFloat();
-  if (!number.ok()) return Error(key, number.status().message());
-  if (std::isfinite(*number) && *number > 0) return *number;
-  return Error(key, "expected a finite number above 0, got ", *number);
-}
-
-absl::StatusOr<absl::string_view> KeyReader::String(absl::string_view key,
-                                                    absl::string_view fallback) const {
-  const MetadataValue* value = Find(key);
-  if (value == nullptr) return fallback;
-  const absl::StatusOr<absl::string_view> text = value->AsString();
-  if (!text.ok()) return Error(key, text.status().message());
-  return *text;
-}
-
-absl::StatusOr<bool> KeyReader::Bool(absl::string_view key) const {
-  SLUICE_ASSIGN_OR_RETURN(const MetadataValue* value, Required(key));
-  const absl::StatusOr<bool> flag = value->AsBool();
-  if (!flag.ok()) return Error(key, flag.status().message());
-  return *flag;
-}
-
-absl::StatusOr<std::vector<int64_t>> KeyReader::PerLayer(absl::string_view key, int64_t layers,
-                                                         Range range) const {
-  const MetadataValue* value = Find(key);
-  if (value == nullptr) return std::vector<int64_t>();
-  if (value->type() != MetadataType::kArray) {
-    SLUICE_ASSIGN_OR_RETURN(const int64_t number, Int(key, range));
-    return std::vector<int64_t>(static_cast<size_t>(layers), number);
-  }
-  if (value->size() != layers) {  // before the array is copied
-    return Error(key, "expected one value or one for each of the ", layers, " layers, got ",
-                 value->size());
-  }
-  const absl::StatusOr<std::vector<int64_t>> numbers = value->AsInts();
-  if (!numbers.ok()) return Error(key, numbers.status().message());
-  for (const int64_t number : *numbers) SLUICE_RETURN_IF_ERROR(CheckRange(key, number, range));
-  return *numbers;
-}
 
 absl::StatusOr<const Architecture*> ReadArchitecture(const WeightSource& file) {
   const KeyReader general(file, "general.");
@@ -157,7 +45,7 @@ absl::Status ReadHeads(const KeyReader& keys, ModelConfig* config) {
   constexpr absl::string_view kHeadCount = "attention.head_count";
   const auto layers = static_cast<int64_t>(config->layers.size());
   SLUICE_RETURN_IF_ERROR(keys.Required(kHeadCount).status());
-  const Range range = {1, ModelLimits::kHeads};
+  const KeyRange range = {1, ModelLimits::kHeads};
   SLUICE_ASSIGN_OR_RETURN(const auto heads, keys.PerLayer(kHeadCount, layers, range));
   SLUICE_ASSIGN_OR_RETURN(auto kv_heads, keys.PerLayer("attention.head_count_kv", layers, range));
   if (kv_heads.empty()) kv_heads = heads;
@@ -248,7 +136,7 @@ absl::Status ReadFeedForward(const KeyReader& keys, const Architecture& architec
                              ModelConfig* config) {
   constexpr absl::string_view kDense = "feed_forward_length";
   const auto layers = static_cast<int64_t>(config->layers.size());
-  const Range range = {1, ModelLimits::kFeedForward};
+  const KeyRange range = {1, ModelLimits::kFeedForward};
   SLUICE_ASSIGN_OR_RETURN(const auto dense, keys.PerLayer(kDense, layers, range));
   SLUICE_ASSIGN_OR_RETURN(const auto expert,
                           keys.PerLayer("expert_feed_forward_length", layers, range));
@@ -297,14 +185,22 @@ absl::StatusOr<EncoderConfig> ReadEncoder(const WeightSource& file, const KeyRea
   return encoder;
 }
 
-// A key that some architecture's maths depends on and that no builder here reads.
-struct UnusedKey {
+// The scale that attention uses anyway may also be written down. Files hold it as an f32.
+bool IsDefaultAttentionScale(double value, const ModelConfig& config) {
+  return std::abs(value * std::sqrt(static_cast<double>(config.key_length)) - 1) < 1e-6;
+}
+
+// A key that some architecture's maths depends on. One that the file has and this model's reading
+// does not ask for is told, unless its value changes nothing.
+struct KnownKey {
   absl::string_view key;
   std::array<double, 2> neutral;  // values that change nothing
+  // More of them, for what depends on the model. Null: none.
+  bool (*is_neutral)(double value, const ModelConfig& config) = nullptr;
 };
 
-constexpr UnusedKey kUnusedKeys[] = {
-    {"attention.scale", {0, 0}},
+constexpr KnownKey kKnownKeys[] = {
+    {"attention.scale", {0, 0}, IsDefaultAttentionScale},
     {"attention.sliding_window", {0, 0}},
     {"attention.causal", {1, 1}},
     {"attention.clamp_kqv", {0, 0}},
@@ -335,25 +231,22 @@ std::optional<double> AsNumber(const MetadataValue& value) {
   return std::nullopt;
 }
 
-// The scale that attention uses anyway may also be written down. Files hold it as an f32.
-bool IsDefaultAttentionScale(double value, int64_t key_length) {
-  return std::abs(value * std::sqrt(static_cast<double>(key_length)) - 1) < 1e-6;
+bool IsNeutral(const KnownKey& known, std::optional<double> number, const ModelConfig& config) {
+  if (!number.has_value()) return false;
+  return *number == known.neutral[0] || *number == known.neutral[1] ||
+         (known.is_neutral != nullptr && known.is_neutral(*number, config));
 }
 
-void WarnOfUnusedKeys(const KeyReader& keys, const ModelConfig& config,
+// After all reading.
+void WarnOfUnreadKeys(const KeyReader& keys, const ModelConfig& config,
                       std::vector<std::string>* warnings) {
-  for (const UnusedKey& unused : kUnusedKeys) {
-    const MetadataValue* value = keys.Find(unused.key);
+  for (const KnownKey& known : kKnownKeys) {
+    const MetadataValue* value = keys.FindUnread(known.key);
     if (value == nullptr) continue;
-    if (config.encoder.has_value() && unused.key == "attention.causal") continue;  // is used
     const std::optional<double> number = AsNumber(*value);
-    if (number == unused.neutral[0] || number == unused.neutral[1]) continue;
-    if (unused.key == "attention.scale" && number.has_value() &&
-        IsDefaultAttentionScale(*number, config.key_length)) {
-      continue;
-    }
+    if (IsNeutral(known, number, config)) continue;
     warnings->push_back(keys.About(
-        unused.key, number.has_value() ? absl::StrCat("the value ", *number) : "its value",
+        known.key, number.has_value() ? absl::StrCat("the value ", *number) : "its value",
         " is ignored; results may differ from what the model's author meant"));
   }
 }
@@ -381,7 +274,7 @@ absl::StatusOr<ModelConfig> ReadConfig(const WeightSource& file,
     SLUICE_RETURN_IF_ERROR(ReadExpertCounts(keys, &config));
   }
   SLUICE_RETURN_IF_ERROR(ReadFeedForward(keys, *architecture, &config));
-  WarnOfUnusedKeys(keys, config, warnings);
+  WarnOfUnreadKeys(keys, config, warnings);
   return config;
 }
 

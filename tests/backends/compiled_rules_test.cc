@@ -54,6 +54,8 @@ TEST_F(CompiledRules, C1KernelsAreKnownAndAccept) {
   NodeOf("%a")->set_kernel("cpu.gelu");
   EXPECT_THAT(Error(), HasSubstr("has the kernel 'cpu.gelu', but cpu has none of that name for "
                                  "'silu'"));
+  NodeOf("%a")->set_kernel("cpu.sliu");
+  EXPECT_THAT(Error(), EndsWith("; run select_kernels; did you mean 'cpu.silu'?"));
   NodeOf("%a")->set_kernel("cpu.silu");
   NodeOf("%f")->set_kernel("cpu.silu");
   EXPECT_THAT(Error(), AllOf(HasSubstr("rule C1 (kernels fit): %f = reshape"),

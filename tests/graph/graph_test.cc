@@ -239,6 +239,23 @@ TEST_F(GraphMutation, AddDropsDefaultsAndAbsentOperandsAtTheEnd) {
   EXPECT_EQ((*node)->operands().size(), 1u);
 }
 
+TEST_F(GraphMutation, AddTakesWholeNumbersForFloats) {
+  Node* node = *graph_.Add({.op = "opts",
+                            .operands = {graph_.Find("%x")},
+                            .attrs = {{"f", int64_t{2}}},
+                            .names = {"whole"}});
+  EXPECT_EQ(*node->attrs().Find("f"), AttrValue(2.0));
+  EXPECT_EQ(node->attrs().ToString(), "{f=2.0}");
+  // No double is 2^53 + 1.
+  EXPECT_THAT(ErrorOf(graph_
+                          .Add({.op = "opts",
+                                .operands = {graph_.Find("%x")},
+                                .attrs = {{"f", (int64_t{1} << 53) + 1}},
+                                .names = {"odd"}})
+                          .status()),
+              HasSubstr("is a int (9007199254740993), expected a float"));
+}
+
 TEST_F(GraphMutation, AFailedAddLeavesNoTrace) {
   const std::string before = Print(graph_);
   const auto error = [&](absl::string_view op, std::vector<std::string> names,

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "tests/support/ir_files.h"
@@ -136,7 +137,9 @@ TEST(ProtoErrors, OfSources) {
   EXPECT_EQ(error([](auto& m) { m.mutable_inputs(0)->clear_type(); }).substr(0, 31),
             "inputs[0]: ids: unknown dtype '");
   EXPECT_EQ(error([](auto& m) { m.mutable_weights(0)->set_name("a b"); }),
-            "weights[0]: 'a b' is no name for a value: expected letters, digits, . _ -");
+            "weights[0]: 'a b' is no name for a value: expected letters, digits, . _ -\n"
+            "nodes[0]: %l0.a: nothing before defines '@blk.0.norm', expected %name or @name of a "
+            "value");
   EXPECT_EQ(error([](auto& m) { *m.add_weights() = m.weights(0); }),
             "weights[3]: @blk.0.norm is defined twice");
   EXPECT_THAT(error([](auto& m) { m.mutable_states(0)->mutable_type()->set_is_state(false); }),
@@ -173,7 +176,8 @@ TEST(ProtoErrors, OfNodes) {
   EXPECT_THAT(error([](auto& m) { m.mutable_nodes(1)->clear_results(); }),
               HasSubstr("nodes[1]: node: 'pair' has 2 results"));
   EXPECT_EQ(error([](auto& m) { m.mutable_nodes(0)->mutable_results(0)->set_name("ids"); }),
-            "nodes[0]: %ids: %ids is defined twice");
+            "nodes[0]: %ids: %ids is defined twice\n"
+            "nodes[2]: %l0.k1: nothing before defines '%l0.a', expected %name or @name of a value");
   EXPECT_EQ(error([](auto& m) {
               m.mutable_nodes(1)->mutable_results(1)->mutable_type()->set_dtype("i8");
             }),
@@ -187,6 +191,19 @@ TEST(ProtoErrors, OfNodes) {
                 for (int i = 0; i < 7; ++i) shape->add_dimensions();
               }),
               HasSubstr("nodes[3]: %l1.a: attribute 'shape': a shape has 9 dimensions"));
+}
+
+// Of what is wrong, not of what uses it.
+TEST(ProtoErrors, AllAreTold) {
+  proto::Graph message = Everything();
+  message.mutable_inputs(0)->mutable_type()->set_dtype("i33");
+  message.mutable_nodes(2)->set_op("updat");
+  message.set_outputs(1, "%nobody");
+  const std::vector<std::string> told = absl::StrSplit(Reprint(message), '\n');
+  EXPECT_THAT(told, ElementsAre(HasSubstr("inputs[0]: ids: unknown dtype 'i33'"),
+                                HasSubstr("outputs[1]: nothing before defines '%nobody'")));
+  message.mutable_inputs(0)->mutable_type()->set_dtype("i32");
+  EXPECT_THAT(Reprint(message), HasSubstr("did you mean 'update'?\noutputs[1]: nothing before"));
 }
 
 TEST(ProtoErrors, OfOutputs) {

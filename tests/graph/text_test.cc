@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "tests/support/ir_files.h"
 #include "tests/support/toy_ops.h"
@@ -15,6 +16,7 @@
 namespace sluice {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -235,6 +237,64 @@ TEST(TextErrors, OfNodes) {
   EXPECT_EQ(NodeError("%y = opts(%x) {1=2} : f32[t,4]"),
             "text:4:16: '1' is no name for an attribute: expected letters, digits, _, no digit "
             "first");
+}
+
+// Every line that is wrong by itself, and none that is wrong for another's sake.
+TEST(TextErrors, AllAreTold) {
+  const auto lines_of = [](absl::string_view text) {
+    std::vector<std::string> places;
+    for (const absl::string_view line : absl::StrSplit(ErrorOf(text), '\n')) {
+      places.emplace_back(line.substr(0, line.find(": ")));
+    }
+    return places;
+  };
+  constexpr char kText[] = R"(graph g
+symbol t <= 8
+input %x : f32[tt,4]                    // wrong
+weight @w : f33[4]                      // wrong
+input %y : f32[tt,4]                    // for line 3
+input %z : f32[t,4]
+%a = nag(%z) : f32[t,4]                 // wrong
+%b = neg(%a, @w) : f32[t,5]             // may be right with %a
+%c = opts(%b) {mod=fast} : f32[t,4]     // wrong
+%d = neg(%z) : f32[t,5]                 // wrong
+%e = neg(%d) : f32[t,5]                 // for line 10
+%f = neg %z : f32[t,4]                  // wrong
+%g = neg(%none) : f32[t,4]              // wrong
+%h = neg(%none) : f32[t,4]              // for line 13
+%i = neg(%z) : f32[t,4] once once       // wrong
+%e = neg(%z) : f32[t,4] mem(act+0x4:1)
+%j = neg(%e) : f32[t,5]                 // wrong, now that there is an %e
+outputs %j                              // wrong
+output %a                               // for line 7
+output %z                               // wrong
+)";
+  EXPECT_THAT(lines_of(kText), ElementsAre("text:3:16", "text:4:13", "text:7:6", "text:9:6",
+                                           "text:10:16", "text:12:10", "text:13:10", "text:15:30",
+                                           "text:17:16", "text:18:1", "text:20:8"));
+}
+
+TEST(TextErrors, AreToldUpToALimit) {
+  std::string text = "graph g\n";
+  for (int i = 0; i < 25; ++i) absl::StrAppend(&text, "%a", i, " = nag() : f32[2]\n");
+  EXPECT_THAT(ErrorOf(text), testing::EndsWith("\nand 5 more"));
+  for (int i = 0; i < 10000; ++i) absl::StrAppend(&text, "nonsense\n");
+  EXPECT_THAT(ErrorOf(text), testing::EndsWith("\nand at least 980 more"));
+  // The rest of a text that is no tokens is not looked at.
+  EXPECT_EQ(ErrorOf("graph g\nsymbol t <= \"\nnonsense"),
+            "text:2:13: expected an upper bound, got a string without a closing quote");
+}
+
+// Names that nothing has, in the forms in which a graph may have them.
+TEST(TextErrors, NameWhatMayBeMeant) {
+  EXPECT_THAT(NodeError("%y = negg(%x) : f32[t,4]"), HasSubstr("did you mean 'neg'?"));
+  EXPECT_THAT(NodeError("%y = opts(%x) {mdoe=slow} : f32[t,4]"), HasSubstr("did you mean 'mode'?"));
+  EXPECT_THAT(NodeError("%y = opts(%x) {mode=slwo} : f32[t,4]"), HasSubstr("did you mean 'slow'?"));
+  EXPECT_THAT(NodeError("inptu %y : f32[2]"), HasSubstr("did you mean 'input'?"));
+  EXPECT_THAT(ErrorOf("graph g\nsymbol tokens <= 8\ninput %x : f23[tokens]"),
+              HasSubstr("did you mean 'f32'?"));
+  EXPECT_THAT(ErrorOf("graph g\nsymbol tokens <= 8\ninput %x : f32[token]"),
+              HasSubstr("did you mean 'tokens'?"));
 }
 
 TEST(TextErrors, DeclaredTypesMustBeTheInferredOnes) {

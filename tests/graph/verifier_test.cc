@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "graph/text.h"
 #include "tests/support/toy_ops.h"
 
@@ -34,6 +35,7 @@ namespace {
 
 using Peer = GraphTestPeer;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -71,6 +73,54 @@ state %s : state<f32[2]>
 output %o
 )");
 };
+
+std::vector<std::string> LinesOf(const std::string& text) { return absl::StrSplit(text, '\n'); }
+
+TEST_F(Verifier, TellsTheFirstFaultOfEachNode) {
+  Peer::uses(Find("%x")).clear();
+  Peer::uses(Find("%b")).clear();
+  EXPECT_THAT(LinesOf(ErrorOf(graph_)),
+              ElementsAre(HasSubstr("%a = neg(%x) : f32[t,4]: operand 0 does not list"),
+                          HasSubstr("%b = join(%a, @w, %x) : f32[t,4]: operand 2 does not list"),
+                          HasSubstr("%c, %d = pair(%b) : f32[t,4], i32[t,4]: operand 0 does")));
+}
+
+// V6 of %o and V9 of %s1, in the graph's order; what V8 says of %o is left out.
+TEST_F(Verifier, TellsFaultsOfSeveralRules) {
+  graph_.SetAttr(NodeOf("%o"), "j", int64_t{3});
+  Peer::type(Find("%o")).shape[1] = 5;
+  Find("%a")->set_mem(MemSpan{"act", 4, 128});
+  EXPECT_THAT(LinesOf(ErrorOf(graph_)),
+              ElementsAre(AllOf(StartsWith("rule V11 "), HasSubstr("%a: is placed at")),
+                          AllOf(StartsWith("rule V6 "), HasSubstr("has no attribute 'j'"))));
+}
+
+// The types of what reads a node with a wrong type are no faults of their own, unless it is
+// another one that is wrong.
+TEST_F(Verifier, LeavesOutWhatFollowsFromAnOperand) {
+  Peer::type(Find("%a")).shape[1] = 5;
+  Peer::type(Find("%o")).shape[1] = 6;
+  EXPECT_THAT(LinesOf(ErrorOf(graph_)),
+              ElementsAre(HasSubstr("%a has the type f32[t,5], but 'neg' gives f32[t,4]"),
+                          HasSubstr("%o has the type i32[t,6], but 'opts' gives i32[t,4]")));
+  // All of them are too large, as %x is.
+  Peer::type(Find("%a")).shape[1] = 4;
+  Peer::type(Find("%o")).shape[1] = 4;
+  ASSERT_TRUE(graph_.SetBound("t", std::numeric_limits<int64_t>::max()).ok());
+  EXPECT_THAT(LinesOf(ErrorOf(graph_)), ElementsAre(StartsWith("rule V7 (types are sound): %x: ")));
+}
+
+TEST_F(Verifier, TellsSomeOfManyFaults) {
+  std::string lines;
+  for (int i = 0; i < 23; ++i) {
+    absl::StrAppend(&lines, "%a", i, " = neg(%x) : f32[t,4] mem(act+0x4:128)\n");
+  }
+  const std::vector<std::string> told = LinesOf(ErrorOf(lines));
+  ASSERT_EQ(told.size(), 21);
+  EXPECT_THAT(told[0], StartsWith("text:4:1: rule V11 "));
+  EXPECT_THAT(told[19], StartsWith("text:23:1: rule V11 "));
+  EXPECT_EQ(told[20], "and 3 more");
+}
 
 TEST_F(Verifier, AcceptsAGraph) { EXPECT_EQ(ErrorOf(graph_), ""); }
 
@@ -378,6 +428,19 @@ TEST_F(Verifier, V11IsBrokenByWhatOverlapsMost) {
                       "%d = neg(%a) : f32[t,4]\n%e = neg(%b) : f32[t,4]\n%f = neg(%c) : "
                       "f32[t,4]\n"),
               EndsWith("%a: has 384 bytes at act+0x0, where %b will have 128 bytes at act+0x80"));
+}
+
+// One that is in the way of two is told once; the two are not.
+TEST_F(Verifier, V11OverlapsAreToldOfWhatIsWrong) {
+  const std::vector<std::string> told =
+      LinesOf(ErrorOf("%a = neg(%x) : f32[t,4] mem(act+0x0:384)\n"
+                      "%b = neg(%x) : f32[t,4] mem(act+0x80:128)\n"
+                      "%c = neg(%x) : f32[t,4] mem(act+0x100:128)\n"
+                      "%d = neg(%x) : f32[t,4] mem(act+0x100:128)\n"
+                      "%e = pack(%a, %b, %c, %d) : f32[t,4]\n"));
+  EXPECT_THAT(told, ElementsAre(EndsWith("where %b will have 128 bytes at act+0x80"),
+                                EndsWith("%d: has 128 bytes at act+0x100, where %c still has 128 "
+                                         "bytes at act+0x100")));
 }
 
 TEST_F(Verifier, V11OutputsAndSourcesLiveToTheEnd) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "models/architectures/key_reader.h"
 #include "tests/support/model_file.h"
 
 namespace sluice {
@@ -330,6 +331,35 @@ TEST(ReadConfig, DoesNotWarnOfNeutralValues) {
                            .Float(".rope.scaling.yarn_beta_fast", 32)
                            .Float(".rope.scaling.yarn_ext_factor", -1)),
               IsEmpty());
+}
+
+// Encoders ask whether they are causal, decoders are.
+TEST(ReadConfig, WarnsOfKnownKeysOnlyWhereNobodyReadsThem) {
+  EXPECT_THAT(Warnings(ModelFile::Bert().Bool(".attention.causal", false)), IsEmpty());
+  EXPECT_THAT(Warnings(Llama().Bool(".attention.causal", false)),
+              ElementsAre(HasSubstr("key 'llama.attention.causal': the value 0 is ignored")));
+  EXPECT_THAT(Warnings(Llama().Bool(".attention.causal", true)), IsEmpty());
+}
+
+TEST(KeyReader, RemembersWhatWasRead) {
+  const auto file =
+      Llama().Bool(".flag", true).Float(".scale", 2).Text(".name", "n").Int(".found", 1).Open();
+  const KeyReader keys(*file, "llama.");
+  constexpr absl::string_view kKeys[] = {"block_count",         "scale", "name", "flag",
+                                         "feed_forward_length", "found"};
+  for (const absl::string_view key : kKeys) EXPECT_NE(keys.FindUnread(key), nullptr) << key;
+  EXPECT_EQ(keys.FindUnread("absent"), nullptr);
+  EXPECT_TRUE(keys.Int("block_count", {1, 2}).ok());
+  EXPECT_TRUE(keys.Positive("scale").ok());
+  EXPECT_TRUE(keys.String("name", "").ok());
+  EXPECT_TRUE(keys.Bool("flag").ok());
+  EXPECT_TRUE(keys.PerLayer("feed_forward_length", 2, {1, 64}).ok());
+  EXPECT_NE(keys.FindUnread("found"), nullptr);
+  EXPECT_NE(keys.Find("found"), nullptr);
+  for (const absl::string_view key : kKeys) EXPECT_EQ(keys.FindUnread(key), nullptr) << key;
+  EXPECT_NE(keys.FindUnread("context_length"), nullptr);
+  // Another reader has read nothing.
+  EXPECT_NE(KeyReader(*file, "llama.").FindUnread("flag"), nullptr);
 }
 
 }  // namespace

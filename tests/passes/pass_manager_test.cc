@@ -243,6 +243,9 @@ TEST(SelectKernels, TakesTheCheapestAndRespectsAnOverride) {
   graph.nodes()[1]->set_kernel("free");
   EXPECT_THAT(std::string(SelectKernels(graph, context).status().message()),
               HasSubstr("%b asks for the kernel 'free', but toy has no such kernel for 'silu'"));
+  graph.nodes()[1]->set_kernel("chaep");
+  EXPECT_THAT(std::string(SelectKernels(graph, context).status().message()),
+              HasSubstr("for 'silu'; did you mean 'cheap'?"));
 }
 
 }  // namespace

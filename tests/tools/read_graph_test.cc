@@ -81,6 +81,16 @@ TEST(ReadGraph, JsonThatIsNoGraphHasThePathOfTheField) {
               AllOf(StartsWith("file:2:12: "), HasSubstr("symbols[0].bound"), HasSubstr("many")));
 }
 
+TEST(ReadGraph, EachErrorOfAMessageHasItsPlace) {
+  std::string inputs = "{\"name\": \"g\", \"inputs\": [";
+  for (int i = 0; i < 22; ++i) {
+    absl::StrAppend(&inputs, i > 0 ? "," : "", "\n {\"name\": \"x", i, "\"}");
+  }
+  EXPECT_THAT(ErrorOf(inputs + "]}"),
+              AllOf(StartsWith("file:2:2: inputs[0]: x0: unknown dtype"),
+                    HasSubstr("\nfile:21:2: inputs[19]: "), testing::EndsWith("\nand 2 more")));
+}
+
 TEST(ReadGraph, BrokenTextProtoHasLineAndColumn) {
   EXPECT_THAT(ErrorOf("name: \"g\"\nnodes { op: }\n"), StartsWith("file:2:13: "));
   EXPECT_THAT(ErrorOf("name: \"g\"\nnodes { opp: \"add\" }\n"),

@@ -9,12 +9,15 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "graph/attributes.h"
+#include "graph/error_list.h"
 #include "graph/proto_io.h"
 #include "graph/text.h"
 #include "models/files/describe_file.h"
@@ -159,8 +162,12 @@ absl::StatusOr<Graph> ReadGraph(const std::string& content, const std::string& s
   if (absl::Status status = read(content, source, &message); !status.ok()) return status;
   absl::StatusOr<Graph> graph = FromProto(message);
   if (graph.ok()) return graph;
-  const absl::string_view why = graph.status().message();
-  return Invalid(source, read == ReadJson ? AtJson(content, why) : absl::StrCat(" ", why));
+  std::vector<std::string> lines = absl::StrSplit(graph.status().message(), '\n');
+  for (size_t i = 0; i < std::min(lines.size(), ErrorList::kMaxShown); ++i) {
+    lines[i] = absl::StrCat(
+        source, ":", read == ReadJson ? AtJson(content, lines[i]) : absl::StrCat(" ", lines[i]));
+  }
+  return absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
 }
 
 absl::StatusOr<std::string> WriteGraph(const Graph& graph, absl::string_view form) {
