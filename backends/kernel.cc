@@ -5,6 +5,8 @@
 
 namespace sluice {
 
+absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
+
 std::vector<const Kernel*> KernelSet::ForOp(absl::string_view op) const {
   std::vector<const Kernel*> found;
   for (const Kernel& kernel : kernels_) {

@@ -46,6 +46,9 @@ struct Kernel {
   std::string layout = "";
 };
 
+// For kernels that take every node of their op.
+absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);
+
 // The kernels of one backend. Immutable after construction.
 class KernelSet {
  public:

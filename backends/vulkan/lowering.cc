@@ -144,6 +144,4 @@ int64_t GroupsFor(int64_t elements, int64_t per_group) {
   return std::clamp<int64_t>((elements + per_group - 1) / per_group, 1, kMost);
 }
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 }  // namespace sluice::vulkan

@@ -136,6 +136,4 @@ void AddTransferKernels(std::vector<VulkanKernel>* kernels);
 void AddLayoutKernels(std::vector<VulkanKernel>* kernels);
 void AddSamplingKernels(std::vector<VulkanKernel>* kernels);
 
-absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);
-
 }  // namespace sluice::vulkan

@@ -20,8 +20,6 @@ namespace {
 // The router's sum is clamped from below, as in the reference implementation of these models.
 constexpr float kMinWeightSum = 6.103515625e-5f;  // 2^-14, the smallest normal f16
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 class TopkSoftmaxStep : public Step {
  public:
   explicit TopkSoftmaxStep(const LowerContext& context)
