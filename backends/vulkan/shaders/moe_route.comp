@@ -7,22 +7,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#define ERRORS 6
+#include "moe_route.inc"
 #include "errors.glsl"
 
 layout(local_size_x = 256) in;
-const uint MAX_EXPERTS = 1024;  // the limit in kernels/moe.cc
-layout(std430, binding = 1) readonly buffer Ids { int ids[]; };
-layout(std430, binding = 2) writeonly buffer RowOf { int row_of[]; };
-layout(std430, binding = 3) writeonly buffer Offsets { int offsets[]; };
-layout(std430, binding = 4) writeonly buffer Narrow { uint narrow[]; };
-layout(std430, binding = 5) writeonly buffer Wide { uint wide[]; };
-layout(push_constant) uniform Push {
-  uvec2 slots;
-  uint experts;
-};
-const uint NARROW = 4, WIDE = 32;  // rows of a tile
-
 const uint NONE = 0xffffffffu;
 shared uint counts[MAX_EXPERTS];
 shared uint next[MAX_EXPERTS];  // row of each expert's next slot
@@ -44,8 +32,8 @@ void Place(uint expert) {
   uint begin = 0, narrow_at = 0, wide_at = 0;
   for (uint e = 0; e < expert; ++e) {
     begin += counts[e];
-    narrow_at += TilesOf(e, NARROW);
-    wide_at += TilesOf(e, WIDE);
+    narrow_at += TilesOf(e, NARROW_TILE);
+    wide_at += TilesOf(e, WIDE_TILE);
   }
   offsets[expert] = int(begin);
   if (expert == experts) {
@@ -54,13 +42,13 @@ void Place(uint expert) {
     return;
   }
   next[expert] = begin;
-  for (uint i = 0; i < TilesOf(expert, NARROW); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, NARROW);
+  for (uint i = 0; i < TilesOf(expert, NARROW_TILE); ++i) {
+    const uvec2 tile = TileAt(expert, begin, i, NARROW_TILE);
     narrow[1 + 2 * (narrow_at + i)] = tile.x;
     narrow[2 + 2 * (narrow_at + i)] = tile.y;
   }
-  for (uint i = 0; i < TilesOf(expert, WIDE); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, WIDE);
+  for (uint i = 0; i < TilesOf(expert, WIDE_TILE); ++i) {
+    const uvec2 tile = TileAt(expert, begin, i, WIDE_TILE);
     wide[1 + 2 * (wide_at + i)] = tile.x;
     wide[2 + 2 * (wide_at + i)] = tile.y;
   }
