@@ -47,11 +47,10 @@ Span Lowering::Table(absl::Span<const uint32_t> words) {
           .bytes = bytes};
 }
 
-Span Lowering::KeptBeside(const Value& value, int64_t bytes) {
-  const auto [it, is_new] = program_->kept.try_emplace(
-      &value, Span{.region = Region::kKept, .offset = program_->kept_bytes, .bytes = bytes});
-  if (is_new) program_->kept_bytes += AlignBinding(bytes);
-  return it->second;
+Span Lowering::Kept(int64_t bytes) {
+  const Span span = {.region = Region::kKept, .offset = program_->kept_bytes, .bytes = bytes};
+  program_->kept_bytes += AlignBinding(bytes);
+  return span;
 }
 
 Span Lowering::ErrorSlot() {

@@ -22,7 +22,6 @@ struct Program {
   std::vector<uint32_t> tables;          // the words of Region::kTables
   std::vector<const Node*> error_slots;  // the node of each slot of Region::kErrors
   absl::flat_hash_map<const Value*, Span> places;
-  absl::flat_hash_map<const Value*, Span> kept;  // in Region::kKept, beside these values
   int64_t kept_bytes = 0;
 };
 
@@ -53,9 +52,8 @@ class Lowering {
   // Words that are the same whenever a dispatch begins: numbers that shaders read, or zeros that
   // they count in and leave behind as zeros.
   Span Table(absl::Span<const uint32_t> words);
-  // Memory beside a value, the same for all who ask: what its kernel has found out for those of its
-  // users, or a counter. Zeros at first, and then what was left there, from step to step.
-  Span KeptBeside(const Value& value, int64_t bytes);
+  // Memory of the node's own: zeros at first, and then what it left there, from step to step.
+  Span Kept(int64_t bytes);
   // Where the shader says what only data can show. One dispatch, one slot.
   Span ErrorSlot();
 

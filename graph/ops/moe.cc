@@ -295,6 +295,9 @@ std::vector<AttrDef> ExpertGluAttrs() {
 
 // --- expert_matmul, expert_glu ---------------------------------------------------------------
 
+// It says nothing that offsets do not say.
+constexpr char kTilesDoc[] = "i32[r,3], of the offsets by expert_tiles, for kernels that need it";
+
 absl::Status CheckOffsets(const EvalContext& context) {
   const TensorView& offsets = context.operands[kOffsets];
   const int64_t rows = context.operands[kRows].rows();
@@ -342,7 +345,8 @@ OpDef ExpertMatmul() {
       .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
                    {"weight", "any[E,out,in]"},
                    {"offsets", "i32[E+1]"},
-                   {"bias", "f32[E,out]", /*optional=*/true}},
+                   {"bias", "f32[E,out]", /*optional=*/true},
+                   {"tiles", kTilesDoc, /*optional=*/true}},
       .results = {{"out", "f32[r,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -362,14 +366,15 @@ OpDef ExpertGlu() {
       .operands = {{"rows", "f32[r,in], grouped by expert as by moe_gather"},
                    {"gate", "any[E,ff,in]"},
                    {"up", "any[E,ff,in]"},
-                   {"offsets", "i32[E+1]"}},
+                   {"offsets", "i32[E+1]"},
+                   {"tiles", kTilesDoc, /*optional=*/true}},
       .results = {{"out", "f32[r,ff]"}},
       .attrs = ExpertGluAttrs(),
       .infer = InferFromDocs,
       .cost = ExpertGluCost,
       .expands_to =
-          "%g = expert_matmul(%rows, %gate, %offsets)\n"
-          "%u = expert_matmul(%rows, %up, %offsets)\n"
+          "%g = expert_matmul(%rows, %gate, %offsets, _, %tiles?)\n"
+          "%u = expert_matmul(%rows, %up, %offsets, _, %tiles?)\n"
           "%s = $act(%g)\n"
           "%out = mul(%s, %u)",
   };
@@ -557,7 +562,7 @@ absl::Status RegisterMoeOps(OpRegistry& registry) {
                         IndexedExpertMatmul, IndexedExpertGlu, IndexedExpertSum, ScaledAdd}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
-  return absl::OkStatus();
+  return RegisterExpertTiles(registry);
 }
 
 }  // namespace sluice

@@ -24,6 +24,10 @@ class Sizes {
     return 1;
   }
   int64_t Attr(absl::string_view name) const { return call_.Int(name); }
+  // The first dimension of an attribute that is a shape.
+  int64_t FirstOf(absl::string_view name) const {
+    return symbols_.Evaluate(call_.ShapeOf(name)[0]).value_or(1);
+  }
 
  private:
   const OpCall& call_;
@@ -46,6 +50,9 @@ constexpr Rule kRules[] = {
     {"gather_rows", "rows", [](const Sizes& s) { return s("x", 0); }},
     {"moe_gather", "ids", [](const Sizes& s) { return s.Attr("experts"); }},
     {"expert_matmul", "offsets", [](const Sizes& s) { return s("rows", 0) + 1; }, 0,
+     ValueRange::Order::kAscending},
+    {"expert_matmul", "tiles", [](const Sizes&) { return int64_t{1}; }},  // without effect
+    {"expert_tiles", "offsets", [](const Sizes& s) { return s.FirstOf("rows") + 1; }, 0,
      ValueRange::Order::kAscending},
     {"indexed_expert_matmul", "ids", [](const Sizes& s) { return s("weight", 0); }},
     {"scaled_add", "row_of", [](const Sizes& s) { return s("rows", 0); }},

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/kernels/product.h"
 #include "backends/vulkan/shaders/expert_sum.inc"
+#include "backends/vulkan/shaders/expert_tiles.inc"
 #include "backends/vulkan/shaders/moe_route.inc"
 #include "backends/vulkan/shaders/router.inc"
 #include "backends/vulkan/shaders/rows.inc"
@@ -71,20 +72,19 @@ absl::Status LowerRouter(Lowering& out) {
   const int64_t tokens = out.Bound(parameters.tokens), at_once = tokens == 1 ? 1 : NARROW_TILE;
   const int64_t blocks = (tokens + at_once - 1) / at_once;
   constexpr int64_t kCounterBytes = 4;
-  return out.Dispatch(
-      ShaderFor("router", parameters.columns),
-      router::Constants{.formats = FormatsOf({weight.type().dtype}),
-                        .COLUMNS = static_cast<uint32_t>(at_once)},
-      router::Bindings{.weights = {out.Operand(1)},
-                       .bias = out.Operand(2),
-                       .choice_bias = out.Operand(3),
-                       .x = out.Operand(0),
-                       .gate_weights = out.Result(0),
-                       .ids = out.Result(1),
-                       .logits = out.Scratch(),
-                       .done = out.KeptBeside(*out.node().result(0), blocks * kCounterBytes),
-                       .errors = out.ErrorSlot()},
-      parameters, {VectorGroups(parameters.experts, out), blocks, 1});
+  return out.Dispatch(ShaderFor("router", parameters.columns),
+                      router::Constants{.formats = FormatsOf({weight.type().dtype}),
+                                        .COLUMNS = static_cast<uint32_t>(at_once)},
+                      router::Bindings{.weights = {out.Operand(1)},
+                                       .bias = out.Operand(2),
+                                       .choice_bias = out.Operand(3),
+                                       .x = out.Operand(0),
+                                       .gate_weights = out.Result(0),
+                                       .ids = out.Result(1),
+                                       .logits = out.Scratch(),
+                                       .done = out.Kept(blocks * kCounterBytes),
+                                       .errors = out.ErrorSlot()},
+                      parameters, {VectorGroups(parameters.experts, out), blocks, 1});
 }
 
 // For the logits.
@@ -100,13 +100,10 @@ absl::Status LowerMoeGather(Lowering& out) {
   const moe_route::Parameters route = {.slots = out.Elements(ids),
                                        .experts = static_cast<uint32_t>(out.call().Int("experts"))};
   const int64_t slots = out.Bound(route.slots);
-  const TileTables tables = TileTablesOf(*out.node().result(2), slots, out);
   SLUICE_RETURN_IF_ERROR(out.Dispatch("moe_route",
                                       moe_route::Bindings{.ids = out.Operand(1),
                                                           .row_of = out.Result(1),
                                                           .offsets = out.Result(2),
-                                                          .narrow = tables.narrow,
-                                                          .wide = tables.wide,
                                                           .errors = out.ErrorSlot()},
                                       route, {1, 1, 1}));
   const rows::Parameters copy = {.count = route.slots,
@@ -121,6 +118,24 @@ absl::Status LowerMoeGather(Lowering& out) {
                       copy, {GroupsFor(slots * out.Bound(copy.columns), rows::INVOCATIONS), 1, 1});
 }
 
+absl::Status AcceptsTiles(const Node& node, const proto::DeviceCaps&) {
+  return CheckExperts(node.operand(0)->type().shape[0].factor() - 1);
+}
+
+absl::Status LowerExpertTiles(Lowering& out) {
+  const expert_tiles::Parameters parameters = {
+      .rows = out.Elements({out.node().result()->type().shape[0]}),
+      .experts = Constant(out.node().operand(0)->type().shape[0]) - 1,
+      .most = static_cast<uint32_t>(out.call().Int("most"))};
+  return out.Dispatch(
+      "expert_tiles",
+      expert_tiles::Bindings{
+          .offsets = out.Operand(0), .tiles = out.Result(0), .errors = out.ErrorSlot()},
+      parameters, {1, 1, 1});
+}
+
+constexpr size_t kTiles = 4;  // operand of expert_matmul and expert_glu
+
 Size ResultRows(const Lowering& out) {
   return out.Elements({out.node().result()->type().shape[0]});
 }
@@ -129,19 +144,19 @@ template <Mode kMode, Form kForm>
 absl::Status LowerExpertMatmul(Lowering& out) {
   return AddProducts({.products = {{.weight = 1, .bias = 3, .y = out.Result(0)}},
                       .mode = kMode,
-                      .index = 2,
+                      .index = kMode == Mode::kGrouped ? kTiles : 2,
                       .rows = ResultRows(out)},
                      kForm, out);
 }
 
 template <Mode kMode, Form kForm>
 absl::Status LowerExpertGlu(Lowering& out) {
-  constexpr size_t kNone = 4;  // no operand: there are no biases
+  constexpr size_t kNone = 5;  // no operand: there are no biases
   return AddProducts(
       {.products = {{.weight = 1, .bias = kNone, .y = out.Result(0)}, {.weight = 2, .bias = kNone}},
        .activation = ActivationOf(out.call().String("act")),
        .mode = kMode,
-       .index = 3,
+       .index = kMode == Mode::kGrouped ? kTiles : 3,
        .rows = ResultRows(out)},
       kForm, out);
 }
@@ -212,15 +227,21 @@ absl::Status LowerScaledAdd(Lowering& out) {
                       parameters, {GroupsFor(elements, scaled_add::INVOCATIONS), 1, 1});
 }
 
-// Only moe_gather leaves the table of tiles.
-template <Form kForm, size_t kOffsets>
+// Of the experts, expert_tiles must take as many.
+template <Form kForm>
 absl::Status AcceptsGrouped(const Node& node, const proto::DeviceCaps& caps) {
-  const Value* offsets = node.operand(kOffsets);
-  const Node* producer = offsets->producer();
-  if (producer != nullptr && producer->op().name == "moe_gather") {
-    return AcceptsForm(kForm, node, caps);
-  }
-  return absl::UnimplementedError(absl::StrCat(offsets->ref(), " is not a result of moe_gather"));
+  SLUICE_RETURN_IF_ERROR(CheckExperts(node.operand(1)->type().shape[0].factor()));
+  return AcceptsForm(kForm, node, caps);
+}
+
+// The table of tiles as this form takes them.
+template <Form kForm, size_t kOffsets>
+NodeSpec MakeTiles(const Node& node) {
+  return {.op = "expert_tiles",
+          .operands = {node.operand(kOffsets)},
+          .attrs = {{"most", InfoOf(kForm).expert_rows},
+                    {"rows", Shape{node.operand(0)->type().shape[0]}}},
+          .names = {}};
 }
 
 absl::Status AcceptsRouter(const Node& node, const proto::DeviceCaps&) {
@@ -254,11 +275,13 @@ void AddGroupedKernels(std::vector<VulkanKernel>* kernels) {
   const std::string doc = absl::StrCat("up to ", info.expert_rows, " rows of an expert at a time");
   Kernel matmul = ExpertKernel(absl::StrCat("expert_matmul", info.suffix), "expert_matmul", doc);
   matmul.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<kForm, 2>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>,
-                                             kernels);
+  matmul.derived = {.operand = kTiles, .make = MakeTiles<kForm, 2>};
+  AddWeightKernels<AcceptsGrouped<kForm>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>,
+                                          kernels);
   Kernel glu = ExpertKernel(absl::StrCat("expert_glu", info.suffix), "expert_glu", doc);
   glu.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<kForm, 3>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
+  glu.derived = {.operand = kTiles, .make = MakeTiles<kForm, 3>};
+  AddWeightKernels<AcceptsGrouped<kForm>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
 }
 
 }  // namespace
@@ -270,10 +293,11 @@ void AddMoeKernels(std::vector<VulkanKernel>* kernels) {
                                "logits by many workgroups; the one that is done last chooses");
   router.scratch = RouterScratch;
   AddWeightKernels<AcceptsRouter>(router, LowerRouter, kernels);
-  kernels->push_back(
-      {{"vulkan.moe_gather", "moe_gather",
-        "a workgroup counts and makes tables of tiles, then rows are copied", AcceptsGather},
-       LowerMoeGather});
+  kernels->push_back({{"vulkan.moe_gather", "moe_gather",
+                       "a workgroup counts, then rows are copied", AcceptsGather},
+                      LowerMoeGather});
+  kernels->push_back({{"vulkan.expert_tiles", "expert_tiles", "a workgroup for all", AcceptsTiles},
+                      LowerExpertTiles});
   // Of equal cost, the first is taken.
   AddGroupedKernels<Form::kVector>(kernels);
   AddGroupedKernels<Form::kMatrices>(kernels);

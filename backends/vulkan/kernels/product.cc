@@ -48,14 +48,6 @@ int64_t RowGroups(const ProductCall& call, Form form, int64_t experts, const Low
   return MostTiles(rows, call.mode == Mode::kGrouped ? experts : 0, most);
 }
 
-Span IndexOf(const ProductCall& call, Form form, Lowering& out) {
-  if (call.mode == Mode::kPlain) return out.Operand(0);
-  if (call.mode == Mode::kIndexed) return out.Operand(call.index);
-  const TileTables tables =
-      TileTablesOf(*out.node().operand(call.index), out.Bound(call.rows), out);
-  return form == Form::kVector ? tables.narrow : tables.wide;
-}
-
 product::Parameters ParametersOf(const ProductCall& call, Form form,
                                  const std::vector<Piece>& pieces, const Lowering& out) {
   const MatrixSize size(*out.node().operand(pieces[0].product->weight));
@@ -118,7 +110,7 @@ absl::Status AddPieces(const ProductCall& call, Form form, const std::vector<Pie
                                 .bias = {},
                                 .y = {},
                                 .x = out.Operand(0),
-                                .index = IndexOf(call, form, out),
+                                .index = out.Operand(call.mode == Mode::kPlain ? 0 : call.index),
                                 .errors = out.ErrorSlot()};
   std::vector<DType> formats;
   for (const Piece& piece : pieces) {
@@ -244,19 +236,6 @@ int64_t VectorGroups(int64_t outputs, const Lowering& out) {
 
 int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile) {
   return std::min(rows, (rows + rows_per_tile - 1) / rows_per_tile + experts);
-}
-
-TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out) {
-  const int64_t experts = offsets.type().shape[0].factor() - 1;
-  const auto bytes = [&](int64_t rows_per_tile) {
-    return AlignBinding((1 + 2 * MostTiles(rows, experts, rows_per_tile)) * 4);
-  };
-  Span narrow = out.KeptBeside(offsets, bytes(NARROW_TILE) + bytes(WIDE_TILE));
-  Span wide = narrow;
-  narrow.bytes = bytes(NARROW_TILE);
-  wide.offset += narrow.bytes;
-  wide.bytes -= narrow.bytes;
-  return {narrow, wide};
 }
 
 absl::Status AcceptsNative(const Node& node, const proto::DeviceCaps&) {

@@ -15,7 +15,7 @@ namespace sluice::vulkan {
 enum class Mode : uint32_t {
   kPlain = product::PLAIN,      // all rows one matrix
   kIndexed = product::INDEXED,  // row i the matrix of expert ids[i]
-  kGrouped = product::GROUPED,  // rows offsets[e] .. offsets[e+1] - 1 that of expert e
+  kGrouped = product::GROUPED,  // those of a tile that of its expert
 };
 
 // How products are computed: for few rows, the weight is read once for every few of them; for
@@ -53,7 +53,7 @@ struct ProductCall {
   std::vector<Product> products;
   Activation activation = Activation::kNone;
   Mode mode = Mode::kPlain;
-  size_t index = 0;  // operand: ids, or offsets as of moe_gather
+  size_t index = 0;  // operand: ids, or tiles as of expert_tiles
   Size rows = {};    // of y
 };
 absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out);
@@ -70,11 +70,6 @@ WeightFormats FormatsOf(const std::vector<DType>& formats);
 // Workgroups of matvec.comp and its like: a subgroup an output.
 int64_t VectorGroups(int64_t outputs, const Lowering& out);
 
-// The tables of tiles that moe_gather leaves beside its offsets, for blocks of so many rows.
-struct TileTables {
-  Span narrow, wide;
-};
-TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out);
 // Blocks that `rows` rows of `experts` experts make up: the last one of each may be partly empty.
 int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile);
 

@@ -33,14 +33,13 @@ absl::Status LowerTopK(Lowering& out) {
                                         .part = static_cast<uint32_t>(PartOf(is_processor))};
   const int64_t rows = out.Bound(parameters.rows);
   constexpr int64_t kCounterBytes = 4;
-  return out.Dispatch(
-      "top_k",
-      top_k::Bindings{.x = out.Operand(0),
-                      .values = out.Result(0),
-                      .ids = out.Result(1),
-                      .found = out.Scratch(),
-                      .done = out.KeptBeside(*out.node().result(0), rows * kCounterBytes)},
-      parameters, {PartsOf(n, is_processor), rows, 1});
+  return out.Dispatch("top_k",
+                      top_k::Bindings{.x = out.Operand(0),
+                                      .values = out.Result(0),
+                                      .ids = out.Result(1),
+                                      .found = out.Scratch(),
+                                      .done = out.Kept(rows * kCounterBytes)},
+                      parameters, {PartsOf(n, is_processor), rows, 1});
 }
 
 // What the parts of all rows have found: two words for each value of the result.

@@ -1,9 +1,6 @@
 // Places of rows that are grouped by expert, by one workgroup: how many slots each expert has,
 // where its rows begin, and then, as many slots at a time as there are invocations, how many of the
 // same expert come before each. So rows of an expert are in order of slot, every time.
-//
-// It also leaves tables of tiles, for the kernels that use them: which rows, 4 or 32 at most, meet
-// which expert. A table has the number of tiles, then first row and count << 16 | expert of each.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -20,38 +17,12 @@ uint ExpertOf(uint slot, uint n) {
   return slot < n && IsIndex(ids[slot], slot, experts) ? uint(ids[slot]) : NONE;
 }
 
-uint TilesOf(uint expert, uint most) { return (counts[expert] + most - 1) / most; }
-
-// Where tile i of an expert begins, and its count of rows beside the expert.
-uvec2 TileAt(uint expert, uint begin, uint i, uint most) {
-  return uvec2(begin + i * most, min(most, counts[expert] - i * most) << 16 | expert);
-}
-
-// Offsets and tiles of an expert; for the one after the last, the ends.
+// Where an expert's rows begin; for the one after the last, the end.
 void Place(uint expert) {
-  uint begin = 0, narrow_at = 0, wide_at = 0;
-  for (uint e = 0; e < expert; ++e) {
-    begin += counts[e];
-    narrow_at += TilesOf(e, NARROW_TILE);
-    wide_at += TilesOf(e, WIDE_TILE);
-  }
+  uint begin = 0;
+  for (uint e = 0; e < expert; ++e) begin += counts[e];
   offsets[expert] = int(begin);
-  if (expert == experts) {
-    narrow[0] = narrow_at;
-    wide[0] = wide_at;
-    return;
-  }
-  next[expert] = begin;
-  for (uint i = 0; i < TilesOf(expert, NARROW_TILE); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, NARROW_TILE);
-    narrow[1 + 2 * (narrow_at + i)] = tile.x;
-    narrow[2 + 2 * (narrow_at + i)] = tile.y;
-  }
-  for (uint i = 0; i < TilesOf(expert, WIDE_TILE); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, WIDE_TILE);
-    wide[1 + 2 * (wide_at + i)] = tile.x;
-    wide[2 + 2 * (wide_at + i)] = tile.y;
-  }
+  if (expert < experts) next[expert] = begin;
 }
 
 void main() {

@@ -19,7 +19,7 @@ struct Block {
   uint first, count, expert;
 };
 
-// Block `number`; a block has at most `most` rows, those of a table of tiles are as they are there.
+// Block `number`, of at most `most` rows. Those of a table of tiles are as they are there.
 Block FindBlock(uint number, uint most) {
   const uint n = Value(rows);
   if (mode == PLAIN) {
@@ -30,9 +30,9 @@ Block FindBlock(uint number, uint most) {
     if (number >= n || !IsIndex(index[number], number, experts)) return Block(0, 0, 0);
     return Block(number, 1, uint(index[number]));
   }
-  if (number >= uint(index[0])) return Block(0, 0, 0);
-  const uint packed = uint(index[2 * number + 2]);
-  return Block(uint(index[2 * number + 1]), packed >> 16, packed & 0xffffu);
+  if (number >= n) return Block(0, 0, 0);
+  const uint at = TILE_NUMBERS * number;
+  return Block(uint(index[at]), uint(index[at + 1]), uint(index[at + 2]));
 }
 
 // The weight that workgroup `group` is for; `group` becomes its number among those of that weight.
