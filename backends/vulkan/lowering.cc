@@ -112,6 +112,9 @@ absl::Status Lowering::AddDispatch(ShaderCall call, std::array<int64_t, 3> group
   Command command = {
       .node = &node_, .bindings = std::move(call.buffers), .push = std::move(call.push)};
   for (const Binding& binding : command.bindings) {
+    if (binding.span.bytes <= 0) {
+      return absl::InternalError(absl::StrCat("a binding of '", call.shader, "' was left out"));
+    }
     if (binding.span.bytes <= device_.max_binding_bytes) continue;
     return absl::UnimplementedError(absl::StrCat("it needs ", binding.span.bytes,
                                                  " bytes in one piece, '", device_.name,

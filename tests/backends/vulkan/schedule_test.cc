@@ -7,8 +7,10 @@
 
 #include <random>
 
+#include "backends/vulkan/lowering.h"
 #include "backends/vulkan/shaders/product.inc"
 #include "backends/vulkan/shaders/rms_norm.inc"
+#include "graph/text.h"
 
 namespace sluice::vulkan {
 namespace {
@@ -144,6 +146,23 @@ TEST(ShaderCall, HasConstantsAndBuffersByNumber) {
   EXPECT_EQ(call.push[1], 1);
   EXPECT_EQ(call.push[2], 6);
   EXPECT_EQ(call.push[4], product::INDEXED);
+}
+
+TEST(ShaderCall, IsRefusedWithABindingLeftOut) {
+  const absl::StatusOr<Graph> graph =
+      Parse("graph g\ninput %x : f32[4]\n%y = silu(%x) : f32[4]\noutput %y\n", "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const DeviceInfo device = {.max_binding_bytes = 1024, .max_groups = 1};
+  Program program;
+  Lowering out(*graph, *graph->nodes()[0], device, /*pipelines=*/nullptr, &program);
+  rms_norm::Bindings bindings = {
+      .x = Bytes(0, 4), .gain = Bytes(0, 4), .y = {}, .b = {}, .sum = {}};
+  EXPECT_THAT(
+      std::string(out.Dispatch("rms_norm", bindings, rms_norm::Parameters(), {1, 1, 1}).message()),
+      HasSubstr("a binding of 'rms_norm' was left out"));
+  bindings.y = Bytes(64, 4);
+  EXPECT_TRUE(out.Dispatch("rms_norm", bindings, rms_norm::Parameters(), {1, 1, 1}).ok());
+  EXPECT_EQ(program.commands.size(), 1);
 }
 
 TEST(ShaderCall, LacksWhatAVariantLacks) {
