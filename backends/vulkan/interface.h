@@ -15,7 +15,7 @@
 
 namespace sluice::vulkan {
 
-using uint = uint32_t;
+using uint = uint32_t;  // NOLINT: as GLSL calls it
 
 // A size as shaders get it: `factor` times the value of a symbol in this step, symbol 0 being 1.
 // So one recorded command serves every size up to the bounds. Aligned as GLSL's uvec2.

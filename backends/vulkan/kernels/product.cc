@@ -168,7 +168,7 @@ FormInfo InfoOf(Form form) {
     case Form::kTiles:
       return {".tiles", WIDE_TILE, WIDE_TILE, 2};  // the way through shared memory is longer
     case Form::kMatrices:
-      return {".coopmat", 2 * WIDE_TILE, WIDE_TILE, 2};
+      return {".coopmat", int64_t{2} * WIDE_TILE, WIDE_TILE, 2};
   }
   return {".vectors", NARROW_TILE, NARROW_TILE, 1};
 }
