@@ -96,6 +96,11 @@ class Checker {
     if (!status.ok()) return Broken(kRule, node, "its kernel refuses: ", status.message());
     const std::string fault = LayoutFault(node, *kernel);
     if (!fault.empty()) return Broken("C2 (layouts fit)", node, fault);
+    const std::string derived_fault = DerivedFault(node, *kernel);
+    if (!derived_fault.empty()) {
+      return Broken("C7 (derived operands are there)", node, derived_fault,
+                    "; run derive_operands");
+    }
     const absl::StatusOr<int64_t> wanted = ScratchBytes(node);
     if (!wanted.ok()) return Broken(kRule, node, wanted.status().message());
     const int64_t planned = node.scratch().has_value() ? node.scratch()->bytes : 0;

@@ -23,6 +23,8 @@ namespace sluice {
 //   C5  A node whose kernel needs scratch memory has it in "act", and enough.
 //   C6  No place ends behind what all of its region would take one after the other, each at its
 //       size: a plan may waste, but not more than having none would.
+//   C7  A node has the operand that its kernel derives from others (Kernel::derived), made of those
+//       that it has.
 absl::Status VerifyCompiled(const Graph& graph, const KernelSet& kernels,
                             const proto::DeviceCaps& caps);
 

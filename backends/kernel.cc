@@ -1,8 +1,12 @@
 #include "backends/kernel.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
+
+absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
 std::vector<const Kernel*> KernelSet::ForOp(absl::string_view op) const {
   std::vector<const Kernel*> found;
@@ -43,6 +47,25 @@ std::string LayoutFault(const Node& node, const Kernel& kernel) {
                         describe(kernel.layout));
   }
   return "";
+}
+
+bool IsSame(const Node& node, const NodeSpec& spec) {
+  return node.op().name == spec.op && node.attrs() == spec.attrs &&
+         std::equal(node.operands().begin(), node.operands().end(), spec.operands.begin(),
+                    spec.operands.end());
+}
+
+std::string DerivedFault(const Node& node, const Kernel& kernel) {
+  if (!kernel.derived.has_value()) return "";
+  const Value* operand = node.operand(kernel.derived->operand);
+  const NodeSpec spec = kernel.derived->make(node);
+  if (operand != nullptr && operand->producer() != nullptr && operand->result_index() == 0 &&
+      IsSame(*operand->producer(), spec)) {
+    return "";
+  }
+  return absl::StrCat("its kernel needs the operand ",
+                      node.op().operands[kernel.derived->operand].name, " from ", spec.op, "(",
+                      spec.operands[0]->ref(), ") ", spec.attrs.ToString());
 }
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,13 @@ struct WeightLayout {
   int64_t (*bytes)(const TensorType& type);
 };
 
+// An operand that a kernel needs, though its op does without: what another node makes of the other
+// operands.
+struct DerivedOperand {
+  size_t operand;                      // an optional one
+  NodeSpec (*make)(const Node& node);  // op, operands and attributes of the node that makes it
+};
+
 struct Kernel {
   std::string name;  // "cpu.matmul.panel"
   std::string op;    // the op that it implements
@@ -44,7 +52,13 @@ struct Kernel {
 
   // The layout that its weights must have, as far as IsPackable; empty: as in the file.
   std::string layout = "";
+
+  // Given to the node by the pass derive_operands.
+  std::optional<DerivedOperand> derived = std::nullopt;
 };
+
+// For kernels that take every node of their op.
+absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);
 
 // The kernels of one backend. Immutable after construction.
 class KernelSet {
@@ -68,5 +82,10 @@ bool IsPackable(const OpDef& op, size_t operand);
 
 // Empty, or which weight of the node has another layout than the kernel wants.
 std::string LayoutFault(const Node& node, const Kernel& kernel);
+
+// Whether the node is as the spec says, names aside.
+bool IsSame(const Node& node, const NodeSpec& spec);
+// Empty, or which derived operand the kernel needs and the node lacks.
+std::string DerivedFault(const Node& node, const Kernel& kernel);
 
 }  // namespace sluice

@@ -254,7 +254,9 @@ void Graph::ReplaceUses(Value* from, Value* to) {
 }
 
 void Graph::SetOperand(Node* node, int operand, Value* value) {
-  Value*& slot = node->operands_[static_cast<size_t>(operand)];
+  const auto index = static_cast<size_t>(operand);
+  if (index >= node->operands_.size()) node->operands_.resize(index + 1);
+  Value*& slot = node->operands_[index];
   if (slot == value) return;
   if (slot != nullptr) {
     auto& uses = slot->uses_;

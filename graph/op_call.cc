@@ -14,6 +14,7 @@ std::vector<OperandDef> Named(absl::string_view names, absl::Span<const OperandS
                         .optional = spec.optional,
                         .repackable = spec.repackable,
                         .positive = spec.positive,
+                        .derived = spec.derived,
                         .below = std::string(spec.below),
                         .or_equal = spec.or_equal,
                         .order = spec.order});

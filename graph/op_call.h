@@ -60,6 +60,7 @@ struct OperandSpec {
   bool optional = false;
   bool repackable = false;
   bool positive = false;
+  bool derived = false;
   absl::string_view below = "";
   bool or_equal = false;
   IndexOrder order = IndexOrder::kAny;

@@ -116,7 +116,8 @@ absl::Status ReadType(Def* def) {
   return absl::OkStatus();
 }
 
-// Whether something can stand for the name: a dimension of an operand, or an int attribute.
+// Whether something can stand for the name: a dimension of an operand, or an attribute that is a
+// number or a shape.
 bool Binds(const OpDef& def, absl::string_view name) {
   const auto has_dim = [&](const OperandDef& operand) {
     return operand.type.has_value() &&
@@ -125,7 +126,7 @@ bool Binds(const OpDef& def, absl::string_view name) {
                [&](const DimExpression& dim) { return dim.is_name() && dim.left.name == name; });
   };
   const AttrDef* attr = def.FindAttr(name);
-  return (attr != nullptr && attr->kind == AttrKind::kInt) ||
+  return (attr != nullptr && (attr->kind == AttrKind::kInt || attr->kind == AttrKind::kShape)) ||
          std::any_of(def.operands.begin(), def.operands.end(), has_dim);
 }
 

@@ -39,8 +39,12 @@ struct OperandDef {
   bool variadic = false;    // last operand only; stands for one or more
   bool repackable = false;  // a weight may come in another layout (backends/kernel.h)
   bool positive = false;    // floats above 0
+  // Says nothing that the others do not: where a kernel wants it, the compiler adds it
+  // (derive_operands).
+  bool derived = false;
   // What the elements of an i32 operand are below, if they are indices: a dimension expression
-  // (type_pattern.h) over the dimensions of the op's operands and its int attributes, "vocab".
+  // (type_pattern.h) over the dimensions of the op's operands, its int attributes and its shapes of
+  // one dimension, "vocab".
   std::string below = "";
   bool or_equal = false;  // the limit itself, too: lengths, ends of runs
   IndexOrder order = IndexOrder::kAny;

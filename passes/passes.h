@@ -11,6 +11,7 @@ namespace sluice {
 absl::StatusOr<bool> AbsorbMoeGather(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> AddLora(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> Canonicalise(Graph& graph, const CompileContext& context);
+absl::StatusOr<bool> DeriveOperands(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateCommon(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> EliminateDead(Graph& graph, const CompileContext& context);
 absl::StatusOr<bool> ExpandFused(Graph& graph, const CompileContext& context);

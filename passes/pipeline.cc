@@ -60,6 +60,9 @@ constexpr std::array kPipeline = {
     // After select_kernels, whose choice is what a layout has to beat.
     Pass{"prepack_weights", "weights get layouts that kernels read faster, within a budget",
          PrepackWeights, Stage::kKernels, Stage::kKernels},
+    // After the last pass that chooses kernels, which are what asks for them.
+    Pass{"derive_operands", "nodes get operands that their kernels need in a form of their own",
+         DeriveOperands, Stage::kKernels, Stage::kKernels},
     // Last: needs the final nodes in their final order, and what their kernels need.
     Pass{"plan_memory", "every activation and scratch memory gets its place in the arena",
          PlanMemory, Stage::kKernels, Stage::kPlaces},

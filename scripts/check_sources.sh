@@ -12,7 +12,7 @@ status=0
 # Sources in our own languages. The recipe of the embedded model stays as it was when it ran.
 sources() {
   find "${folders[@]}" cmake scripts .ci CMakeLists.txt run test -type f \
-    \( -name '*.h' -o -name '*.cc' -o -name '*.S' -o -name '*.comp' -o -name '*.glsl' \
+    \( -name '*.h' -o -name '*.cc' -o -name '*.S' -o -name '*.comp' -o -name '*.glsl' -o -name '*.inc' \
     -o -name '*.proto' -o -name '*.cmake' -o -name CMakeLists.txt -o -name '*.sh' \
     -o -path '.ci/run' -o -path run -o -path test \) -not -path '*/embedded/recipe/*' | sort
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "backends/vulkan/shaders/matrices.inc"
 
 namespace sluice::vulkan {
 namespace {
@@ -30,13 +31,12 @@ bool HasFeatures(VkPhysicalDevice device) {
 }
 
 bool IsUsable(const CooperativeMatrixProperties& offer) {
-  constexpr uint32_t kSubgroup = 3;             // of scopes
-  constexpr uint32_t kStrip = 16, kTileK = 32;  // as in the shader
+  constexpr uint32_t kSubgroup = 3;  // of scopes
   using Offer = CooperativeMatrixProperties;
   return offer.a_type == Offer::kFloat16 && offer.b_type == Offer::kFloat16 &&
          offer.c_type == Offer::kFloat32 && offer.result_type == Offer::kFloat32 &&
-         offer.scope == kSubgroup && kStrip % offer.m == 0 && kStrip % offer.n == 0 &&
-         kTileK % offer.k == 0 && offer.k % 4 == 0;
+         offer.scope == kSubgroup && STRIP % offer.m == 0 && STRIP % offer.n == 0 &&
+         TILE_K % offer.k == 0 && offer.k % 4 == 0;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/program.h"
 #include "backends/vulkan/record.h"
+#include "backends/vulkan/shaders/errors.inc"
 #include "backends/vulkan/staging.h"
 #include "backends/vulkan/timestamps.h"
 #include "graph/evaluate.h"
@@ -17,17 +18,8 @@
 namespace sluice::vulkan {
 namespace {
 
-// What a shader may write into its error slot (shaders/errors.glsl).
-struct ErrorSlot {
-  uint32_t code;  // 0: none
-  int32_t value;
-  uint32_t position;
-  int32_t limit;
-};
-constexpr uint32_t kIndexError = 1;
-
 absl::Status StatusOf(const ErrorSlot& error) {
-  if (error.code == kIndexError) {
+  if (error.code == INDEX_ERROR) {
     return absl::OutOfRangeError(absl::StrCat("index ", error.value, " at position ",
                                               error.position, " is not in 0 to ", error.limit - 1));
   }

@@ -1,38 +1,40 @@
 #include "backends/vulkan/formats.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 #include "graph/formats/dequantize.h"
 
 namespace sluice::vulkan {
 namespace {
 
-// In the order of shaders/quant.glsl.
-constexpr std::array kNative = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ8_0,
-                                DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
-                                DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
-                                DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+struct Format {
+  DType dtype;
+  uint32_t number;
+};
+constexpr Format kNative[] = {
+#define FORMAT(name, number) {DType::k##name, number},
+#include "backends/vulkan/shaders/formats.inc"
+#undef FORMAT
+};
+
+// nullptr if shaders do not decode it.
+const Format* Find(DType dtype) {
+  const auto* const found =
+      std::find_if(std::begin(kNative), std::end(kNative),
+                   [dtype](const Format& format) { return format.dtype == dtype; });
+  return found != std::end(kNative) ? found : nullptr;
+}
 
 }  // namespace
 
-bool IsNative(DType dtype) {
-  return std::find(kNative.begin(), kNative.end(), dtype) != kNative.end();
-}
+bool IsNative(DType dtype) { return Find(dtype) != nullptr; }
 
 DType StoredAs(DType dtype) {
   return IsNative(dtype) || !CanDequantize(dtype) ? dtype : DType::kF16;
 }
 
-uint32_t CacheFormat(DType dtype) {
-  constexpr std::array kFormats = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
-  return static_cast<uint32_t>(std::find(kFormats.begin(), kFormats.end(), dtype) -
-                               kFormats.begin());
-}
-
-uint32_t FormatNumber(DType dtype) {
-  return static_cast<uint32_t>(std::find(kNative.begin(), kNative.end(), StoredAs(dtype)) -
-                               kNative.begin());
-}
+uint32_t FormatNumber(DType dtype) { return Find(StoredAs(dtype))->number; }
+uint32_t CacheFormat(DType dtype) { return Find(dtype)->number; }
 
 }  // namespace sluice::vulkan

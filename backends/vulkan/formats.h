@@ -15,10 +15,8 @@ bool IsNative(DType dtype);
 // otherwise f16, into which it is decoded when the model is loaded.
 DType StoredAs(DType dtype);
 
-// The number of that format in shaders/quant.glsl.
+// The number of that format, and that of a KV cache's format, in shaders/formats.inc.
 uint32_t FormatNumber(DType dtype);
-
-// The number that shaders have for the format of a KV cache (shaders/cache.glsl).
 uint32_t CacheFormat(DType dtype);
 
 }  // namespace sluice::vulkan

@@ -1,7 +1,6 @@
 #include "backends/vulkan/lowering.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
@@ -48,11 +47,10 @@ Span Lowering::Table(absl::Span<const uint32_t> words) {
           .bytes = bytes};
 }
 
-Span Lowering::KeptBeside(const Value& value, int64_t bytes) {
-  const auto [it, is_new] = program_->kept.try_emplace(
-      &value, Span{.region = Region::kKept, .offset = program_->kept_bytes, .bytes = bytes});
-  if (is_new) program_->kept_bytes += AlignBinding(bytes);
-  return it->second;
+Span Lowering::Kept(int64_t bytes) {
+  const Span span = {.region = Region::kKept, .offset = program_->kept_bytes, .bytes = bytes};
+  program_->kept_bytes += AlignBinding(bytes);
+  return span;
 }
 
 Span Lowering::ErrorSlot() {
@@ -110,16 +108,18 @@ void Lowering::Copy(const Span& from, const Span& to) {
       {.node = &node_, .is_copy = true, .bindings = {Reads(from), Writes(to)}});
 }
 
-absl::Status Lowering::AddDispatch(const Shader& shader, std::vector<Binding> bindings,
-                                   std::vector<uint32_t> push, std::array<int64_t, 3> groups) {
-  bindings.insert(bindings.begin(), Reads({.region = Region::kStep, .bytes = kSymbolBytes}));
-  for (const Binding& binding : bindings) {
+absl::Status Lowering::AddDispatch(ShaderCall call, std::array<int64_t, 3> groups) {
+  Command command = {
+      .node = &node_, .bindings = std::move(call.buffers), .push = std::move(call.push)};
+  for (const Binding& binding : command.bindings) {
+    if (binding.span.bytes <= 0) {
+      return absl::InternalError(absl::StrCat("a binding of '", call.shader, "' was left out"));
+    }
     if (binding.span.bytes <= device_.max_binding_bytes) continue;
     return absl::UnimplementedError(absl::StrCat("it needs ", binding.span.bytes,
                                                  " bytes in one piece, '", device_.name,
                                                  "' can bind ", device_.max_binding_bytes));
   }
-  Command command = {.node = &node_, .bindings = std::move(bindings), .push = std::move(push)};
   for (size_t i = 0; i < groups.size(); ++i) {
     if (groups[i] > device_.max_groups) {
       return absl::UnimplementedError(absl::StrCat("it needs ", groups[i], " workgroups, '",
@@ -127,13 +127,9 @@ absl::Status Lowering::AddDispatch(const Shader& shader, std::vector<Binding> bi
     }
     command.groups[i] = static_cast<uint32_t>(groups[i]);
   }
-  std::vector<uint32_t> arrays = {1};
-  arrays.insert(arrays.end(), shader.arrays.begin(), shader.arrays.end());
-  const auto in_arrays = std::accumulate(arrays.begin(), arrays.end(), size_t{0});
-  arrays.resize(arrays.size() + command.bindings.size() - in_arrays, 1);
   if (pipelines_ != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(command.pipeline,
-                            pipelines_->Get(shader.name, shader.constants, arrays));
+                            pipelines_->Get(call.shader, call.constants, call.arrays));
   }
   program_->commands.push_back(std::move(command));
   return absl::OkStatus();
@@ -143,7 +139,5 @@ int64_t GroupsFor(int64_t elements, int64_t per_group) {
   constexpr int64_t kMost = 65535;  // that every device runs
   return std::clamp<int64_t>((elements + per_group - 1) / per_group, 1, kMost);
 }
-
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
 }  // namespace sluice::vulkan

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -11,25 +10,11 @@
 #include "absl/types/span.h"
 #include "backends/kernel.h"
 #include "backends/vulkan/device.h"
+#include "backends/vulkan/interface.h"
 #include "backends/vulkan/schedule.h"
 #include "graph/graph.h"
 
 namespace sluice::vulkan {
-
-// A size as shaders get it: `factor` times the value of a symbol in this step, symbol 0 being 1.
-// So one recorded command serves every size up to the bounds.
-struct Size {
-  uint32_t factor = 1;
-  uint32_t symbol = 0;
-};
-
-// A shader that a dispatch runs and what it is given. Binding 0, the symbols' values, is added.
-struct Shader {
-  std::string name;
-  std::vector<uint32_t> constants = {};  // specialisation constants 0, 1, ...
-  // Buffers of bindings 1, 2, ... where those are arrays; all others are one.
-  std::vector<uint32_t> arrays = {};
-};
 
 // What the commands of a graph are built into, node after node.
 struct Program {
@@ -37,7 +22,6 @@ struct Program {
   std::vector<uint32_t> tables;          // the words of Region::kTables
   std::vector<const Node*> error_slots;  // the node of each slot of Region::kErrors
   absl::flat_hash_map<const Value*, Span> places;
-  absl::flat_hash_map<const Value*, Span> kept;  // in Region::kKept, beside these values
   int64_t kept_bytes = 0;
 };
 
@@ -48,8 +32,6 @@ inline int64_t AlignBinding(int64_t offset) {
 }
 // One error slot: code, value, position, limit.
 inline constexpr int64_t kErrorSlotBytes = kBindingAlignment;
-// The values of symbols at the beginning of Region::kStep.
-inline constexpr int64_t kSymbolBytes = 256;
 
 class Lowering {
  public:
@@ -70,9 +52,8 @@ class Lowering {
   // Words that are the same whenever a dispatch begins: numbers that shaders read, or zeros that
   // they count in and leave behind as zeros.
   Span Table(absl::Span<const uint32_t> words);
-  // Memory beside a value, the same for all who ask: what its kernel has found out for those of its
-  // users, or a counter. Zeros at first, and then what was left there, from step to step.
-  Span KeptBeside(const Value& value, int64_t bytes);
+  // Memory of the node's own: zeros at first, and then what it left there, from step to step.
+  Span Kept(int64_t bytes);
   // Where the shader says what only data can show. One dispatch, one slot.
   Span ErrorSlot();
 
@@ -80,14 +61,18 @@ class Lowering {
   Size Elements(const Shape& shape) const;
   int64_t Bound(const Size& size) const;
 
-  // `params` is a struct of 32-bit fields, as the shader's push constants.
-  template <typename Params>
-  absl::Status Dispatch(const Shader& shader, std::vector<Binding> bindings, const Params& params,
+  // What the shader is given are the structs of its file shaders/*.inc.
+  template <typename Constants, typename Bindings, typename Parameters>
+  absl::Status Dispatch(const std::string& shader, const Constants& constants,
+                        const Bindings& bindings, const Parameters& parameters,
                         std::array<int64_t, 3> groups) {
-    static_assert(sizeof(Params) % sizeof(uint32_t) == 0 && sizeof(Params) <= kPushConstantBytes);
-    std::vector<uint32_t> words(sizeof(Params) / sizeof(uint32_t));
-    std::memcpy(words.data(), &params, sizeof(Params));
-    return AddDispatch(shader, std::move(bindings), std::move(words), groups);
+    return AddDispatch(MakeShaderCall(shader, ConstantsOf(constants), bindings, parameters),
+                       groups);
+  }
+  template <typename Bindings, typename Parameters>
+  absl::Status Dispatch(const std::string& shader, const Bindings& bindings,
+                        const Parameters& parameters, std::array<int64_t, 3> groups) {
+    return AddDispatch(MakeShaderCall(shader, {}, bindings, parameters), groups);
   }
 
   // All bytes of one span to another of the same size.
@@ -103,8 +88,7 @@ class Lowering {
   int64_t RowsPerPart(size_t operand) const;
 
  private:
-  absl::Status AddDispatch(const Shader& shader, std::vector<Binding> bindings,
-                           std::vector<uint32_t> push, std::array<int64_t, 3> groups);
+  absl::Status AddDispatch(ShaderCall call, std::array<int64_t, 3> groups);
 
   int64_t WeightRows(size_t operand) const;
 
@@ -135,7 +119,5 @@ void AddElementwiseKernels(std::vector<VulkanKernel>* kernels);
 void AddTransferKernels(std::vector<VulkanKernel>* kernels);
 void AddLayoutKernels(std::vector<VulkanKernel>* kernels);
 void AddSamplingKernels(std::vector<VulkanKernel>* kernels);
-
-absl::Status AcceptsAll(const Node& node, const proto::DeviceCaps& caps);
 
 }  // namespace sluice::vulkan

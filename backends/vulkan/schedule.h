@@ -21,7 +21,7 @@ enum class Region : uint8_t {
   kArena,      // activations and scratch memory
   kConstants,  // results of nodes that run once
   kTables,     // numbers that kernels prepare when the graph is compiled
-  kKept,       // what kernels keep beside values; zeros when the graph is compiled
+  kKept,       // what nodes keep from step to step; zeros when the graph is compiled
   kStep,       // sizes and inputs of this step
   kUpload,     // the same where the host writes them
   kOutput,     // the graph's outputs where the host reads them

@@ -251,6 +251,12 @@ OperandSpec OffsetsOperand() {
   return {.doc = "i32[E+1]", .below = "r", .or_equal = true, .order = IndexOrder::kAscending};
 }
 
+OperandSpec TilesOperand() {
+  return {.doc = "i32[r,3], of the offsets by expert_tiles, for kernels that need it",
+          .optional = true,
+          .derived = true};
+}
+
 OperandSpec ExpertIdsOperand() { return {.doc = "i32[t,k], experts of each token", .below = "E"}; }
 
 // Bytes of a tensor [E,...] that rows of the step can use: no more experts than there are rows.
@@ -355,7 +361,8 @@ OpDef ExpertMatmul() {
           ExpertMatmulCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
                                         .weight = {.doc = "any[E,out,in]", .repackable = true},
                                         .offsets = OffsetsOperand(),
-                                        .bias = {.doc = "f32[E,out]", .optional = true}}),
+                                        .bias = {.doc = "f32[E,out]", .optional = true},
+                                        .tiles = TilesOperand()}),
       .results = {{"out", "f32[r,out]"}},
       .attrs = {},
       .infer = InferFromDocs,
@@ -376,14 +383,15 @@ OpDef ExpertGlu() {
           Named(ExpertGluCall<OperandSpec>{.rows = {.doc = kGroupedRowsDoc},
                                            .gate = {.doc = "any[E,ff,in]", .repackable = true},
                                            .up = {.doc = "any[E,ff,in]", .repackable = true},
-                                           .offsets = OffsetsOperand()}),
+                                           .offsets = OffsetsOperand(),
+                                           .tiles = TilesOperand()}),
       .results = {{"out", "f32[r,ff]"}},
       .attrs = ExpertGluAttrs(),
       .infer = InferFromDocs,
       .cost = ExpertGluCost<ExpertGluCall>,
       .expands_to =
-          "%g = expert_matmul(%rows, %gate, %offsets)\n"
-          "%u = expert_matmul(%rows, %up, %offsets)\n"
+          "%g = expert_matmul(%rows, %gate, %offsets, _, %tiles?)\n"
+          "%u = expert_matmul(%rows, %up, %offsets, _, %tiles?)\n"
           "%s = $act(%g)\n"
           "%out = mul(%s, %u)",
   };
@@ -573,7 +581,7 @@ absl::Status RegisterMoeOps(OpRegistry& registry) {
                         IndexedExpertMatmul, IndexedExpertGlu, IndexedExpertSum, ScaledAdd}) {
     SLUICE_RETURN_IF_ERROR(registry.Register(op()));
   }
-  return absl::OkStatus();
+  return RegisterExpertTiles(registry);
 }
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Operands of the ops in moe.cc.
+// Operands of the ops in moe.cc and moe_tiles.cc.
 #pragma once
 
 #include "graph/op_call.h"
@@ -21,13 +21,18 @@ struct MoeGatherCall {
 };
 
 template <typename T>
+struct ExpertTilesCall {
+  SLUICE_OPERANDS(offsets);
+};
+
+template <typename T>
 struct ExpertMatmulCall {
-  SLUICE_OPERANDS(rows, weight, offsets, bias);
+  SLUICE_OPERANDS(rows, weight, offsets, bias, tiles);
 };
 
 template <typename T>
 struct ExpertGluCall {
-  SLUICE_OPERANDS(rows, gate, up, offsets);
+  SLUICE_OPERANDS(rows, gate, up, offsets, tiles);
 };
 
 template <typename T>

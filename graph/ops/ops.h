@@ -7,7 +7,8 @@
 namespace sluice {
 
 absl::Status RegisterLinearOps(OpRegistry& registry);
-absl::Status RegisterMoeOps(OpRegistry& registry);
+absl::Status RegisterMoeOps(OpRegistry& registry);       // with those of moe_tiles.cc
+absl::Status RegisterExpertTiles(OpRegistry& registry);  // which is that one
 absl::Status RegisterNormRopeOps(OpRegistry& registry);
 absl::Status RegisterAttentionOps(OpRegistry& registry);
 absl::Status RegisterElementwiseOps(OpRegistry& registry);

@@ -263,7 +263,8 @@ absl::Status IndexError(const EvalContext& context, size_t operand, int64_t posi
                    "] is ", view.i32()[position], ", expected 0 <= index < ", limit));
 }
 
-int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand) {
+int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand,
+                   const SymbolValues& symbols) {
   const auto value = [&](const DimExpression::Term& term) -> int64_t {
     if (term.name.empty()) return term.number;
     for (size_t i = 0; i < std::min(views.size(), call.op.operands.size()); ++i) {
@@ -274,7 +275,8 @@ int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_
         return views[i].dims[views[i].dims.size() - dims.size() + d];
       }
     }
-    return call.Int(term.name);
+    if (call.op.FindAttr(term.name)->kind == AttrKind::kInt) return call.Int(term.name);
+    return symbols.Evaluate(call.ShapeOf(term.name)[0]).value_or(1);
   };
   const DimExpression& limit = call.op.operands[operand].limit;
   const int64_t left = value(limit.left);

@@ -71,8 +71,9 @@ absl::StatusOr<int64_t> ConstantDim(const OpCall& call, const DimBindings& dims,
 absl::Status IndexError(const EvalContext& context, size_t operand, int64_t position,
                         int64_t limit);
 // The limit of an operand's indices by its record, where tensors have these dims. Operands that
-// are left out may be missing at the end of `views`.
-int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand);
+// are left out may be missing at the end of `views`. `symbols` are those of shapes in attributes.
+int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_t operand,
+                   const SymbolValues& symbols = {});
 // IndexError for the first element of the operand that is not below its limit.
 absl::Status CheckIndices(const EvalContext& context, size_t operand);
 

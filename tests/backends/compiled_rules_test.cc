@@ -123,5 +123,23 @@ TEST_F(CompiledRules, C6PlacesAreCloseTogether) {
                              HasSubstr("its scratch memory has 1099511627776 bytes at act+0x")));
 }
 
+// With a kernel of %y that wants its bias made of its rows.
+TEST_F(CompiledRules, C7DerivedOperandsAreThere) {
+  KernelSet kernels;
+  for (Kernel kernel : cpu_->kernels()->kernels()) {
+    if (kernel.name == NodeOf("%y")->kernel()) {
+      kernel.derived = {.operand = 2, .make = [](const Node& node) {
+                          return NodeSpec{
+                              .op = "mean_of", .operands = {node.operand(0)}, .names = {}};
+                        }};
+    }
+    kernels.Add(std::move(kernel));
+  }
+  EXPECT_THAT(std::string(VerifyCompiled(graph_, kernels, cpu_->caps()).message()),
+              AllOf(HasSubstr("rule C7 (derived operands are there): %y = matmul"),
+                    HasSubstr("its kernel needs the operand bias from mean_of(%n)"),
+                    EndsWith("; run derive_operands")));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -282,6 +282,37 @@ TEST(ExpertGlu, InfersAndCosts) {
   EXPECT_EQ(cost.bytes_written, 2 * 8 * 4);
 }
 
+// --- expert_tiles ---------------------------------------------------------------------------
+
+TEST(ExpertTiles, HaveRowsOfOneExpertEach) {
+  const auto tiles = [](const std::vector<int32_t>& offsets, int64_t most) {
+    return EvalOp("expert_tiles", {Ints({4}, offsets)}, {{"most", most}, {"rows", Shape{6}}});
+  };
+  EXPECT_THAT(IntsOf(tiles({0, 5, 5, 6}, 2)),
+              ElementsAre(0, 2, 0, 2, 2, 0, 4, 1, 0, 5, 1, 2, 0, 0, 0, 0, 0, 0));
+  EXPECT_THAT(IntsOf(tiles({0, 0, 6, 6}, 4)),
+              ElementsAre(0, 4, 1, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  constexpr absl::string_view kExpected = "expected to ascend from 0 to 6, the number of rows";
+  for (const std::vector<int32_t>& wrong :
+       {std::vector<int32_t>{0, 1, 2, 5}, {1, 2, 3, 6}, {0, 4, 3, 6}}) {
+    EXPECT_THAT(ErrorOf(tiles(wrong, 2)), HasSubstr(kExpected));
+  }
+}
+
+TEST(ExpertTiles, Infer) {
+  const auto attrs = [](int64_t most, Shape rows) {
+    return Attributes{{"most", most}, {"rows", std::move(rows)}};
+  };
+  const Dim rows = Dim::Symbol("t", 8);
+  EXPECT_EQ(*InferOp("expert_tiles", {"i32[17]"}, attrs(32, {rows})), "i32[t*8,3]");
+  EXPECT_THAT(InferError("expert_tiles", {"i32[17]"}, attrs(0, {rows})),
+              HasSubstr("attribute most is 0, expected 1.."));
+  EXPECT_THAT(InferError("expert_tiles", {"i32[17]"}, attrs(32, {rows, 3})),
+              HasSubstr("expected one dimension"));
+  EXPECT_THAT(InferError("expert_tiles", {"i32[t]"}, attrs(32, {rows})),
+              HasSubstr("expected a constant"));
+}
+
 // --- indexed_expert_matmul, indexed_expert_glu -----------------------------------------------
 
 TEST(IndexedExpertMatmul, EachSlotMeetsItsExpert) {

@@ -280,6 +280,8 @@ TEST(PassProperties, HoldForRandomGraphs) {
   for (const Pass& pass : Pipeline()) {
     if (pass.name == "add_lora") continue;  // it is there to change the numbers: see lora_test
     if (pass.name == "place") continue;     // it needs several devices: see place_test
+    if (pass.name == "derive_operands")
+      continue;  // no kernel of the CPU needs it: see vulkan_parity_test
     const PassTotals& seen = totals[std::string(pass.name)];
     EXPECT_GE(seen.changed, static_cast<int64_t>(arguments.count / 100)) << pass.name;
     if (absl::StartsWith(pass.name, "fuse_")) {

@@ -18,8 +18,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 double Rows(const Node& node) {
   double rows = 0;
   for (size_t i = 0; i < node.operands().size(); ++i) {

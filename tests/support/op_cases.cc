@@ -197,8 +197,10 @@ void AddMoe(std::vector<OpCase>* cases) {
                      "%h = expert_glu(%rows, @gate, @up, %offsets) {act=silu} : f32[tokens*2,256]\n"
                      "%d = expert_matmul(%h, @down, %offsets, @bias) : f32[tokens*2,64]\n"
                      "%y = scaled_add(%d, %p, %row_of, %r) : f32[tokens,64]\n"
-                     "%z = scaled_add(%d, %p, %row_of) : f32[tokens,64]\n",
-                     "output %y\noutput %z\noutput %row_of\n"),
+                     "%z = scaled_add(%d, %p, %row_of) : f32[tokens,64]\n"
+                     "%t = expert_tiles(%offsets) {most=3, rows=[tokens*2]} : "
+                     "i32[tokens*2,3]\n",
+                     "output %y\noutput %z\noutput %row_of\noutput %t\n"),
            {{"id", {0, 7}}}});
     }
   }
@@ -579,7 +581,9 @@ std::string TestName(const BadIndex& bad) {
 
 absl::Status CompileFor(const Backend& backend, Graph* graph) {
   const CompileContext context = ContextOf(backend);
-  return RunPasses({*FindPass("select_kernels"), *FindPass("plan_memory")}, context, {}, graph);
+  return RunPasses(
+      {*FindPass("select_kernels"), *FindPass("derive_operands"), *FindPass("plan_memory")},
+      context, {}, graph);
 }
 
 }  // namespace sluice

@@ -53,8 +53,9 @@ class Collector {
       const OperandDef& operand = node.op().operands[i];
       if (node.operand(i) == nullptr) continue;
       if (operand.positive) Add(node.operand(i), kPositive);
+      if (operand.derived) Add(node.operand(i), {.low = 0, .high = 0});  // without effect
       if (!operand.holds_indices()) continue;
-      const int64_t limit = IndexLimit(call, views, i);
+      const int64_t limit = IndexLimit(call, views, i, symbols_);
       Add(node.operand(i),
           {.low = 0, .high = operand.or_equal ? limit : limit - 1, .order = operand.order});
     }

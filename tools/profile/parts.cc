@@ -66,6 +66,7 @@ constexpr Rule kRules[] = {
     {Look::kOp, "topk", Part::kRouter},
     {Look::kOp, "top_k", Part::kOutput},
     {Look::kOp, "moe_gather", Part::kRouter},
+    {Look::kOp, "expert_tiles", Part::kRouter},
     {Look::kOp, "scaled_add", Part::kCombine},
     {Look::kResult, "s", Part::kGateUp},
     {Look::kResult, "h", Part::kGateUp},

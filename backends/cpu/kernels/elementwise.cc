@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t kGrain = 4096;  // elements worth a thread
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 // A step that applies `function(x, n, y)` to pieces of the tensor.
 template <typename Function>
 class MapStep : public Step {

@@ -12,8 +12,6 @@
 namespace sluice::cpu {
 namespace {
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 class GatherRowsStep : public Step {
  public:
   absl::Status Run(const StepArgs& args) override {

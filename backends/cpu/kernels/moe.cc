@@ -12,6 +12,7 @@
 #include "backends/cpu/kernels/panel.h"
 #include "backends/cpu/kernels/product_cost.h"
 #include "backends/cpu/step.h"
+#include "graph/ops/expert_tiles.h"
 #include "graph/ops/moe.h"
 #include "graph/status_macros.h"
 
@@ -20,8 +21,6 @@ namespace {
 
 // The router's sum is clamped from below, as in the reference implementation of these models.
 constexpr float kMinWeightSum = 6.103515625e-5f;  // 2^-14, the smallest normal f16
-
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
 
 class TopkSoftmaxStep : public Step {
  public:
@@ -270,6 +269,17 @@ class IndexedExperts {
   int64_t experts_;
 };
 
+class ExpertTilesStep : public Step {
+ public:
+  explicit ExpertTilesStep(int64_t most) : most_(most) {}
+  absl::Status Run(const StepArgs& args) override {
+    return TileExperts(args.operands[0], most_, args.results[0]);
+  }
+
+ private:
+  int64_t most_;
+};
+
 // What both expert products have: how the experts' weights are cut, and the activations. Scratch
 // has the experts' part, the activations, and that of each thread.
 template <typename Experts>
@@ -431,6 +441,9 @@ absl::StatusOr<std::unique_ptr<Step>> LowerTopkSoftmax(const LowerContext& conte
 absl::StatusOr<std::unique_ptr<Step>> LowerMoeGather(const LowerContext& context) {
   return std::make_unique<MoeGatherStep>(context);
 }
+absl::StatusOr<std::unique_ptr<Step>> LowerExpertTiles(const LowerContext& context) {
+  return std::make_unique<ExpertTilesStep>(context.call.Int("most"));
+}
 template <template <typename> typename ExpertStep, typename Experts, Layout kLayout>
 absl::StatusOr<std::unique_ptr<Step>> LowerExperts(const LowerContext& context) {
   const auto in = As<ExpertStep<Experts>::template Call>(context.call);
@@ -471,6 +484,8 @@ void AddMoeKernels(std::vector<CpuKernel>* kernels) {
        LowerTopkSoftmax});
   kernels->push_back(
       {{"cpu.moe_gather", "moe_gather", "counting sort by expert", AcceptsAll}, LowerMoeGather});
+  kernels->push_back(
+      {{"cpu.expert_tiles", "expert_tiles", "expert by expert", AcceptsAll}, LowerExpertTiles});
   AddExpertKernels<Layout::kFile>(kernels);
   AddExpertKernels<Layout::kX16>(kernels);
   kernels->push_back(

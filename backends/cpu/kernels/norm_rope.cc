@@ -14,8 +14,6 @@
 namespace sluice::cpu {
 namespace {
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 // Calls `row(first element)` for every row of `x`, many rows to a thread where they are short.
 template <typename Row>
 void ForEachRow(const StepArgs& args, const TensorView& x, const Row& row) {

@@ -44,8 +44,6 @@ class TopKStep : public Step {
   }
 };
 
-absl::Status AcceptsAll(const Node&, const proto::DeviceCaps&) { return absl::OkStatus(); }
-
 absl::StatusOr<std::unique_ptr<Step>> LowerTopK(const LowerContext&) {
   return std::make_unique<TopKStep>();
 }

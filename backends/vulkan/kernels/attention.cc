@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
 #include "backends/vulkan/kernels/heads.h"
+#include "backends/vulkan/shaders/attention.inc"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
@@ -28,8 +29,7 @@ absl::Status AcceptsKvAppend(const Node& node, const proto::DeviceCaps&) {
 
 // --- attention ------------------------------------------------------------------------------
 
-// As in shaders/attention.comp: keys and quads of each that a workgroup holds at a time.
-constexpr int64_t kKeys = 32, kPiece = 16;
+constexpr int64_t kKeys = attention::KEYS, kPiece = attention::PIECE;
 constexpr int64_t kMaxWidth = 512;
 // Bytes of shared memory that a workgroup may take: what common devices have at least.
 constexpr int64_t kSharedBytes = 32 << 10;
@@ -143,13 +143,8 @@ absl::Status AcceptsAttention(const Node& node, const proto::DeviceCaps&) {
 
 uint32_t Word(int64_t value) { return static_cast<uint32_t>(value); }
 
-struct AttentionPush {
-  Size tokens, seqs, table, blocks;
-  uint32_t kv_heads, group, k_quads, v_quads, block_size;
-  float scale;
-  uint32_t causal, window, tokens_per_tile, tiles_per_token, splits;
-};
-AttentionPush PushOf(const AttentionSizes& sizes, const AttentionPlan& plan, const Lowering& out) {
+attention::Parameters ParametersOf(const AttentionSizes& sizes, const AttentionPlan& plan,
+                                   const Lowering& out) {
   const auto dim = [&](size_t operand, size_t i) {
     return out.Elements({out.node().operand(operand)->type().shape[i]});
   };
@@ -170,16 +165,21 @@ AttentionPush PushOf(const AttentionSizes& sizes, const AttentionPlan& plan, con
           .splits = Word(plan.splits)};
 }
 
-// The specialisation constants of shaders/attention.comp.
-std::vector<uint32_t> ConstantsOf(const AttentionSizes& sizes, const AttentionPlan& plan,
-                                  const Node& node) {
-  const uint32_t invocations = plan.rows > 4 ? 128 : 64;
-  return {CacheFormat(node.operand(1)->type().dtype),
-          CacheFormat(node.operand(2)->type().dtype),
-          Word(plan.rows),
-          Word(RoundUp(sizes.k_quads, kPiece)),
-          Word(DivideUp(sizes.v_quads, kPiece)),
-          invocations};
+attention::Constants ConstantsOf(const AttentionSizes& sizes, const AttentionPlan& plan,
+                                 const Node& node) {
+  return {.K_FORMAT = CacheFormat(node.operand(1)->type().dtype),
+          .V_FORMAT = CacheFormat(node.operand(2)->type().dtype),
+          .ROWS = Word(plan.rows),
+          .K_QUADS = Word(RoundUp(sizes.k_quads, kPiece)),
+          .V_PIECES = Word(DivideUp(sizes.v_quads, kPiece)),
+          .LANES = plan.rows > 4 ? 128U : 64U};
+}
+
+// What the parts of a tile need beside what they have in common with whole tiles.
+void AddSplit(const AttentionPlan& plan, attention::Bindings* bindings, Lowering& out) {
+  bindings->partial = out.Scratch();
+  // Counters of the tiles' parts that are done: 0 before and after each dispatch.
+  bindings->counters = out.Table(std::vector<uint32_t>(static_cast<size_t>(plan.tiles)));
 }
 
 template <bool kSplit>
@@ -193,19 +193,21 @@ absl::Status LowerAttention(Lowering& out) {
                                                  out.device().name, "' has ",
                                                  out.device().shared_bytes));
   }
-  std::vector<Binding> bindings;
-  for (size_t i = 0; i < 7; ++i) bindings.push_back(Reads(out.Operand(i)));
-  bindings.push_back(Writes(out.Result(0)));
-  bindings.push_back(Writes(out.ErrorSlot()));
-  if (kSplit) {
-    bindings.push_back(Writes(out.Scratch()));
-    // Counters of the tiles' parts that are done: 0 before and after each dispatch.
-    bindings.push_back(Writes(out.Table(std::vector<uint32_t>(static_cast<size_t>(plan.tiles)))));
-  }
+  attention::Bindings bindings = {.q = out.Operand(0),
+                                  .k = out.Operand(1),
+                                  .v = out.Operand(2),
+                                  .positions = out.Operand(3),
+                                  .seq_ids = out.Operand(4),
+                                  .tables = out.Operand(5),
+                                  .lens = out.Operand(6),
+                                  .y = out.Result(0),
+                                  .errors = out.ErrorSlot(),
+                                  .partial = {},
+                                  .counters = {}};
+  if (kSplit) AddSplit(plan, &bindings, out);
   return out.Dispatch(
-      {kSplit ? "attention_split" : "attention_rows", ConstantsOf(sizes, plan, out.node())},
-      std::move(bindings), PushOf(sizes, plan, out),
-      {GroupsFor(plan.tiles * plan.splits, 1), 1, 1});
+      kSplit ? "attention_split" : "attention_rows", ConstantsOf(sizes, plan, out.node()), bindings,
+      ParametersOf(sizes, plan, out), {GroupsFor(plan.tiles * plan.splits, 1), 1, 1});
 }
 
 }  // namespace

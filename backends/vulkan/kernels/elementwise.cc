@@ -1,10 +1,11 @@
 // Vulkan kernels of the elementwise family.
 #include "backends/vulkan/kernels/elementwise.h"
 
+#include "backends/vulkan/shaders/mean_pool.inc"
+#include "backends/vulkan/shaders/softmax.inc"
+
 namespace sluice::vulkan {
 namespace {
-
-constexpr int64_t kGroup = 256;  // invocations
 
 Size CountOf(const Lowering& out) { return out.Elements(out.node().result()->type().shape); }
 
@@ -38,36 +39,37 @@ absl::Status LowerScale(Lowering& out) {
 }
 
 absl::Status LowerSoftmax(Lowering& out) {
-  struct {
-    Size elements, columns;
-  } const push = {CountOf(out), out.Elements({out.node().result()->type().shape.back()})};
-  const int64_t rows = out.Bound(push.elements) / out.Bound(push.columns);
-  return out.Dispatch({"softmax"}, {Reads(out.Operand(0)), Writes(out.Result(0))}, push,
-                      {GroupsFor(rows, 1), 1, 1});
+  const softmax::Parameters parameters = {
+      .elements = CountOf(out),
+      .columns = out.Elements({out.node().result()->type().shape.back()})};
+  const int64_t rows = out.Bound(parameters.elements) / out.Bound(parameters.columns);
+  return out.Dispatch("softmax", softmax::Bindings{.x = out.Operand(0), .y = out.Result(0)},
+                      parameters, {GroupsFor(rows, 1), 1, 1});
 }
 
 absl::Status LowerMeanPool(Lowering& out) {
   const Shape& x = out.node().operand(0)->type().shape;
   const Shape& y = out.node().result()->type().shape;
-  struct {
-    Size tokens, seqs, columns;
-  } const push = {out.Elements({x[0]}), out.Elements({y[0]}), out.Elements({y[1]})};
-  return out.Dispatch({"mean_pool"},
-                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Reads(out.Operand(2)),
-                       Writes(out.Result(0)), Writes(out.ErrorSlot())},
-                      push, {GroupsFor(out.Bound(CountOf(out)), kGroup), 1, 1});
+  return out.Dispatch("mean_pool",
+                      mean_pool::Bindings{.x = out.Operand(0),
+                                          .seq_ids = out.Operand(1),
+                                          .lens = out.Operand(2),
+                                          .y = out.Result(0),
+                                          .errors = out.ErrorSlot()},
+                      mean_pool::Parameters{.tokens = out.Elements({x[0]}),
+                                            .seqs = out.Elements({y[0]}),
+                                            .columns = out.Elements({y[1]})},
+                      {GroupsFor(out.Bound(CountOf(out)), mean_pool::INVOCATIONS), 1, 1});
 }
 
 }  // namespace
 
 absl::Status AddElementwise(const ElementwiseCall& call, Lowering& out) {
-  struct {
-    Size count, period;
-    float factor;
-  } const push = {call.count, call.period, call.factor};
-  return out.Dispatch({"elementwise", {static_cast<uint32_t>(call.op)}},
-                      {Reads(call.a), Reads(call.b), Writes(call.y)}, push,
-                      {GroupsFor(out.Bound(call.count), kGroup), 1, 1});
+  return out.Dispatch(
+      "elementwise", elementwise::Constants{.OP = static_cast<uint32_t>(call.op)},
+      elementwise::Bindings{.a = call.a, .b = call.b, .y = call.y},
+      elementwise::Parameters{.count = call.count, .period = call.period, .factor = call.factor},
+      {GroupsFor(out.Bound(call.count), elementwise::INVOCATIONS), 1, 1});
 }
 
 void AddElementwiseKernels(std::vector<VulkanKernel>* kernels) {

@@ -5,17 +5,17 @@
 #include <string>
 
 #include "backends/vulkan/lowering.h"
+#include "backends/vulkan/shaders/elementwise.inc"
 
 namespace sluice::vulkan {
 
-// As in shaders/elementwise.comp.
 enum class Elementwise : uint32_t {
-  kAdd,
-  kMul,
-  kScale,
-  kSilu,
-  kGeluTanh,
-  kGeluErf,
+  kAdd = elementwise::ADD,
+  kMul = elementwise::MUL,
+  kScale = elementwise::SCALE,
+  kSilu = elementwise::SILU,
+  kGeluTanh = elementwise::GELU_TANH,
+  kGeluErf = elementwise::GELU_ERF,
 };
 
 // y[i] = op(a[i], b[i % period]); b and the period are ignored where the operation has one operand.

@@ -1,29 +1,13 @@
 #include "backends/vulkan/kernels/heads.h"
 
-#include <array>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/formats.h"
+#include "backends/vulkan/shaders/heads.inc"
 
 namespace sluice::vulkan {
 namespace {
-
-// As in shaders/heads.comp.
-constexpr int64_t kMaxWidth = 1024;
-constexpr uint32_t kNorm = 1, kNeox = 2, kFactors = 4;
-constexpr size_t kMostTensors = 3;
-
-struct TensorPush {
-  uint32_t heads, width, pairs, flags, target;
-};
-struct Push {
-  Size tokens, slot_count;
-  uint32_t block_size, all_heads;
-  float eps, magnitude;
-  std::array<TensorPush, kMostTensors> tensors;
-};
 
 // A binding must be something: what is left out of the call is bound to the sizes.
 Span OrSizes(const Span& span) {
@@ -35,46 +19,47 @@ Span OrSizes(const Span& span) {
 absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out) {
   // What the shader has once for all tensors comes from the calls that have it, all with the same.
   HeadsCall common = calls[0];
-  Push push = {.tokens = out.Elements({common.shape[0]}),
-               .slot_count = {},
-               .block_size = 0,
-               .all_heads = 0,
-               .eps = common.eps,
-               .magnitude = common.magnitude,
-               .tensors = {}};
-  uint32_t in_blocks = 0;
-  std::vector<Binding> x, gains, y;
+  heads::Parameters parameters = {.tokens = out.Elements({common.shape[0]}),
+                                  .slot_count = {},
+                                  .block_size = 0,
+                                  .all_heads = 0,
+                                  .eps = common.eps,
+                                  .magnitude = common.magnitude,
+                                  .tensors = {}};
+  heads::Constants constants = {.IN_BLOCKS = false, .TENSORS = static_cast<uint32_t>(calls.size())};
+  std::vector<Span> x, gains, y;
   for (size_t i = 0; i < calls.size(); ++i) {
     const HeadsCall& call = calls[i];
-    const auto heads = static_cast<uint32_t>(call.shape[1].factor());
-    push.all_heads += heads;
-    push.tensors[i] = {.heads = heads,
-                       .width = static_cast<uint32_t>(call.shape[2].factor()),
-                       .pairs = call.pairs,
-                       .flags = (call.has_gain ? kNorm : 0) | (call.neox ? kNeox : 0) |
-                                (call.has_factors ? kFactors : 0),
-                       .target = call.target};
-    if (call.target == CacheFormat(DType::kQ8_0) + 1) in_blocks = 1;
-    if (call.target != 0) {
-      push.slot_count = call.slot_count;
-      push.block_size = call.block_size;
+    const auto count = static_cast<uint32_t>(call.shape[1].factor());
+    parameters.all_heads += count;
+    parameters.tensors[i] = {.heads = count,
+                             .width = static_cast<uint32_t>(call.shape[2].factor()),
+                             .pairs = call.pairs,
+                             .flags = (call.has_gain ? heads::NORM : 0) |
+                                      (call.neox ? heads::NEOX : 0) |
+                                      (call.has_factors ? heads::FACTORS : 0),
+                             .target = call.target};
+    if (call.target == CacheFormat(DType::kQ8_0) + 1) constants.IN_BLOCKS = true;
+    if (call.target != heads::TENSOR) {
+      parameters.slot_count = call.slot_count;
+      parameters.block_size = call.block_size;
       common.slots = call.slots;
     }
-    x.push_back(Reads(call.x));
-    gains.push_back(Reads(OrSizes(call.gain)));
-    y.push_back(Writes(call.y));
+    x.push_back(call.x);
+    gains.push_back(OrSizes(call.gain));
+    y.push_back(call.y);
   }
-  std::vector<Binding> bindings = std::move(x);
-  bindings.insert(bindings.end(), gains.begin(), gains.end());
-  bindings.insert(bindings.end(), y.begin(), y.end());
-  for (const Span& span : {common.positions, common.slots, common.factors, common.speeds}) {
-    bindings.push_back(Reads(OrSizes(span)));
-  }
-  bindings.push_back(Writes(out.ErrorSlot()));
-  const auto tensors = static_cast<uint32_t>(calls.size());
-  return out.Dispatch(
-      {.name = "heads", .constants = {in_blocks, tensors}, .arrays = {tensors, tensors, tensors}},
-      std::move(bindings), push, {GroupsFor(out.Bound(push.tokens) * push.all_heads, 1), 1, 1});
+  return out.Dispatch("heads", constants,
+                      heads::Bindings{.x = x,
+                                      .gain = gains,
+                                      .y = y,
+                                      .positions = OrSizes(common.positions),
+                                      .slots = OrSizes(common.slots),
+                                      .factors = OrSizes(common.factors),
+                                      .speeds = OrSizes(common.speeds),
+                                      .errors = out.ErrorSlot()},
+                      parameters,
+                      {GroupsFor(out.Bound(parameters.tokens) * parameters.all_heads, 1), 1, 1});
 }
 
 void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out) {
@@ -91,9 +76,9 @@ absl::Status CheckHeadWidth(const Value& heads) {
   if (!shape[1].is_constant() || !shape[2].is_constant()) {
     return absl::UnimplementedError("the number or the width of the heads is a symbol");
   }
-  if (shape[2].factor() <= kMaxWidth) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat("heads of ", shape[2].factor(), " elements, expected at most ", kMaxWidth));
+  if (shape[2].factor() <= heads::MAX_WIDTH) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("heads of ", shape[2].factor(),
+                                               " elements, expected at most ", heads::MAX_WIDTH));
 }
 
 }  // namespace sluice::vulkan

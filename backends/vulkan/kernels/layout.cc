@@ -1,15 +1,14 @@
 // Vulkan kernels of the layout family. reshape is a view and needs none.
-#include <algorithm>
-#include <array>
-
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/lowering.h"
+#include "backends/vulkan/shaders/cast.inc"
+#include "backends/vulkan/shaders/copy.inc"
+#include "backends/vulkan/shaders/rows.inc"
 
 namespace sluice::vulkan {
 namespace {
 
-constexpr int64_t kGroup = 256;  // invocations
-constexpr int64_t kWord = 4;     // bytes
+constexpr int64_t kWord = 4;  // bytes
 
 // Words of `elements` elements, whatever symbol they depend on.
 Size Words(Size elements, DType dtype) {
@@ -21,28 +20,28 @@ Size Words(Size elements, DType dtype) {
 
 absl::Status LowerGatherRows(Lowering& out) {
   const Shape& x = out.node().operand(0)->type().shape;
-  struct {
-    Size count, limit, columns;
-    uint32_t repeat;
-  } const push = {out.Elements(out.node().operand(1)->type().shape), out.Elements({x[0]}),
-                  out.Elements({x[1]}), 1};
-  return out.Dispatch({"rows", {0}},
-                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Writes(out.Result(0)),
-                       Writes(out.ErrorSlot())},
-                      push,
-                      {GroupsFor(out.Bound(push.count) * out.Bound(push.columns), kGroup), 1, 1});
+  const rows::Parameters parameters = {.count = out.Elements(out.node().operand(1)->type().shape),
+                                       .limit = out.Elements({x[0]}),
+                                       .columns = out.Elements({x[1]}),
+                                       .repeat = 1};
+  const int64_t elements = out.Bound(parameters.count) * out.Bound(parameters.columns);
+  return out.Dispatch("rows", rows::Constants{.SCATTER = false},
+                      rows::Bindings{.x = out.Operand(0),
+                                     .rows = out.Operand(1),
+                                     .y = out.Result(0),
+                                     .errors = out.ErrorSlot()},
+                      parameters, {GroupsFor(elements, rows::INVOCATIONS), 1, 1});
 }
 
 // The dimensions before `axis`, and those from it on.
 Shape Before(const Shape& shape, int64_t axis) { return {shape.begin(), shape.begin() + axis}; }
 Shape From(const Shape& shape, int64_t axis) { return {shape.begin() + axis, shape.end()}; }
 
-struct CopyPush {
-  Size runs, run, from_stride, from_begin, to_stride, to_begin;
-};
-absl::Status AddCopy(const CopyPush& push, const Span& from, const Span& to, Lowering& out) {
-  return out.Dispatch({"copy"}, {Reads(from), Writes(to)}, push,
-                      {GroupsFor(out.Bound(push.runs) * out.Bound(push.run), kGroup), 1, 1});
+absl::Status AddCopy(const copy::Parameters& parameters, const Span& from, const Span& to,
+                     Lowering& out) {
+  const int64_t words = out.Bound(parameters.runs) * out.Bound(parameters.run);
+  return out.Dispatch("copy", copy::Bindings{.x = from, .y = to}, parameters,
+                      {GroupsFor(words, copy::INVOCATIONS), 1, 1});
 }
 
 absl::Status LowerSlice(Lowering& out) {
@@ -89,28 +88,37 @@ absl::Status AcceptsWords(const Node& node, const proto::DeviceCaps&) {
   return absl::UnimplementedError(absl::StrCat("it is ", Name(dtype), ", expected f32 or i32"));
 }
 
-// As in shaders/cast.comp.
-constexpr std::array kCastTypes = {DType::kF32, DType::kF16, DType::kBF16, DType::kI32};
-uint32_t CastIndex(DType dtype) {
-  return static_cast<uint32_t>(std::find(kCastTypes.begin(), kCastTypes.end(), dtype) -
-                               kCastTypes.begin());
+// The shader's number of a type; kNoType if it does not know it.
+constexpr uint32_t kNoType = ~0U;
+uint32_t CastType(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return cast::F32;
+    case DType::kF16:
+      return cast::F16;
+    case DType::kBF16:
+      return cast::BF16;
+    case DType::kI32:
+      return cast::I32;
+    default:
+      return kNoType;
+  }
 }
 
 absl::Status AcceptsCast(const Node& node, const proto::DeviceCaps&) {
   const DType from = node.operand(0)->type().dtype;
-  if (CastIndex(from) < kCastTypes.size()) return absl::OkStatus();
+  if (CastType(from) != kNoType) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat("casts from ", Name(from)));
 }
 
 absl::Status LowerCast(Lowering& out) {
   const TensorType& y = out.node().result()->type();
-  struct {
-    Size count;
-  } const push = {out.Elements(y.shape)};
-  return out.Dispatch(
-      {"cast", {CastIndex(out.node().operand(0)->type().dtype), CastIndex(y.dtype)}},
-      {Reads(out.Operand(0)), Writes(out.Result(0))}, push,
-      {GroupsFor(out.Bound(push.count), kGroup), 1, 1});
+  const cast::Parameters parameters = {.count = out.Elements(y.shape)};
+  return out.Dispatch("cast",
+                      cast::Constants{.FROM = CastType(out.node().operand(0)->type().dtype),
+                                      .TO = CastType(y.dtype)},
+                      cast::Bindings{.x = out.Operand(0), .y = out.Result(0)}, parameters,
+                      {GroupsFor(out.Bound(parameters.count), cast::INVOCATIONS), 1, 1});
 }
 
 }  // namespace

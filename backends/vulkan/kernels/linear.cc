@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/kernels/product.h"
+#include "backends/vulkan/shaders/embedding.inc"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
@@ -13,16 +14,22 @@ absl::Status LowerEmbedding(Lowering& out) {
   const TensorType& table = out.node().operand(0)->type();
   const Size count = out.Elements(out.node().operand(1)->type().shape);
   const auto columns = static_cast<uint32_t>(table.shape[1].factor());
+  const int64_t pieces = out.Bound(count) * ((columns + embedding::GROUP - 1) / embedding::GROUP);
   for (const Lowering::Part& part : out.Parts(0)) {
-    struct {
-      Size count;
-      uint32_t columns, limit, first_row, rows, row_bytes;
-    } const push = {count,          columns,   static_cast<uint32_t>(table.shape[0].factor()),
-                    part.first_row, part.rows, part.row_bytes};
-    SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {ShaderFor("embedding", columns), FormatConstants({table.dtype})},
-        {Reads(part.span), Reads(out.Operand(1)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
-        push, {GroupsFor(out.Bound(count) * ((columns + 15) / 16), 64), 1, 1}));
+    const embedding::Parameters parameters = {
+        .count = count,
+        .columns = columns,
+        .limit = static_cast<uint32_t>(table.shape[0].factor()),
+        .first_row = part.first_row,
+        .rows = part.rows,
+        .row_bytes = part.row_bytes};
+    SLUICE_RETURN_IF_ERROR(out.Dispatch(ShaderFor("embedding", columns),
+                                        embedding::Constants{.formats = FormatsOf({table.dtype})},
+                                        embedding::Bindings{.weights = {part.span},
+                                                            .ids = out.Operand(1),
+                                                            .y = out.Result(0),
+                                                            .errors = out.ErrorSlot()},
+                                        parameters, {GroupsFor(pieces, VECTOR_INVOCATIONS), 1, 1}));
   }
   return absl::OkStatus();
 }

@@ -1,25 +1,29 @@
 // Vulkan kernels of the mixture-of-experts family. Routing stays on the device: no size of a
 // dispatch depends on it.
 #include <algorithm>
-#include <array>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/kernels/product.h"
+#include "backends/vulkan/shaders/expert_sum.inc"
+#include "backends/vulkan/shaders/expert_tiles.inc"
+#include "backends/vulkan/shaders/moe_route.inc"
+#include "backends/vulkan/shaders/router.inc"
+#include "backends/vulkan/shaders/rows.inc"
+#include "backends/vulkan/shaders/scaled_add.inc"
+#include "backends/vulkan/shaders/topk.inc"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
 namespace {
 
-constexpr int64_t kMaxExperts = 1024;  // as in shaders/topk.glsl and shaders/moe_route.comp
-
 uint32_t Constant(const Dim& dim) { return static_cast<uint32_t>(dim.factor()); }
 
 absl::Status CheckExperts(int64_t experts) {
-  if (experts <= kMaxExperts) return absl::OkStatus();
+  if (experts <= MAX_EXPERTS) return absl::OkStatus();
   return absl::UnimplementedError(
-      absl::StrCat(experts, " experts, expected at most ", kMaxExperts));
+      absl::StrCat(experts, " experts, expected at most ", MAX_EXPERTS));
 }
 
 absl::Status AcceptsTopk(const Node& node, const proto::DeviceCaps&) {
@@ -30,12 +34,7 @@ absl::Status AcceptsGather(const Node& node, const proto::DeviceCaps&) {
   return CheckExperts(node.result(2)->type().shape[0].factor() - 1);
 }
 
-// How topk_softmax and router_topk choose: the end of both shaders' parameters.
-struct Choice {
-  uint32_t has_bias, sigmoid, renormalise;
-  float scale;
-};
-Choice ChoiceOf(size_t bias, const Lowering& out) {
+ExpertChoice ChoiceOf(size_t bias, const Lowering& out) {
   return {.has_bias = out.Has(bias),
           .sigmoid = out.call().String("gating") == "sigmoid",
           .renormalise = out.call().Bool("renorm"),
@@ -44,18 +43,17 @@ Choice ChoiceOf(size_t bias, const Lowering& out) {
 
 absl::Status LowerTopk(Lowering& out) {
   const Shape& logits = out.node().operand(0)->type().shape;
-  struct {
-    Size tokens;
-    uint32_t experts, k;
-    Choice choice;
-  } const push = {.tokens = out.Elements({logits[0]}),
-                  .experts = Constant(logits[1]),
-                  .k = static_cast<uint32_t>(out.call().Int("k")),
-                  .choice = ChoiceOf(1, out)};
-  return out.Dispatch({"topk"},
-                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Writes(out.Result(0)),
-                       Writes(out.Result(1)), Writes(out.ErrorSlot())},
-                      push, {GroupsFor(out.Bound(push.tokens), 1), 1, 1});
+  const topk::Parameters parameters = {.tokens = out.Elements({logits[0]}),
+                                       .experts = Constant(logits[1]),
+                                       .k = static_cast<uint32_t>(out.call().Int("k")),
+                                       .choice = ChoiceOf(1, out)};
+  return out.Dispatch("topk",
+                      topk::Bindings{.logits = out.Operand(0),
+                                     .choice_bias = out.Operand(1),
+                                     .gate_weights = out.Result(0),
+                                     .ids = out.Result(1),
+                                     .errors = out.ErrorSlot()},
+                      parameters, {GroupsFor(out.Bound(parameters.tokens), 1), 1, 1});
 }
 
 // The shader takes up to 4 tokens at a time.
@@ -63,29 +61,30 @@ absl::Status LowerRouter(Lowering& out) {
   const Value& weight = *out.node().operand(1);
   const Shape& shape = weight.type().shape;
   const std::vector<Lowering::Part> parts = out.Parts(1);
-  struct {
-    Size tokens;
-    uint32_t columns, row_bytes, experts, k, has_bias;
-    Choice choice;
-  } const push = {.tokens = out.Elements({out.node().operand(0)->type().shape[0]}),
-                  .columns = Constant(shape[1]),
-                  .row_bytes = parts[0].row_bytes,
-                  .experts = Constant(shape[0]),
-                  .k = static_cast<uint32_t>(out.call().Int("k")),
-                  .has_bias = out.Has(2),
-                  .choice = ChoiceOf(3, out)};
-  const int64_t tokens = out.Bound(push.tokens), at_once = tokens == 1 ? 1 : kNarrowTile;
+  const router::Parameters parameters = {
+      .tokens = out.Elements({out.node().operand(0)->type().shape[0]}),
+      .columns = Constant(shape[1]),
+      .row_bytes = parts[0].row_bytes,
+      .experts = Constant(shape[0]),
+      .k = static_cast<uint32_t>(out.call().Int("k")),
+      .has_bias = out.Has(2),
+      .choice = ChoiceOf(3, out)};
+  const int64_t tokens = out.Bound(parameters.tokens), at_once = tokens == 1 ? 1 : NARROW_TILE;
   const int64_t blocks = (tokens + at_once - 1) / at_once;
-  std::vector<uint32_t> constants = FormatConstants({weight.type().dtype});
-  constants.push_back(static_cast<uint32_t>(at_once));
   constexpr int64_t kCounterBytes = 4;
-  return out.Dispatch(
-      {ShaderFor("router", push.columns), std::move(constants)},
-      {Reads(out.Operand(1)), Reads(out.Operand(2)), Reads(out.Operand(3)), Reads(out.Operand(0)),
-       Writes(out.Result(0)), Writes(out.Result(1)), Writes(out.Scratch()),
-       Writes(out.KeptBeside(*out.node().result(0), blocks * kCounterBytes)),
-       Writes(out.ErrorSlot())},
-      push, {VectorGroups(push.experts, out), blocks, 1});
+  return out.Dispatch(ShaderFor("router", parameters.columns),
+                      router::Constants{.formats = FormatsOf({weight.type().dtype}),
+                                        .COLUMNS = static_cast<uint32_t>(at_once)},
+                      router::Bindings{.weights = {out.Operand(1)},
+                                       .bias = out.Operand(2),
+                                       .choice_bias = out.Operand(3),
+                                       .x = out.Operand(0),
+                                       .gate_weights = out.Result(0),
+                                       .ids = out.Result(1),
+                                       .logits = out.Scratch(),
+                                       .done = out.Kept(blocks * kCounterBytes),
+                                       .errors = out.ErrorSlot()},
+                      parameters, {VectorGroups(parameters.experts, out), blocks, 1});
 }
 
 // For the logits.
@@ -98,26 +97,44 @@ absl::StatusOr<int64_t> RouterScratch(const Node& node, const SymbolValues& boun
 absl::Status LowerMoeGather(Lowering& out) {
   const Shape& x = out.node().operand(0)->type().shape;
   const Shape& ids = out.node().operand(1)->type().shape;
-  struct {
-    Size slots;
-    uint32_t experts;
-  } const route = {out.Elements(ids), static_cast<uint32_t>(out.call().Int("experts"))};
+  const moe_route::Parameters route = {.slots = out.Elements(ids),
+                                       .experts = static_cast<uint32_t>(out.call().Int("experts"))};
   const int64_t slots = out.Bound(route.slots);
-  const TileTables tables = TileTablesOf(*out.node().result(2), slots, out);
-  SLUICE_RETURN_IF_ERROR(
-      out.Dispatch({"moe_route"},
-                   {Reads(out.Operand(1)), Writes(out.Result(1)), Writes(out.Result(2)),
-                    Writes(tables.narrow), Writes(tables.wide), Writes(out.ErrorSlot())},
-                   route, {1, 1, 1}));
-  struct {
-    Size count, limit, columns;
-    uint32_t repeat;
-  } const copy = {route.slots, route.slots, out.Elements({x[1]}), Constant(ids[1])};
-  return out.Dispatch(
-      {"rows", {1}},
-      {Reads(out.Operand(0)), Reads(out.Result(1)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
-      copy, {GroupsFor(slots * out.Bound(copy.columns), 256), 1, 1});
+  SLUICE_RETURN_IF_ERROR(out.Dispatch("moe_route",
+                                      moe_route::Bindings{.ids = out.Operand(1),
+                                                          .row_of = out.Result(1),
+                                                          .offsets = out.Result(2),
+                                                          .errors = out.ErrorSlot()},
+                                      route, {1, 1, 1}));
+  const rows::Parameters copy = {.count = route.slots,
+                                 .limit = route.slots,
+                                 .columns = out.Elements({x[1]}),
+                                 .repeat = Constant(ids[1])};
+  return out.Dispatch("rows", rows::Constants{.SCATTER = true},
+                      rows::Bindings{.x = out.Operand(0),
+                                     .rows = out.Result(1),
+                                     .y = out.Result(0),
+                                     .errors = out.ErrorSlot()},
+                      copy, {GroupsFor(slots * out.Bound(copy.columns), rows::INVOCATIONS), 1, 1});
 }
+
+absl::Status AcceptsTiles(const Node& node, const proto::DeviceCaps&) {
+  return CheckExperts(node.operand(0)->type().shape[0].factor() - 1);
+}
+
+absl::Status LowerExpertTiles(Lowering& out) {
+  const expert_tiles::Parameters parameters = {
+      .rows = out.Elements({out.node().result()->type().shape[0]}),
+      .experts = Constant(out.node().operand(0)->type().shape[0]) - 1,
+      .most = static_cast<uint32_t>(out.call().Int("most"))};
+  return out.Dispatch(
+      "expert_tiles",
+      expert_tiles::Bindings{
+          .offsets = out.Operand(0), .tiles = out.Result(0), .errors = out.ErrorSlot()},
+      parameters, {1, 1, 1});
+}
+
+constexpr size_t kTiles = 4;  // operand of expert_matmul and expert_glu
 
 Size ResultRows(const Lowering& out) {
   return out.Elements({out.node().result()->type().shape[0]});
@@ -127,31 +144,22 @@ template <Mode kMode, Form kForm>
 absl::Status LowerExpertMatmul(Lowering& out) {
   return AddProducts({.products = {{.weight = 1, .bias = 3, .y = out.Result(0)}},
                       .mode = kMode,
-                      .index = 2,
+                      .index = kMode == Mode::kGrouped ? kTiles : 2,
                       .rows = ResultRows(out)},
                      kForm, out);
 }
 
 template <Mode kMode, Form kForm>
 absl::Status LowerExpertGlu(Lowering& out) {
-  constexpr size_t kNone = 4;  // no operand: there are no biases
+  constexpr size_t kNone = 5;  // no operand: there are no biases
   return AddProducts(
       {.products = {{.weight = 1, .bias = kNone, .y = out.Result(0)}, {.weight = 2, .bias = kNone}},
        .activation = ActivationOf(out.call().String("act")),
        .mode = kMode,
-       .index = 3,
+       .index = kMode == Mode::kGrouped ? kTiles : 3,
        .rows = ResultRows(out)},
       kForm, out);
 }
-
-struct SumPart {
-  uint32_t first_row, rows;
-};
-struct SumPush {
-  Size tokens;
-  uint32_t columns, experts, used, slots_per_row, outputs, row_bytes, has_bias, has_residual;
-  std::array<SumPart, kMostWeights> parts;
-};
 
 // One dispatch, or, of a weight in more parts than it can read, several, which add up in the
 // result.
@@ -161,35 +169,40 @@ absl::Status LowerExpertSum(Lowering& out) {
   const Shape& ids = out.node().operand(2)->type().shape;
   const int64_t x_rows = out.Bound(out.Elements({out.node().operand(0)->type().shape[0]}));
   const std::vector<Lowering::Part> parts = out.Parts(1);
-  SumPush push = {.tokens = out.Elements({ids[0]}),
-                  .columns = Constant(shape[2]),
-                  .experts = Constant(shape[0]),
-                  .used = Constant(ids[1]),
-                  .slots_per_row = static_cast<uint32_t>(out.Bound(out.Elements(ids)) / x_rows),
-                  .outputs = Constant(shape[1]),
-                  .row_bytes = parts[0].row_bytes,
-                  .has_bias = out.Has(5),
-                  .has_residual = out.Has(4),
-                  .parts = {}};
+  expert_sum::Parameters parameters = {
+      .tokens = out.Elements({ids[0]}),
+      .columns = Constant(shape[2]),
+      .experts = Constant(shape[0]),
+      .used = Constant(ids[1]),
+      .slots_per_row = static_cast<uint32_t>(out.Bound(out.Elements(ids)) / x_rows),
+      .outputs = Constant(shape[1]),
+      .row_bytes = parts[0].row_bytes,
+      .has_bias = out.Has(5),
+      .has_residual = out.Has(4),
+      .parts = {}};
   Span residual = out.Operand(4);
-  for (size_t first = 0; first < parts.size(); first += kMostWeights) {
-    const size_t count = std::min(kMostWeights, parts.size() - first);
-    std::vector<Binding> bindings;
+  for (size_t first = 0; first < parts.size(); first += MAX_WEIGHTS) {
+    const size_t count = std::min<size_t>(MAX_WEIGHTS, parts.size() - first);
+    std::vector<Span> weights;
     for (size_t i = 0; i < count; ++i) {
       const Lowering::Part& part = parts[first + i];
-      push.parts[i] = {part.first_row, part.rows};
-      bindings.push_back(Reads(part.span));
+      parameters.parts[i] = {.first_row = part.first_row, .rows = part.rows};
+      weights.push_back(part.span);
     }
-    bindings.insert(
-        bindings.end(),
-        {Reads(out.Operand(5)), Writes(out.Result(0)), Reads(out.Operand(0)), Reads(out.Operand(2)),
-         Reads(out.Operand(3)), Reads(residual), Writes(out.ErrorSlot())});
+    const std::vector<DType> formats(count, weight.type().dtype);
     SLUICE_RETURN_IF_ERROR(out.Dispatch(
-        {.name = ShaderFor("expert_sum", push.columns),
-         .constants = FormatConstants(std::vector<DType>(count, weight.type().dtype)),
-         .arrays = {static_cast<uint32_t>(count)}},
-        std::move(bindings), push, {VectorGroups(push.outputs, out), out.Bound(push.tokens), 1}));
-    push.has_residual = 1;
+        ShaderFor("expert_sum", parameters.columns),
+        expert_sum::Constants{.formats = FormatsOf(formats)},
+        expert_sum::Bindings{.weights = std::move(weights),
+                             .bias = out.Operand(5),
+                             .y = out.Result(0),
+                             .x = out.Operand(0),
+                             .ids = out.Operand(2),
+                             .scale = out.Operand(3),
+                             .residual = residual,
+                             .errors = out.ErrorSlot()},
+        parameters, {VectorGroups(parameters.outputs, out), out.Bound(parameters.tokens), 1}));
+    parameters.has_residual = 1;
     residual = out.Result(0);
   }
   return absl::OkStatus();
@@ -198,26 +211,37 @@ absl::Status LowerExpertSum(Lowering& out) {
 absl::Status LowerScaledAdd(Lowering& out) {
   const Shape& weights = out.node().operand(1)->type().shape;
   const Shape& y = out.node().result()->type().shape;
-  struct {
-    Size tokens;
-    uint32_t k, columns, has_row_of, has_residual;
-  } const push = {out.Elements({weights[0]}), Constant(weights[1]), Constant(y[1]), out.Has(2),
-                  out.Has(3)};
-  return out.Dispatch({"scaled_add"},
-                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Reads(out.Operand(2)),
-                       Reads(out.Operand(3)), Writes(out.Result(0)), Writes(out.ErrorSlot())},
-                      push, {GroupsFor(out.Bound(push.tokens) * push.columns, 256), 1, 1});
+  const scaled_add::Parameters parameters = {.tokens = out.Elements({weights[0]}),
+                                             .k = Constant(weights[1]),
+                                             .columns = Constant(y[1]),
+                                             .has_row_of = out.Has(2),
+                                             .has_residual = out.Has(3)};
+  const int64_t elements = out.Bound(parameters.tokens) * parameters.columns;
+  return out.Dispatch("scaled_add",
+                      scaled_add::Bindings{.rows = out.Operand(0),
+                                           .weights = out.Operand(1),
+                                           .row_of = out.Operand(2),
+                                           .residual = out.Operand(3),
+                                           .y = out.Result(0),
+                                           .errors = out.ErrorSlot()},
+                      parameters, {GroupsFor(elements, scaled_add::INVOCATIONS), 1, 1});
 }
 
-// Only moe_gather leaves the table of tiles.
-template <Form kForm, size_t kOffsets>
+// Of the experts, expert_tiles must take as many.
+template <Form kForm>
 absl::Status AcceptsGrouped(const Node& node, const proto::DeviceCaps& caps) {
-  const Value* offsets = node.operand(kOffsets);
-  const Node* producer = offsets->producer();
-  if (producer != nullptr && producer->op().name == "moe_gather") {
-    return AcceptsForm(kForm, node, caps);
-  }
-  return absl::UnimplementedError(absl::StrCat(offsets->ref(), " is not a result of moe_gather"));
+  SLUICE_RETURN_IF_ERROR(CheckExperts(node.operand(1)->type().shape[0].factor()));
+  return AcceptsForm(kForm, node, caps);
+}
+
+// The table of tiles as this form takes them.
+template <Form kForm, size_t kOffsets>
+NodeSpec MakeTiles(const Node& node) {
+  return {.op = "expert_tiles",
+          .operands = {node.operand(kOffsets)},
+          .attrs = {{"most", InfoOf(kForm).expert_rows},
+                    {"rows", Shape{node.operand(0)->type().shape[0]}}},
+          .names = {}};
 }
 
 absl::Status AcceptsRouter(const Node& node, const proto::DeviceCaps&) {
@@ -251,11 +275,13 @@ void AddGroupedKernels(std::vector<VulkanKernel>* kernels) {
   const std::string doc = absl::StrCat("up to ", info.expert_rows, " rows of an expert at a time");
   Kernel matmul = ExpertKernel(absl::StrCat("expert_matmul", info.suffix), "expert_matmul", doc);
   matmul.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<kForm, 2>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>,
-                                             kernels);
+  matmul.derived = {.operand = kTiles, .make = MakeTiles<kForm, 2>};
+  AddWeightKernels<AcceptsGrouped<kForm>>(matmul, LowerExpertMatmul<Mode::kGrouped, kForm>,
+                                          kernels);
   Kernel glu = ExpertKernel(absl::StrCat("expert_glu", info.suffix), "expert_glu", doc);
   glu.cost = GroupedCost<kForm>;
-  AddWeightKernels<AcceptsGrouped<kForm, 3>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
+  glu.derived = {.operand = kTiles, .make = MakeTiles<kForm, 3>};
+  AddWeightKernels<AcceptsGrouped<kForm>>(glu, LowerExpertGlu<Mode::kGrouped, kForm>, kernels);
 }
 
 }  // namespace
@@ -267,10 +293,11 @@ void AddMoeKernels(std::vector<VulkanKernel>* kernels) {
                                "logits by many workgroups; the one that is done last chooses");
   router.scratch = RouterScratch;
   AddWeightKernels<AcceptsRouter>(router, LowerRouter, kernels);
-  kernels->push_back(
-      {{"vulkan.moe_gather", "moe_gather",
-        "a workgroup counts and makes tables of tiles, then rows are copied", AcceptsGather},
-       LowerMoeGather});
+  kernels->push_back({{"vulkan.moe_gather", "moe_gather",
+                       "a workgroup counts, then rows are copied", AcceptsGather},
+                      LowerMoeGather});
+  kernels->push_back({{"vulkan.expert_tiles", "expert_tiles", "a workgroup for all", AcceptsTiles},
+                      LowerExpertTiles});
   // Of equal cost, the first is taken.
   AddGroupedKernels<Form::kVector>(kernels);
   AddGroupedKernels<Form::kMatrices>(kernels);

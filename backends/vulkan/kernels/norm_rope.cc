@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/kernels/heads.h"
+#include "backends/vulkan/shaders/layer_norm.inc"
+#include "backends/vulkan/shaders/rms_norm.inc"
 #include "graph/ops/rope_frequencies.h"
 #include "graph/status_macros.h"
 
@@ -12,46 +14,49 @@ namespace {
 
 // --- Norms ----------------------------------------------------------------------------------
 
-struct NormPush {
-  Size elements, columns;
-  float eps;
-  uint32_t has_gain;
-};
-NormPush NormPushOf(const Lowering& out, size_t gain) {
+int64_t RowGroups(const Lowering& out) {
+  const Shape& shape = out.node().operand(0)->type().shape;
+  return GroupsFor(out.Bound(out.Elements(shape)) / out.Bound(out.Elements({shape.back()})), 1);
+}
+
+rms_norm::Parameters RmsNormOf(const Lowering& out, size_t gain) {
   const Shape& shape = out.node().operand(0)->type().shape;
   return {.elements = out.Elements(shape),
           .columns = out.Elements({shape.back()}),
           .eps = static_cast<float>(out.call().Float("eps")),
           .has_gain = out.Has(gain)};
 }
-int64_t RowGroups(const NormPush& push, const Lowering& out) {
-  return GroupsFor(out.Bound(push.elements) / out.Bound(push.columns), 1);
-}
 
 absl::Status LowerRmsNorm(Lowering& out) {
-  const NormPush push = NormPushOf(out, 1);
-  return out.Dispatch({"rms_norm"},
-                      {Reads(out.Operand(0)), Reads(out.Operand(1)), Writes(out.Result(0))}, push,
-                      {RowGroups(push, out), 1, 1});
-}
-
-absl::Status LowerLayerNorm(Lowering& out) {
-  struct {
-    NormPush norm;
-    uint32_t has_bias;
-  } const push = {NormPushOf(out, 1), out.Has(2)};
   return out.Dispatch(
-      {"layer_norm"},
-      {Reads(out.Operand(0)), Reads(out.Operand(1)), Reads(out.Operand(2)), Writes(out.Result(0))},
-      push, {RowGroups(push.norm, out), 1, 1});
+      "rms_norm",
+      rms_norm::Bindings{
+          .x = out.Operand(0), .gain = out.Operand(1), .y = out.Result(0), .b = {}, .sum = {}},
+      RmsNormOf(out, 1), {RowGroups(out), 1, 1});
 }
 
 absl::Status LowerAddRmsNorm(Lowering& out) {
-  const NormPush push = NormPushOf(out, 2);
-  return out.Dispatch({"add_rms_norm"},
-                      {Reads(out.Operand(0)), Reads(out.Operand(2)), Writes(out.Result(1)),
-                       Reads(out.Operand(1)), Writes(out.Result(0))},
-                      push, {RowGroups(push, out), 1, 1});
+  return out.Dispatch("add_rms_norm",
+                      rms_norm::Bindings{.x = out.Operand(0),
+                                         .gain = out.Operand(2),
+                                         .y = out.Result(1),
+                                         .b = out.Operand(1),
+                                         .sum = out.Result(0)},
+                      RmsNormOf(out, 2), {RowGroups(out), 1, 1});
+}
+
+absl::Status LowerLayerNorm(Lowering& out) {
+  const Shape& shape = out.node().operand(0)->type().shape;
+  return out.Dispatch(
+      "layer_norm",
+      layer_norm::Bindings{
+          .x = out.Operand(0), .gain = out.Operand(1), .bias = out.Operand(2), .y = out.Result(0)},
+      layer_norm::Parameters{.elements = out.Elements(shape),
+                             .columns = out.Elements({shape.back()}),
+                             .eps = static_cast<float>(out.call().Float("eps")),
+                             .has_gain = out.Has(1),
+                             .has_bias = out.Has(2)},
+      {RowGroups(out), 1, 1});
 }
 
 // --- Rotation -------------------------------------------------------------------------------

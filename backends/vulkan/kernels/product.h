@@ -7,14 +7,15 @@
 
 #include "absl/strings/string_view.h"
 #include "backends/vulkan/lowering.h"
+#include "backends/vulkan/shaders/product.inc"
 
 namespace sluice::vulkan {
 
-// Which rows of x meet which matrix; as in shaders/product.glsl.
+// Which rows of x meet which matrix.
 enum class Mode : uint32_t {
-  kPlain,    // all rows one matrix
-  kIndexed,  // row i the matrix of expert ids[i]
-  kGrouped,  // rows offsets[e] .. offsets[e+1] - 1 that of expert e
+  kPlain = product::PLAIN,      // all rows one matrix
+  kIndexed = product::INDEXED,  // row i the matrix of expert ids[i]
+  kGrouped = product::GROUPED,  // those of a tile that of its expert
 };
 
 // How products are computed: for few rows, the weight is read once for every few of them; for
@@ -31,8 +32,11 @@ FormInfo InfoOf(Form form);
 // float32, which float16 would round.
 absl::Status AcceptsForm(Form form, const Node& node, const proto::DeviceCaps& caps);
 
-// As in shaders/product.glsl.
-enum class Activation : uint32_t { kNone, kSilu, kGelu };
+enum class Activation : uint32_t {
+  kNone = product::NONE,
+  kSilu = product::SILU,
+  kGelu = product::GELU,
+};
 
 // y = x * weight^T + bias. The weight is operand `weight` of the node, [..,out,in], the bias
 // operand `bias`, which may be left out.
@@ -49,7 +53,7 @@ struct ProductCall {
   std::vector<Product> products;
   Activation activation = Activation::kNone;
   Mode mode = Mode::kPlain;
-  size_t index = 0;  // operand: ids, or offsets as of moe_gather
+  size_t index = 0;  // operand: ids, or tiles as of expert_tiles
   Size rows = {};    // of y
 };
 absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out);
@@ -60,20 +64,12 @@ Activation ActivationOf(absl::string_view op);
 // where all rows have whole ones, else one by one.
 std::string ShaderFor(absl::string_view name, int64_t columns);
 
-// Weights, or parts of one, that a dispatch can read.
-inline constexpr size_t kMostWeights = 3;
-// Specialisation constants 0 to 3 of a shader that reads weights (shaders/quant.glsl).
-std::vector<uint32_t> FormatConstants(const std::vector<DType>& formats);
+// The constants of a shader that reads weights of these formats, up to MAX_WEIGHTS.
+WeightFormats FormatsOf(const std::vector<DType>& formats);
 
 // Workgroups of matvec.comp and its like: a subgroup an output.
 int64_t VectorGroups(int64_t outputs, const Lowering& out);
 
-// The tables of tiles that moe_gather leaves beside its offsets, for blocks of so many rows.
-struct TileTables {
-  Span narrow, wide;
-};
-inline constexpr int64_t kNarrowTile = 4, kWideTile = 32;  // rows; as in the shaders
-TileTables TileTablesOf(const Value& offsets, int64_t rows, Lowering& out);
 // Blocks that `rows` rows of `experts` experts make up: the last one of each may be partly empty.
 int64_t MostTiles(int64_t rows, int64_t experts, int64_t rows_per_tile);
 

@@ -2,12 +2,11 @@
 #include "absl/strings/str_cat.h"
 #include "backends/device_features.h"
 #include "backends/vulkan/lowering.h"
+#include "backends/vulkan/shaders/top_k.inc"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
 namespace {
-
-constexpr int64_t kMostChosen = 256;  // as in shaders/top_k.comp
 
 // Elements of a row that a workgroup looks at: few enough that a large GPU has work for all its
 // cores, many on a processor, where each workgroup waits for barriers on its own.
@@ -20,28 +19,27 @@ int64_t PartsOf(int64_t n, bool is_processor) {
 
 absl::Status AcceptsTopK(const Node& node, const proto::DeviceCaps&) {
   const int64_t k = node.result()->type().shape[1].factor();
-  if (k <= kMostChosen) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat("k is ", k, ", expected at most ", kMostChosen));
+  if (k <= top_k::MOST) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("k is ", k, ", expected at most ", top_k::MOST));
 }
 
 absl::Status LowerTopK(Lowering& out) {
   const Shape& x = out.node().operand(0)->type().shape;
   const bool is_processor = out.device().type == "cpu";
   const int64_t n = x[1].factor();
-  struct {
-    Size rows;
-    uint32_t n, k, part;
-  } const push = {.rows = out.Elements({x[0]}),
-                  .n = static_cast<uint32_t>(n),
-                  .k = static_cast<uint32_t>(out.call().Int("k")),
-                  .part = static_cast<uint32_t>(PartOf(is_processor))};
-  const int64_t rows = out.Bound(push.rows);
+  const top_k::Parameters parameters = {.rows = out.Elements({x[0]}),
+                                        .n = static_cast<uint32_t>(n),
+                                        .k = static_cast<uint32_t>(out.call().Int("k")),
+                                        .part = static_cast<uint32_t>(PartOf(is_processor))};
+  const int64_t rows = out.Bound(parameters.rows);
   constexpr int64_t kCounterBytes = 4;
-  return out.Dispatch(
-      {"top_k"},
-      {Reads(out.Operand(0)), Writes(out.Result(0)), Writes(out.Result(1)), Writes(out.Scratch()),
-       Writes(out.KeptBeside(*out.node().result(0), rows * kCounterBytes))},
-      push, {PartsOf(n, is_processor), rows, 1});
+  return out.Dispatch("top_k",
+                      top_k::Bindings{.x = out.Operand(0),
+                                      .values = out.Result(0),
+                                      .ids = out.Result(1),
+                                      .found = out.Scratch(),
+                                      .done = out.Kept(rows * kCounterBytes)},
+                      parameters, {PartsOf(n, is_processor), rows, 1});
 }
 
 // What the parts of all rows have found: two words for each value of the result.

@@ -8,51 +8,19 @@
 // last, by a counter, puts them together.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "attention.inc"
 #include "common.glsl"
 #include "cache.glsl"
-#define ERRORS 9
 #include "errors.glsl"
 
-const uint KEYS = 32;
-const uint PIECE = 16;  // quads of each key or value that are in shared memory at a time
-layout(constant_id = 0) const uint K_FORMAT = 0;
-layout(constant_id = 1) const uint V_FORMAT = 0;
-layout(constant_id = 2) const uint ROWS = 8;      // of a tile: 4, 8, 16 or 32
-layout(constant_id = 3) const uint K_QUADS = 16;  // of a key, rounded up to whole pieces
-layout(constant_id = 4) const uint V_PIECES = 1;  // of a value
-layout(constant_id = 5) const uint LANES = 128;   // 64 for 4 rows
-layout(local_size_x_id = 5) in;
+layout(local_size_x_id = LANES_CONSTANT) in;
 
-layout(std430, binding = 1) readonly buffer Q { vec4 q[]; };
-layout(std430, binding = 4) readonly buffer Positions { int positions[]; };
-layout(std430, binding = 5) readonly buffer SeqIds { int seq_ids[]; };
-layout(std430, binding = 6) readonly buffer Tables { int tables[]; };
-layout(std430, binding = 7) readonly buffer Lens { int lens[]; };
-layout(std430, binding = 8) writeonly buffer Y { vec4 y[]; };
-CACHE(2, K, K_FORMAT)
-CACHE(3, V, V_FORMAT)
+CACHE(k_binding, K, K_FORMAT)
+CACHE(v_binding, V, V_FORMAT)
 #ifdef SPLIT
-layout(std430, binding = 10) coherent buffer Partial { vec4 partial[]; };
-layout(std430, binding = 11) coherent buffer Counters { uint counters[]; };  // 0 between dispatches
+layout(std430, binding = partial_binding) coherent buffer Partial { vec4 partial[]; };
+layout(std430, binding = counters_binding) coherent buffer Counters { uint counters[]; };
 #endif
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uvec2 seqs;
-  uvec2 table;
-  uvec2 blocks;
-  uint kv_heads;
-  uint group;  // query heads of a kv head
-  uint k_quads;
-  uint v_quads;
-  uint block_size;
-  float scale;
-  uint causal;
-  uint window;
-  // How rows are laid out in tiles: one of the two is 1.
-  uint tokens_per_tile;
-  uint tiles_per_token;
-  uint splits;
-};
 
 const float LOWEST = -3.402823466e38;  // of scores that are not seen; differences are numbers
 const uint NO_ROW = ~0u;

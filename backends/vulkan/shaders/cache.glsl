@@ -1,7 +1,7 @@
-// Formats of a KV cache: the numbers of CacheFormat in formats.cc. A block of q8_0 is the scale in
-// f16 and 32 signed bytes: 17 words of 16 bits.
+// Formats of a KV cache. A block of q8_0 is the scale in f16 and 32 signed bytes: 17 words of 16
+// bits.
+#include "format_numbers.glsl"
 #include "half.glsl"
-const uint F32 = 0, F16 = 1, BF16 = 2, Q8_0 = 3;
 
 // Four signed bytes in two words.
 vec4 SignedBytes(uint low, uint high) {

@@ -1,20 +1,16 @@
 // Numbers from one type to another. Floats to integers go toward zero and saturate; NaN becomes 0.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "cast.inc"
 #include "common.glsl"
 #include "half.glsl"
 
-layout(local_size_x = 256) in;
-// The order in kernels/layout.cc.
-layout(constant_id = 0) const uint FROM = 0;
-layout(constant_id = 1) const uint TO = 0;
-const uint F32 = 0, F16 = 1, BF16 = 2, I32 = 3;
+layout(local_size_x = INVOCATIONS) in;
 
-layout(std430, binding = 1) readonly buffer X32 { uint x32[]; };
-layout(std430, binding = 1) readonly buffer X16 { uint16_t x16[]; };
-layout(std430, binding = 2) writeonly buffer Y32 { uint y32[]; };
-layout(std430, binding = 2) writeonly buffer Y16 { uint16_t y16[]; };
-layout(push_constant) uniform Push { uvec2 count; };
+layout(std430, binding = x_binding) readonly buffer X32 { uint x32[]; };
+layout(std430, binding = x_binding) readonly buffer X16 { uint16_t x16[]; };
+layout(std430, binding = y_binding) writeonly buffer Y32 { uint y32[]; };
+layout(std430, binding = y_binding) writeonly buffer Y16 { uint16_t y16[]; };
 
 float Load(uint i) {
   if (FROM == F16) return FromF16(uint(x16[i]));

@@ -4,13 +4,12 @@
 #define COOPERATIVE_MATRIX extensions = ["SPV_KHR_cooperative_matrix"], capabilities = [6022]
 
 const uint HALF = 16, SINGLE = 32;
-const uint M_ID = 6, N_ID = 7, K_ID = 8;
 const uint USE_A = 0, USE_B = 1, USE_SUM = 2;
 #define MATRIX(bits, rows, columns, use) \
   spirv_type(COOPERATIVE_MATRIX, id = 4456, bits, gl_ScopeSubgroup, rows, columns, use)
-#define MatrixA MATRIX(HALF, M_ID, K_ID, USE_A)
-#define MatrixB MATRIX(HALF, K_ID, N_ID, USE_B)
-#define MatrixSum MATRIX(SINGLE, M_ID, N_ID, USE_SUM)
+#define MatrixA MATRIX(HALF, M_CONSTANT, K_CONSTANT, USE_A)
+#define MatrixB MATRIX(HALF, K_CONSTANT, N_CONSTANT, USE_B)
+#define MatrixSum MATRIX(SINGLE, M_CONSTANT, N_CONSTANT, USE_SUM)
 
 // Matrices in shared memory begin at `at`; their rows or columns are `stride` elements of its array
 // apart. All accesses to shared memory say, in the terms of Vulkan's memory model, what others of

@@ -3,18 +3,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "copy.inc"
 
-layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { uint x[]; };
-layout(std430, binding = 2) writeonly buffer Y { uint y[]; };
-layout(push_constant) uniform Push {
-  uvec2 runs;
-  uvec2 run;  // words
-  uvec2 from_stride;
-  uvec2 from_begin;
-  uvec2 to_stride;
-  uvec2 to_begin;
-};
+layout(local_size_x = INVOCATIONS) in;
 
 void main() {
   const uint n = Value(run), all = Value(runs) * n;

@@ -3,20 +3,9 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "activation.glsl"
+#include "elementwise.inc"
 
-layout(local_size_x = 256) in;
-// The order of enum Elementwise in kernels/elementwise.h.
-layout(constant_id = 0) const uint OP = 0;
-const uint ADD = 0, MUL = 1, SCALE = 2, SILU = 3, GELU_TANH = 4, GELU_ERF = 5;
-
-layout(std430, binding = 1) readonly buffer A { float a[]; };
-layout(std430, binding = 2) readonly buffer B { float b[]; };
-layout(std430, binding = 3) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 count;
-  uvec2 period;
-  float factor;
-};
+layout(local_size_x = INVOCATIONS) in;
 
 // erf by Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7.
 float GeluErf(float x) {

@@ -2,24 +2,13 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-
-layout(push_constant) uniform Push {
-  uvec2 count;  // of ids
-  uint columns;
-  uint limit;      // that ids stay below
-  uint first_row;  // of those in the binding
-  uint rows;
-  uint row_bytes;
-};
-
+#include "embedding.inc"
 #include "quant.glsl"
-#define ERRORS 4
 #include "errors.glsl"
 
-layout(local_size_x = 64) in;
-layout(std430, binding = 2) readonly buffer Ids { int ids[]; };
+layout(local_size_x = VECTOR_INVOCATIONS) in;
 #ifdef ODD
-layout(std430, binding = 3) writeonly buffer Y { float y[]; };
+layout(std430, binding = y_binding) writeonly buffer Y { float y[]; };
 void StoreQuad(uint row, uint quad, vec4 v) {
   for (uint i = 0; i < 4; ++i) {
     const uint column = 4 * quad + i;
@@ -27,7 +16,7 @@ void StoreQuad(uint row, uint quad, vec4 v) {
   }
 }
 #else
-layout(std430, binding = 3) writeonly buffer Y { vec4 y[]; };
+layout(std430, binding = y_binding) writeonly buffer Y { vec4 y[]; };
 void StoreQuad(uint row, uint quad, vec4 v) { y[row * (columns / 4) + quad] = v; }
 #endif
 

@@ -1,19 +1,13 @@
-// What only data can show, told to the host. ERRORS is the binding.
-layout(std430, binding = ERRORS) buffer Errors {
-  uint error_code;
-  int error_value;
-  uint error_position;
-  int error_limit;
-};
-const uint INDEX_ERROR = 1;
-const uint NUMBER_ERROR = 2;
+// What only data can show, told to the host.
+#include "errors.inc"
+layout(std430, binding = errors_binding) buffer Errors { ErrorSlot error; };
 
 // The first one that comes stays.
 void Report(uint code, int value, uint position, int limit) {
-  if (atomicCompSwap(error_code, 0, code) != 0) return;
-  error_value = value;
-  error_position = position;
-  error_limit = limit;
+  if (atomicCompSwap(error.code, 0, code) != 0) return;
+  error.value = value;
+  error.position = position;
+  error.limit = limit;
 }
 
 bool IsIndex(int value, uint position, uint limit) {

@@ -3,36 +3,12 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-
-// The weight lies in WEIGHTS bindings, or, if it is so large, these are some of its parts.
-struct Part {
-  uint first_row;  // counted over all experts
-  uint rows;
-};
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uint columns;
-  uint experts;
-  uint used;           // experts of a token
-  uint slots_per_row;  // slots for each row of x
-  uint outputs;
-  uint row_bytes;
-  uint has_bias;
-  uint has_residual;
-  Part parts[3];
-};
-
+#include "expert_sum.inc"
 #include "quant.glsl"
-#define ERRORS 8
 #include "errors.glsl"
 
-layout(local_size_x = 64) in;
-layout(std430, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, binding = 3) writeonly buffer Y { float y[]; };
+layout(local_size_x = VECTOR_INVOCATIONS) in;
 #include "x.glsl"
-layout(std430, binding = 5) readonly buffer Ids { int ids[]; };
-layout(std430, binding = 6) readonly buffer Scale { float scale[]; };
-layout(std430, binding = 7) readonly buffer Residual { float residual[]; };
 
 // The row of a part that is output `o` of the slot's expert; as many as the part has, or more, if
 // it is not there.

@@ -6,45 +6,17 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "heads.inc"
 #include "reduce.glsl"
 #include "cache.glsl"
 #include "rope.glsl"
-#define ERRORS 8
 #include "errors.glsl"
 
 layout(local_size_x = 64) in;
-layout(constant_id = 0) const bool IN_BLOCKS = false;  // some target is a cache in q8_0
-// The limit in kernels/heads.cc.
-const uint MAX_WIDTH = 1024;
-const uint NORM = 1, NEOX = 2, FACTORS = 4;  // flags
-// Where rows go: 0, or 1 more than the cache's format.
-const uint TENSOR = 0;
-
-layout(constant_id = 1) const uint TENSORS = 1;
-layout(std430, binding = 1) readonly buffer X { float of[]; } x[TENSORS];
-layout(std430, binding = 2) readonly buffer Gain { float of[]; } gain[TENSORS];
-layout(std430, binding = 3) writeonly buffer Y32 { float of[]; } y32[TENSORS];
-layout(std430, binding = 3) writeonly buffer Y16 { uint16_t of[]; } y16[TENSORS];
-layout(std430, binding = 4) readonly buffer Positions { int positions[]; };
-layout(std430, binding = 5) readonly buffer Slots { int slots[]; };
-layout(std430, binding = 6) readonly buffer Factors { float factors[]; };
-layout(std430, binding = 7) readonly buffer Speeds { uvec2 speeds[]; };
-struct Tensor {
-  uint heads;
-  uint width;
-  uint pairs;  // that are rotated
-  uint flags;
-  uint target;
-};
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uvec2 slot_count;  // of the caches
-  uint block_size;
-  uint all_heads;  // of all tensors
-  float eps;
-  float magnitude;
-  Tensor tensors[3];
-};
+layout(std430, binding = x_binding) readonly buffer X { float of[]; } x[TENSORS];
+layout(std430, binding = gain_binding) readonly buffer Gain { float of[]; } gain[TENSORS];
+layout(std430, binding = y_binding) writeonly buffer Y32 { float of[]; } y32[TENSORS];
+layout(std430, binding = y_binding) writeonly buffer Y16 { uint16_t of[]; } y16[TENSORS];
 
 // The tensor whose head this is; all invocations of a workgroup agree on it.
 uint which;

@@ -3,20 +3,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "layer_norm.inc"
 #include "reduce.glsl"
 
 layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) readonly buffer Gain { float gain[]; };
-layout(std430, binding = 3) readonly buffer Bias { float bias[]; };
-layout(std430, binding = 4) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 elements;
-  uvec2 columns;
-  float eps;
-  uint has_gain;
-  uint has_bias;
-};
 
 void main() {
   const uint n = Value(columns), all = Value(elements), lane = gl_LocalInvocationID.x;

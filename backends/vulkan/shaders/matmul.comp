@@ -5,8 +5,8 @@
 #include "common.glsl"
 #include "product.glsl"
 
-layout(local_size_x = 64) in;
-const uint TILE = 32;
+layout(local_size_x = VECTOR_INVOCATIONS) in;
+const uint TILE = WIDE_TILE;
 
 // [k / 4][row], so that neighbours read neighbours.
 shared vec4 x_tile[TILE / 4][TILE];

@@ -14,17 +14,11 @@
 #include "common.glsl"
 #include "product.glsl"
 
-// Sides of the matrices, as the device has them: M by K times K by N. M and N divide 16, K TILE_K.
-layout(constant_id = 6) const uint M = 16;
-layout(constant_id = 7) const uint N = 16;
-layout(constant_id = 8) const uint K = 16;
-layout(constant_id = 9) const uint BLOCK_ROWS = 32;  // a multiple of 16
-layout(local_size_x_id = 10) in;                     // SUBGROUPS whole subgroups
-const uint SUBGROUPS = 4, TILE_W = 128, TILE_K = 32;
+layout(local_size_x_id = LANES_CONSTANT) in;
 const uint OUTPUTS = IS_GATED ? TILE_W / 2 : TILE_W;  // of a tile
-// A subgroup has the sums of all rows with two strips of 16 rows of the weight: side by side, or
-// one of each weight of a gated pair.
-const uint STRIP = 16, STRIPS = 2;
+// A subgroup has the sums of all rows with two strips of the weight: side by side, or one of each
+// weight of a gated pair.
+const uint STRIPS = 2;
 const float SHRINK = 1.0 / 16;
 
 #include "coopmat.glsl"

@@ -3,19 +3,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#define ERRORS 5
+#include "mean_pool.inc"
 #include "errors.glsl"
 
-layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) readonly buffer SeqIds { int seq_ids[]; };
-layout(std430, binding = 3) readonly buffer Lens { int lens[]; };
-layout(std430, binding = 4) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uvec2 seqs;
-  uvec2 columns;
-};
+layout(local_size_x = INVOCATIONS) in;
 
 void main() {
   const uint n = Value(columns), limit = Value(seqs), rows = Value(tokens), all = limit * n;

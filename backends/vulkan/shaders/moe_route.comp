@@ -1,28 +1,13 @@
 // Places of rows that are grouped by expert, by one workgroup: how many slots each expert has,
 // where its rows begin, and then, as many slots at a time as there are invocations, how many of the
 // same expert come before each. So rows of an expert are in order of slot, every time.
-//
-// It also leaves tables of tiles, for the kernels that use them: which rows, 4 or 32 at most, meet
-// which expert. A table has the number of tiles, then first row and count << 16 | expert of each.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#define ERRORS 6
+#include "moe_route.inc"
 #include "errors.glsl"
 
 layout(local_size_x = 256) in;
-const uint MAX_EXPERTS = 1024;  // the limit in kernels/moe.cc
-layout(std430, binding = 1) readonly buffer Ids { int ids[]; };
-layout(std430, binding = 2) writeonly buffer RowOf { int row_of[]; };
-layout(std430, binding = 3) writeonly buffer Offsets { int offsets[]; };
-layout(std430, binding = 4) writeonly buffer Narrow { uint narrow[]; };
-layout(std430, binding = 5) writeonly buffer Wide { uint wide[]; };
-layout(push_constant) uniform Push {
-  uvec2 slots;
-  uint experts;
-};
-const uint NARROW = 4, WIDE = 32;  // rows of a tile
-
 const uint NONE = 0xffffffffu;
 shared uint counts[MAX_EXPERTS];
 shared uint next[MAX_EXPERTS];  // row of each expert's next slot
@@ -32,38 +17,12 @@ uint ExpertOf(uint slot, uint n) {
   return slot < n && IsIndex(ids[slot], slot, experts) ? uint(ids[slot]) : NONE;
 }
 
-uint TilesOf(uint expert, uint most) { return (counts[expert] + most - 1) / most; }
-
-// Where tile i of an expert begins, and its count of rows beside the expert.
-uvec2 TileAt(uint expert, uint begin, uint i, uint most) {
-  return uvec2(begin + i * most, min(most, counts[expert] - i * most) << 16 | expert);
-}
-
-// Offsets and tiles of an expert; for the one after the last, the ends.
+// Where an expert's rows begin; for the one after the last, the end.
 void Place(uint expert) {
-  uint begin = 0, narrow_at = 0, wide_at = 0;
-  for (uint e = 0; e < expert; ++e) {
-    begin += counts[e];
-    narrow_at += TilesOf(e, NARROW);
-    wide_at += TilesOf(e, WIDE);
-  }
+  uint begin = 0;
+  for (uint e = 0; e < expert; ++e) begin += counts[e];
   offsets[expert] = int(begin);
-  if (expert == experts) {
-    narrow[0] = narrow_at;
-    wide[0] = wide_at;
-    return;
-  }
-  next[expert] = begin;
-  for (uint i = 0; i < TilesOf(expert, NARROW); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, NARROW);
-    narrow[1 + 2 * (narrow_at + i)] = tile.x;
-    narrow[2 + 2 * (narrow_at + i)] = tile.y;
-  }
-  for (uint i = 0; i < TilesOf(expert, WIDE); ++i) {
-    const uvec2 tile = TileAt(expert, begin, i, WIDE);
-    wide[1 + 2 * (wide_at + i)] = tile.x;
-    wide[2 + 2 * (wide_at + i)] = tile.y;
-  }
+  if (expert < experts) next[expert] = begin;
 }
 
 void main() {

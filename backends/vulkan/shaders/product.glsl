@@ -1,48 +1,25 @@
 // What products with weights share, whether by vectors or by tiles: up to three weights that meet
 // the same rows of x, as parts of rows that one binding each spans; their results, or, gated, one
 // result of two; and which expert's matrix meets which rows.
-struct Part {
-  uint outputs;    // rows of one expert's matrix
-  uint first_row;  // of those in the binding, counted over all experts
-  uint rows;
-  uint row_bytes;
-  uint groups;  // workgroups, in x, that are for this weight
-};
-layout(push_constant) uniform Push {
-  uvec2 rows;  // of y
-  uint columns;
-  uint experts;
-  uint mode;
-  uint slots_per_row;  // INDEXED: rows of y for each row of x
-  uint has_bias;       // a bit for each weight
-  Part parts[3];
-};
 
+#include "product.inc"
 #include "quant.glsl"
-#define ERRORS 6
 #include "errors.glsl"
 #include "activation.glsl"
 
-layout(constant_id = 4) const uint RESULTS = 1;
-// Applied to the first weight's product, which then gates the second's. NONE: no gating.
-layout(constant_id = 5) const uint ACTIVATION = 0;
-const uint NONE = 0, SILU = 1, GELU = 2;
 const bool IS_GATED = ACTIVATION != NONE;
 const uint SIDES = IS_GATED ? 2 : 1;
-// The order of enum Mode in kernels/product.h.
-const uint PLAIN = 0, INDEXED = 1, GROUPED = 2;
 
-layout(std430, binding = 2) readonly buffer Bias { float of[]; } bias[WEIGHTS];
-layout(std430, binding = 3) writeonly buffer Y { float of[]; } y[RESULTS];
+layout(std430, binding = bias_binding) readonly buffer Bias { float of[]; } bias[WEIGHTS];
+layout(std430, binding = y_binding) writeonly buffer Y { float of[]; } y[RESULTS];
 #include "x.glsl"
-layout(std430, binding = 5) readonly buffer Index { int index[]; };  // ids, or tiles of experts
 
 // Rows first .. first + count - 1 of y, and the expert whose matrix they meet.
 struct Block {
   uint first, count, expert;
 };
 
-// Block `number`; a block has at most `most` rows, those of a table of tiles are as they are there.
+// Block `number`, of at most `most` rows. Those of a table of tiles are as they are there.
 Block FindBlock(uint number, uint most) {
   const uint n = Value(rows);
   if (mode == PLAIN) {
@@ -53,9 +30,9 @@ Block FindBlock(uint number, uint most) {
     if (number >= n || !IsIndex(index[number], number, experts)) return Block(0, 0, 0);
     return Block(number, 1, uint(index[number]));
   }
-  if (number >= uint(index[0])) return Block(0, 0, 0);
-  const uint packed = uint(index[2 * number + 2]);
-  return Block(uint(index[2 * number + 1]), packed >> 16, packed & 0xffffu);
+  if (number >= n) return Block(0, 0, 0);
+  const uint at = TILE_NUMBERS * number;
+  return Block(uint(index[at]), uint(index[at + 1]), uint(index[at + 2]));
 }
 
 // The weight that workgroup `group` is for; `group` becomes its number among those of that weight.

@@ -1,20 +1,15 @@
-// Weights in WEIGHTS bindings from 1 on, as 16-bit words: what all block formats are made of. The
+// Weights in WEIGHTS buffers (weights.inc) of 16-bit words: what all block formats are made of. The
 // format of each is a constant of the pipeline, and decoders of other formats vanish when that is
 // made. Each quant_<format>.glsl decodes 16 elements: group `group` of the row that begins at byte
 // `row`. `columns` are the shader's: a multiple of 16, or, where RAGGED, of 4, or, in variants with
 // ODD, any number; with zeros from there on. The layouts are those of graph/formats/blocks.h.
+#include "format_numbers.glsl"
 #include "half.glsl"
 
-layout(constant_id = 0) const uint WEIGHTS = 1;
-layout(constant_id = 1) const uint FORMAT0 = 0;
-layout(constant_id = 2) const uint FORMAT1 = 0;  // that of FORMAT0 where there is no such weight
-layout(constant_id = 3) const uint FORMAT2 = 0;
-// The order of kNative in ../formats.cc.
-const uint F32 = 0, F16 = 1, BF16 = 2, Q8_0 = 3, Q4_0 = 4, Q4_1 = 5, Q5_0 = 6, Q5_1 = 7, Q2_K = 8,
-           Q3_K = 9, Q4_K = 10, Q5_K = 11, Q6_K = 12, IQ4_NL = 13, IQ4_XS = 14;
-
-layout(std430, binding = 1) readonly buffer Words { uint16_t words[]; } weights[WEIGHTS];
-layout(std430, binding = 1) readonly buffer Floats { float floats[]; } float_weights[WEIGHTS];
+layout(std430, binding = weights_binding)
+readonly buffer Words { uint16_t words[]; } weights[WEIGHTS];
+layout(std430, binding = weights_binding)
+readonly buffer Floats { float floats[]; } float_weights[WEIGHTS];
 
 uint matrix = 0;  // the weight that is read
 
@@ -60,25 +55,13 @@ uint FormatOf(uint which) { return which == 0 ? FORMAT0 : which == 1 ? FORMAT1 :
 #include "quant_iq4_xs.glsl"
 
 #define IS_USED(id) (FORMAT0 == id || FORMAT1 == id || FORMAT2 == id)
-#define TRY(id, Decode) if (IS_USED(id) && format == id) Decode(row, group, v)
 // 16 elements of weight `which`, on which all invocations of a workgroup agree.
 void Decode16(uint which, uint row, uint group, out vec4 v[4]) {
   const uint format = FormatOf(which);
   matrix = which;
-  TRY(F32, DecodeF32);
-  TRY(F16, DecodeF16);
-  TRY(BF16, DecodeBF16);
-  TRY(Q8_0, DecodeQ8_0);
-  TRY(Q4_0, DecodeQ4_0);
-  TRY(Q4_1, DecodeQ4_1);
-  TRY(Q5_0, DecodeQ5_0);
-  TRY(Q5_1, DecodeQ5_1);
-  TRY(Q2_K, DecodeQ2_K);
-  TRY(Q3_K, DecodeQ3_K);
-  TRY(Q4_K, DecodeQ4_K);
-  TRY(Q5_K, DecodeQ5_K);
-  TRY(Q6_K, DecodeQ6_K);
-  TRY(IQ4_NL, DecodeIQ4_NL);
-  TRY(IQ4_XS, DecodeIQ4_XS);
+#define FORMAT(name, number) \
+  if (IS_USED(name) && format == name) Decode##name(row, group, v);
+#include "formats.inc"
+#undef FORMAT
 }
 #endif

@@ -4,21 +4,13 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "reduce.glsl"
+#include "rms_norm.inc"
 
 layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) readonly buffer Gain { float gain[]; };
-layout(std430, binding = 3) writeonly buffer Y { float y[]; };
 #ifdef ADD
-layout(std430, binding = 4) readonly buffer B { float b[]; };
-layout(std430, binding = 5) buffer Sum { float sum[]; };
+layout(std430, binding = b_binding) readonly buffer B { float b[]; };
+layout(std430, binding = sum_binding) buffer Sum { float sum[]; };
 #endif
-layout(push_constant) uniform Push {
-  uvec2 elements;
-  uvec2 columns;
-  float eps;
-  uint has_gain;
-};
 
 // Element i of what is normed; in the first pass over a row, the sum is written.
 float First(uint i) {

@@ -4,34 +4,14 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uint columns;
-  uint row_bytes;
-  uint experts;
-  uint k;
-  uint has_bias;
-  uint has_choice_bias;
-  uint sigmoid;
-  uint renormalise;
-  float scale;
-};
-
+#include "router.inc"
 #include "quant.glsl"
-#define ERRORS 9
 #include "errors.glsl"
 
-layout(local_size_x = 64) in;
-layout(constant_id = 4) const uint COLUMNS = 1;
-layout(std430, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, binding = 3) readonly buffer ChoiceBias { float choice_bias[]; };
+layout(local_size_x = VECTOR_INVOCATIONS) in;
 #include "x.glsl"
-layout(std430, binding = 5) writeonly buffer Weights { float gate_weights[]; };
-layout(std430, binding = 6) writeonly buffer Ids { int ids[]; };
-// What other workgroups write and the last one reads.
-layout(std430, binding = 7) coherent buffer Logits { float logits[]; };
-layout(std430, binding = 8) coherent buffer Done { uint done[]; };
+layout(std430, binding = logits_binding) coherent buffer Logits { float logits[]; };
+layout(std430, binding = done_binding) coherent buffer Done { uint done[]; };
 
 #include "topk.glsl"
 

@@ -2,20 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#define ERRORS 4
+#include "rows.inc"
 #include "errors.glsl"
 
-layout(local_size_x = 256) in;
-layout(constant_id = 0) const bool SCATTER = false;
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) readonly buffer Rows { int rows[]; };
-layout(std430, binding = 3) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 count;  // of row numbers
-  uvec2 limit;  // that they stay below
-  uvec2 columns;
-  uint repeat;
-};
+layout(local_size_x = INVOCATIONS) in;
 
 void main() {
   const uint n = Value(columns), all = Value(count) * n;

@@ -2,22 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#define ERRORS 6
+#include "scaled_add.inc"
 #include "errors.glsl"
 
-layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer Rows { float rows[]; };
-layout(std430, binding = 2) readonly buffer Weights { float weights[]; };
-layout(std430, binding = 3) readonly buffer RowOf { int row_of[]; };
-layout(std430, binding = 4) readonly buffer Residual { float residual[]; };
-layout(std430, binding = 5) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 tokens;
-  uint k;
-  uint columns;
-  uint has_row_of;
-  uint has_residual;
-};
+layout(local_size_x = INVOCATIONS) in;
 
 void main() {
   const uint all = Value(tokens) * columns, limit = Value(tokens) * k;

@@ -3,14 +3,9 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "reduce.glsl"
+#include "softmax.inc"
 
 layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { float x[]; };
-layout(std430, binding = 2) writeonly buffer Y { float y[]; };
-layout(push_constant) uniform Push {
-  uvec2 elements;
-  uvec2 columns;
-};
 
 void main() {
   const uint n = Value(columns), all = Value(elements), lane = gl_LocalInvocationID.x;

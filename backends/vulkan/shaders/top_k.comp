@@ -7,22 +7,13 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "top_k.inc"
 
 layout(local_size_x = 256) in;
-layout(std430, binding = 1) readonly buffer X { uint x[]; };  // floats: compared as integers
-layout(std430, binding = 2) writeonly buffer Values { uint values[]; };
-layout(std430, binding = 3) writeonly buffer Ids { int ids[]; };
 // What workgroups have found, [rows,parts,k]; and how many of a row's are done.
-layout(std430, binding = 4) coherent buffer Found { uvec2 found[]; };
-layout(std430, binding = 5) coherent buffer Done { uint done[]; };
-layout(push_constant) uniform Push {
-  uvec2 rows;
-  uint n;
-  uint k;
-  uint part;  // elements that a workgroup looks at
-};
+layout(std430, binding = found_binding) coherent buffer Found { uvec2 found[]; };
+layout(std430, binding = done_binding) coherent buffer Done { uint done[]; };
 
-const uint MOST = 256;  // the limit of k in kernels/sampling.cc
 const uvec2 NOBODY = uvec2(0);  // below all ranks
 shared uvec2 selected[MOST];
 shared uint selected_count;

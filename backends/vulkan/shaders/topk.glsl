@@ -2,7 +2,6 @@
 // largest of them, and their weights. The shader has the buffers and the parameters.
 #include "reduce.glsl"
 
-const uint MAX_EXPERTS = 1024;  // the limit in kernels/moe.cc
 const uint NONE = 0xffffffffu;
 const float LOWEST = -3.402823466e38;
 const float MIN_SUM = 6.103515625e-05;  // 2^-14, the smallest normal binary16
@@ -27,17 +26,17 @@ void Score(uint from) {
   }
   largest = WorkgroupMax(largest);
   // A softmax needs one logit that is no -inf. Numbers as routers give them are not as low.
-  if (lane == 0 && sigmoid == 0 && largest == LOWEST) Report(NUMBER_ERROR, 0, from, 0);
+  if (lane == 0 && choice.sigmoid == 0 && largest == LOWEST) Report(NUMBER_ERROR, 0, from, 0);
   float sum = 0;
   for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
     const float logit = logits[from + e];
-    gates[e] = sigmoid != 0 ? 1 / (1 + exp(-logit)) : exp(logit - largest);
+    gates[e] = choice.sigmoid != 0 ? 1 / (1 + exp(-logit)) : exp(logit - largest);
     sum += gates[e];
   }
   sum = WorkgroupSum(sum);
   for (uint e = lane; e < experts; e += gl_WorkGroupSize.x) {
-    if (sigmoid == 0) gates[e] /= sum;
-    scores[e] = gates[e] + (has_choice_bias != 0 ? choice_bias[e] : 0);
+    if (choice.sigmoid == 0) gates[e] /= sum;
+    scores[e] = gates[e] + (choice.has_bias != 0 ? choice_bias[e] : 0);
   }
   barrier();
 }
@@ -76,7 +75,7 @@ void Choose(uint token) {
     }
     barrier();
   }
-  const float factor = renormalise != 0 ? scale / max(sum, MIN_SUM) : scale;
+  const float factor = choice.renormalise != 0 ? choice.scale / max(sum, MIN_SUM) : choice.scale;
   for (uint j = lane; j < k; j += gl_WorkGroupSize.x) {
     ids[token * k + j] = int(chosen[j]);
     gate_weights[token * k + j] = gates[chosen[j]] * factor;

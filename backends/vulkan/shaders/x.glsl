@@ -1,6 +1,6 @@
 // Rows of x, `columns` long: quad `quad` of one, with zeros beyond its end.
 #ifdef ODD
-layout(std430, binding = 4) readonly buffer X { float x[]; };
+layout(std430, binding = x_binding) readonly buffer X { float x[]; };
 vec4 QuadOfX(uint row, uint quad) {
   vec4 v = vec4(0);
   for (uint i = 0; i < 4; ++i) {
@@ -10,6 +10,6 @@ vec4 QuadOfX(uint row, uint quad) {
   return v;
 }
 #else
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
+layout(std430, binding = x_binding) readonly buffer X { vec4 x[]; };
 vec4 QuadOfX(uint row, uint quad) { return x[row * (columns / 4) + quad]; }
 #endif

@@ -64,9 +64,14 @@ TEST_F(VulkanInspect, GroupedExpertsAreRoutedOnce) {
   ASSERT_NE(model, nullptr);
   const StepSchedule schedule = ScheduleOf(*model, 512);
   ASSERT_FALSE(schedule.kinds.empty());
-  std::map<std::string, int64_t> dispatches;  // by kernel
-  for (const NodeWork& node : schedule.kinds[0].nodes) dispatches[node.kernel] += node.dispatches;
-  EXPECT_EQ(dispatches["vulkan.moe_gather"], 2);  // places and tiles, then rows
+  std::map<std::string, int64_t> dispatches, barriers;  // by kernel
+  for (const NodeWork& node : schedule.kinds[0].nodes) {
+    dispatches[node.kernel] += node.dispatches;
+    barriers[node.kernel] += node.barriers;
+  }
+  EXPECT_EQ(dispatches["vulkan.moe_gather"], 2);  // places, then rows
+  EXPECT_EQ(dispatches["vulkan.expert_tiles"], 1);
+  EXPECT_EQ(barriers["vulkan.expert_tiles"], 0);  // beside the rows' copy
   EXPECT_EQ(dispatches["vulkan.expert_glu.tiles"], 1);
   EXPECT_EQ(dispatches["vulkan.expert_matmul.tiles"], 1);
   EXPECT_EQ(dispatches["vulkan.matmul.tiles"], 2);  // after attention, and for the router

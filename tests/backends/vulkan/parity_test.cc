@@ -13,6 +13,7 @@
 #include "backends/ref/ref_backend.h"
 #include "backends/vulkan/formats.h"
 #include "graph/text.h"
+#include "passes/passes.h"
 #include "passes/pipeline.h"
 #include "tests/backends/vulkan/vulkan_support.h"
 #include "tests/support/op_cases.h"
@@ -268,6 +269,81 @@ TEST(VulkanParts, OfLargeWeightsGiveTheWhole) {
   const std::string message((*backend)->Compile(graph->Clone(), {}).status().message());
   EXPECT_THAT(message, testing::HasSubstr("%y (silu): it needs 204800 bytes in one piece"));
   EXPECT_THAT(message, testing::HasSubstr("can bind 140000"));
+}
+
+class VulkanTiles : public VulkanTest {
+ protected:
+  // With these kernels for both products.
+  static absl::StatusOr<Graph> Compiled(const char* glu, const char* matmul) {
+    absl::StatusOr<Graph> graph = Parse(
+        absl::Substitute(
+            "graph g\nsymbol tokens <= 20\ninput %rows : f32[tokens*2,32]\n"
+            "input %offsets : i32[4]\nweight @g : f32[3,16,32]\nweight @u : f32[3,16,32]\n"
+            "weight @d : f32[3,8,16]\n"
+            "%h = expert_glu(%rows, @g, @u, %offsets) {act=silu} : f32[tokens*2,16] kernel($0)\n"
+            "%y = expert_matmul(%h, @d, %offsets) : f32[tokens*2,8] kernel($1)\noutput %y\n",
+            Quote(absl::StrCat("vulkan.expert_glu.", glu)),
+            Quote(absl::StrCat("vulkan.expert_matmul.", matmul))),
+        "test");
+    if (graph.ok()) {
+      const absl::Status status = CompileFor(backend(), &*graph);
+      if (!status.ok()) return status;
+    }
+    return graph;
+  }
+  static size_t TablesOf(const Graph& graph) {
+    return static_cast<size_t>(
+        std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                      [](const auto& node) { return node->op().name == "expert_tiles"; }));
+  }
+};
+
+// What passes from kernel to kernel is in the graph.
+TEST_F(VulkanTiles, AreAValueThatProductsOfOneFormShare) {
+  absl::StatusOr<Graph> graph = Compiled("tiles", "tiles");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(TablesOf(*graph), 1);
+  const Node *glu = graph->Find("%h")->producer(), *matmul = graph->Find("%y")->producer();
+  EXPECT_EQ(glu->operand(4), graph->Find("%offsets.tiles"));
+  EXPECT_EQ(matmul->operand(4), graph->Find("%offsets.tiles"));
+  EXPECT_THAT(Print(*glu->operand(4)->producer()),
+              testing::AllOf(testing::HasSubstr("{most=32, rows=[tokens*2]} : i32[tokens*2,3]"),
+                             testing::HasSubstr("kernel(\"vulkan.expert_tiles\")"),
+                             testing::HasSubstr("by(derive_operands)")));
+  const absl::StatusOr<bool> again = DeriveOperands(*graph, ContextOf(backend()));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(*again);
+
+  graph->SetOperand(graph->Find("%y")->producer(), 4, nullptr);
+  EXPECT_THAT(std::string(backend().Compile(*std::move(graph), {}).status().message()),
+              testing::AllOf(testing::HasSubstr("rule C7 (derived operands are there): %y = "),
+                             testing::HasSubstr("needs the operand tiles from "
+                                                "expert_tiles(%offsets) {most=32, ")));
+}
+
+TEST_F(VulkanTiles, AreOneTableForEachForm) {
+  absl::StatusOr<Graph> graph = Compiled("vectors", "tiles");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(TablesOf(*graph), 2);
+  auto data = RandomData::Make(*graph, /*seed=*/1);
+  ASSERT_TRUE(data.ok()) << data.status();
+  const auto ref = MakeRefBackend();
+  const auto expected = data->Run(*ref, *graph), got = data->Run(backend(), *graph);
+  ASSERT_TRUE(expected.ok() && got.ok()) << expected.status() << got.status();
+  EXPECT_LT(Nmse(*expected, *got), 1e-11);
+}
+
+TEST_F(VulkanTiles, RefuseOffsetsThatAreNone) {
+  absl::StatusOr<Graph> graph = Compiled("vectors", "tiles");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  for (const ValueRange wrong :
+       {ValueRange{0, 0}, ValueRange{7, 7}, ValueRange{-1, -1}, ValueRange{1 << 30, 1 << 30}}) {
+    auto data = RandomData::Make(*graph, /*seed=*/1, {{"offsets", wrong}});
+    ASSERT_TRUE(data.ok()) << data.status();
+    const absl::Status status = data->Run(backend(), *graph).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
+    EXPECT_THAT(std::string(status.message()), testing::StartsWith("%offsets.tiles"));
+  }
 }
 
 class VulkanCompile : public VulkanTest {};

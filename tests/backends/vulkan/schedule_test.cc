@@ -1,4 +1,5 @@
-// Barriers from declared reads and writes, and the independent check of them. Needs no device.
+// What a dispatch is given by name, barriers from declared reads and writes, and the independent
+// check of them. Needs no device.
 #include "backends/vulkan/schedule.h"
 
 #include <gmock/gmock.h>
@@ -6,9 +7,15 @@
 
 #include <random>
 
+#include "backends/vulkan/lowering.h"
+#include "backends/vulkan/shaders/product.inc"
+#include "backends/vulkan/shaders/rms_norm.inc"
+#include "graph/text.h"
+
 namespace sluice::vulkan {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 Span Bytes(int64_t offset, int64_t bytes) {
@@ -98,6 +105,76 @@ TEST(CheckHazards, NamesBothCommands) {
                                          Does({Reads(Bytes(0, 4))})};
   EXPECT_THAT(std::string(CheckHazards(commands).message()),
               testing::AllOf(HasSubstr("command 0"), HasSubstr("command 2")));
+}
+
+// Numbers are those of the file that the shader has, whatever order members are given in.
+TEST(ShaderCall, HasConstantsAndBuffersByNumber) {
+  const product::Constants constants = {
+      .formats = {.WEIGHTS = 2, .FORMAT0 = 7, .FORMAT1 = 8, .FORMAT2 = 9},
+      .RESULTS = 1,
+      .ACTIVATION = product::GELU,
+      .BLOCK_ROWS = 4,
+      .M = 16,
+      .N = 8,
+      .K = 32,
+      .LANES = 64};
+  EXPECT_THAT(ConstantsOf(constants), ElementsAre(2, 7, 8, 9, 1, product::GELU, 4, 16, 8, 32, 64));
+  const product::Bindings bindings = {.weights = {Bytes(64, 4), Bytes(128, 4)},
+                                      .bias = {Bytes(192, 4), Bytes(256, 4)},
+                                      .y = {Bytes(320, 4)},
+                                      .x = Bytes(384, 4),
+                                      .index = Bytes(448, 4),
+                                      .errors = Bytes(512, 4)};
+  const product::Parameters parameters = {.rows = {.factor = 5, .symbol = 1},
+                                          .columns = 6,
+                                          .experts = 0,
+                                          .mode = product::INDEXED,
+                                          .slots_per_row = 0,
+                                          .has_bias = 0,
+                                          .parts = {}};
+  const ShaderCall call = MakeShaderCall("matvec", {}, bindings, parameters);
+  EXPECT_THAT(call.arrays, ElementsAre(1, 2, 2, 1, 1, 1, 1));
+  ASSERT_EQ(call.buffers.size(), 9);
+  EXPECT_EQ(call.buffers[0].span.region, Region::kStep);
+  for (size_t i = 1; i < call.buffers.size(); ++i) {
+    EXPECT_EQ(call.buffers[i].span.offset, static_cast<int64_t>(64 * i)) << i;
+    const bool is_written = i == 5 || i == 8;
+    EXPECT_EQ(call.buffers[i].access, is_written ? Access::kWrite : Access::kRead) << i;
+  }
+  ASSERT_GE(call.push.size(), 5);
+  EXPECT_EQ(call.push[0], 5);
+  EXPECT_EQ(call.push[1], 1);
+  EXPECT_EQ(call.push[2], 6);
+  EXPECT_EQ(call.push[4], product::INDEXED);
+}
+
+TEST(ShaderCall, IsRefusedWithABindingLeftOut) {
+  const absl::StatusOr<Graph> graph =
+      Parse("graph g\ninput %x : f32[4]\n%y = silu(%x) : f32[4]\noutput %y\n", "test");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const DeviceInfo device = {.max_binding_bytes = 1024, .max_groups = 1};
+  Program program;
+  Lowering out(*graph, *graph->nodes()[0], device, /*pipelines=*/nullptr, &program);
+  rms_norm::Bindings bindings = {
+      .x = Bytes(0, 4), .gain = Bytes(0, 4), .y = {}, .b = {}, .sum = {}};
+  EXPECT_THAT(
+      std::string(out.Dispatch("rms_norm", bindings, rms_norm::Parameters(), {1, 1, 1}).message()),
+      HasSubstr("a binding of 'rms_norm' was left out"));
+  bindings.y = Bytes(64, 4);
+  EXPECT_TRUE(out.Dispatch("rms_norm", bindings, rms_norm::Parameters(), {1, 1, 1}).ok());
+  EXPECT_EQ(program.commands.size(), 1);
+}
+
+TEST(ShaderCall, LacksWhatAVariantLacks) {
+  rms_norm::Bindings bindings = {
+      .x = Bytes(0, 4), .gain = Bytes(0, 4), .y = Bytes(0, 4), .b = {}, .sum = {}};
+  EXPECT_EQ(MakeShaderCall("rms_norm", {}, bindings, rms_norm::Parameters()).buffers.size(), 4);
+  bindings.b = Bytes(64, 4);
+  bindings.sum = Bytes(128, 4);
+  const ShaderCall call = MakeShaderCall("add_rms_norm", {}, bindings, rms_norm::Parameters());
+  ASSERT_EQ(call.buffers.size(), 6);
+  EXPECT_EQ(call.buffers[4].access, Access::kRead);
+  EXPECT_EQ(call.buffers[5].access, Access::kWrite);
 }
 
 }  // namespace
