@@ -65,7 +65,7 @@ std::string DerivedFault(const Node& node, const Kernel& kernel) {
   }
   return absl::StrCat("its kernel needs the operand ",
                       node.op().operands[kernel.derived->operand].name, " from ", spec.op, "(",
-                      spec.operands[0]->ref(), ") ", spec.attrs.ToString());
+                      spec.operands.front()->ref(), ") ", spec.attrs.ToString());
 }
 
 }  // namespace sluice

@@ -55,7 +55,7 @@ class Deriver {
 
   // One of the same device that comes before the node; nullptr if there is none.
   Node* Find(const NodeSpec& spec, const Node& node) const {
-    for (const Use& use : spec.operands[0]->uses()) {
+    for (const Use& use : spec.operands.front()->uses()) {
       const bool is_in_reach = earlier_.contains(use.node) && use.node->device() == node.device();
       if (is_in_reach && IsSame(*use.node, spec)) return use.node;
     }
@@ -63,12 +63,11 @@ class Deriver {
   }
 
   absl::StatusOr<Node*> Add(NodeSpec spec, absl::string_view operand, Node* before) {
-    spec.names = {graph_.UniqueName(absl::StrCat(spec.operands[0]->name(), ".", operand))};
+    spec.names = {graph_.UniqueName(absl::StrCat(spec.operands.front()->name(), ".", operand))};
     spec.before = before;
     SLUICE_ASSIGN_OR_RETURN(Node* const node, graph_.Add(std::move(spec)));
     node->set_origin("derive_operands");
-    node->set_device(before->device());
-    node->set_once(before->once());
+    node->Accompany(*before);
     const std::vector<KernelChoice> choices = KernelChoices(*node, bounds_, context_);
     const KernelChoice* best = Cheapest(choices);
     if (best == nullptr) {

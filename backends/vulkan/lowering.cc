@@ -18,9 +18,10 @@ Lowering::Lowering(const Graph& graph, const Node& node, const DeviceInfo& devic
       types_(node.OperandTypes()),
       call_{node.op(), types_, node.attrs()} {}
 
-Span Lowering::Operand(size_t i) const {
-  if (!Has(i)) return {.region = Region::kStep, .bytes = kSymbolBytes};
-  return program_->places.at(node_.operand(i));
+Operand Lowering::OperandAt(size_t i) const {
+  const Value* const value = node_.operand(i);
+  if (value == nullptr) return NoOperand();
+  return {value, program_->places.at(value)};
 }
 
 Span Lowering::Scratch() const {
@@ -76,21 +77,21 @@ int64_t Lowering::Bound(const Size& size) const {
   return int64_t{size.factor} * (size.symbol == 0 ? 1 : graph_.symbols()[size.symbol - 1].bound);
 }
 
-int64_t Lowering::WeightRows(size_t operand) const {
-  const Shape& shape = node_.operand(operand)->type().shape;
+int64_t Lowering::WeightRows(const Operand& weight) const {
+  const Shape& shape = weight.shape();
   return Bound(Elements(Shape(shape.begin(), shape.end() - 1)));
 }
 
-int64_t Lowering::RowsPerPart(size_t operand) const {
-  const int64_t rows = WeightRows(operand), bytes = Operand(operand).bytes;
+int64_t Lowering::RowsPerPart(const Operand& weight) const {
+  const int64_t rows = WeightRows(weight), bytes = weight.span.bytes;
   if (bytes <= device_.max_binding_bytes) return rows;
   // A multiple of 64 rows begins where a binding may.
   return std::max<int64_t>(64, device_.max_binding_bytes / (bytes / rows) / 64 * 64);
 }
 
-std::vector<Lowering::Part> Lowering::Parts(size_t operand, int64_t rows_per_part) const {
-  const Span whole = Operand(operand);
-  const int64_t rows = WeightRows(operand), row_bytes = whole.bytes / rows;
+std::vector<Lowering::Part> Lowering::Parts(const Operand& weight, int64_t rows_per_part) const {
+  const Span whole = weight.span;
+  const int64_t rows = WeightRows(weight), row_bytes = whole.bytes / rows;
   std::vector<Part> parts;
   for (int64_t first = 0; first < rows; first += rows_per_part) {
     Span span = whole;

@@ -13,6 +13,7 @@
 #include "backends/vulkan/interface.h"
 #include "backends/vulkan/schedule.h"
 #include "graph/graph.h"
+#include "graph/op_call.h"
 
 namespace sluice::vulkan {
 
@@ -33,6 +34,16 @@ inline int64_t AlignBinding(int64_t offset) {
 // One error slot: code, value, position, limit.
 inline constexpr int64_t kErrorSlotBytes = kBindingAlignment;
 
+// An operand of the node, as kernels bind it.
+struct Operand {
+  const Value* value = nullptr;  // nullptr: left out
+  Span span;                     // left out: the sizes, as a binding must be something
+
+  bool is_given() const { return value != nullptr; }
+  const TensorType& type() const { return value->type(); }
+  const Shape& shape() const { return value->type().shape; }
+};
+
 class Lowering {
  public:
   // Without `pipelines`, the commands are as they will be but name no pipeline.
@@ -42,10 +53,11 @@ class Lowering {
   const Node& node() const { return node_; }
   const OpCall& call() const { return call_; }
   const DeviceInfo& device() const { return device_; }
-  bool Has(size_t operand) const { return call_.Has(operand); }
 
-  // The place of an operand; if it is left out, that of the sizes, as a binding must be something.
-  Span Operand(size_t i) const;
+  // Operand i; kernels name theirs by the op's view, As<MatmulCall>(out).x.
+  Operand OperandAt(size_t i) const;
+  // What stands for an operand that the op does not have.
+  static Operand NoOperand() { return {nullptr, {.region = Region::kStep, .bytes = kSymbolBytes}}; }
   Span Result(size_t i) const { return program_->places.at(node_.result(i)); }
   // The node's working memory.
   Span Scratch() const;
@@ -83,14 +95,16 @@ class Lowering {
     uint32_t first_row, rows, row_bytes;
     Span span;
   };
-  std::vector<Part> Parts(size_t operand) const { return Parts(operand, RowsPerPart(operand)); }
-  std::vector<Part> Parts(size_t operand, int64_t rows_per_part) const;
-  int64_t RowsPerPart(size_t operand) const;
+  std::vector<Part> Parts(const Operand& weight) const {
+    return Parts(weight, RowsPerPart(weight));
+  }
+  std::vector<Part> Parts(const Operand& weight, int64_t rows_per_part) const;
+  int64_t RowsPerPart(const Operand& weight) const;
 
  private:
   absl::Status AddDispatch(ShaderCall call, std::array<int64_t, 3> groups);
 
-  int64_t WeightRows(size_t operand) const;
+  int64_t WeightRows(const Operand& weight) const;
 
   const Graph& graph_;
   const Node& node_;
@@ -100,6 +114,11 @@ class Lowering {
   decltype(node_.OperandTypes()) types_;
   OpCall call_;
 };
+
+template <template <typename> class Call>
+Call<Operand> As(const Lowering& out) {
+  return MakeCall<Call>([&](size_t i) { return out.OperandAt(i); });
+}
 
 // Workgroups for so many elements: shaders stride over what a grid does not cover, so that a limit
 // is no error.

@@ -268,8 +268,8 @@ int64_t IndexLimit(const OpCall& call, absl::Span<const TensorView> views, size_
   const auto value = [&](const DimExpression::Term& term) -> int64_t {
     if (term.name.empty()) return term.number;
     for (size_t i = 0; i < std::min(views.size(), call.op.operands.size()); ++i) {
+      if (!call.Has(i) || !call.op.operands[i].type.has_value()) continue;
       const std::vector<DimExpression>& dims = call.op.operands[i].type->dims;
-      if (!call.Has(i)) continue;
       for (size_t d = 0; d < dims.size(); ++d) {
         if (!dims[d].is_name() || dims[d].left.name != term.name) continue;
         return views[i].dims[views[i].dims.size() - dims.size() + d];

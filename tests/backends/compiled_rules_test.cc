@@ -130,7 +130,7 @@ TEST_F(CompiledRules, C7DerivedOperandsAreThere) {
     if (kernel.name == NodeOf("%y")->kernel()) {
       kernel.derived = {.operand = 2, .make = [](const Node& node) {
                           return NodeSpec{
-                              .op = "mean_of", .operands = {node.operand(0)}, .names = {}};
+                              .op = "mean_of", .operands = {node.operands().front()}, .names = {}};
                         }};
     }
     kernels.Add(std::move(kernel));

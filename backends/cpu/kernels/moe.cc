@@ -273,7 +273,7 @@ class ExpertTilesStep : public Step {
  public:
   explicit ExpertTilesStep(int64_t most) : most_(most) {}
   absl::Status Run(const StepArgs& args) override {
-    return TileExperts(args.operands[0], most_, args.results[0]);
+    return TileExperts(As<ExpertTilesCall>(args).offsets, most_, args.results[0]);
   }
 
  private:

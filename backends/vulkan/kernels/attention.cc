@@ -6,6 +6,7 @@
 #include "backends/vulkan/formats.h"
 #include "backends/vulkan/kernels/heads.h"
 #include "backends/vulkan/shaders/attention.inc"
+#include "graph/ops/attention.h"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
@@ -14,17 +15,18 @@ namespace {
 // --- kv_append ------------------------------------------------------------------------------
 
 absl::Status LowerKvAppend(Lowering& out) {
-  std::vector<HeadsCall> calls;
-  for (size_t i = 0; i < 2; ++i) {
-    calls.push_back({.x = out.Operand(2 + i), .shape = out.node().operand(2 + i)->type().shape});
-    StoreInCache(/*cache=*/i, /*slots=*/4, &calls.back(), out);
-  }
-  return AddHeads(calls, out);
+  const auto in = As<KvAppendCall>(out);
+  HeadsCall k = {.x = in.k.span, .shape = in.k.shape()};
+  StoreInCache(in.k_cache, in.slots, &k, out);
+  HeadsCall v = {.x = in.v.span, .shape = in.v.shape()};
+  StoreInCache(in.v_cache, in.slots, &v, out);
+  return AddHeads({k, v}, out);
 }
 
 absl::Status AcceptsKvAppend(const Node& node, const proto::DeviceCaps&) {
-  SLUICE_RETURN_IF_ERROR(CheckHeadWidth(*node.operand(2)));
-  return CheckHeadWidth(*node.operand(3));
+  const auto in = As<KvAppendCall>(node);
+  SLUICE_RETURN_IF_ERROR(CheckHeadWidth(*in.k));
+  return CheckHeadWidth(*in.v);
 }
 
 // --- attention ------------------------------------------------------------------------------
@@ -59,17 +61,17 @@ struct AttentionSizes {
   int64_t tokens, seqs, context, group, kv_heads, k_quads, v_quads, window;
 };
 AttentionSizes SizesOf(const Node& node, absl::FunctionRef<int64_t(const Dim&)> bound) {
-  const auto size = [&](size_t operand, size_t dim) {
-    return bound(node.operand(operand)->type().shape[dim]);
-  };
+  const auto in = As<AttentionCall>(node);
+  const Shape &q = in.q->type().shape, &k = in.k_cache->type().shape, &v = in.v_cache->type().shape,
+              &tables = in.block_tables->type().shape;
   const auto types = node.OperandTypes();
-  return {.tokens = size(0, 0),
-          .seqs = size(5, 0),
-          .context = size(5, 1) * size(1, 2),
-          .group = size(0, 1) / size(1, 1),
-          .kv_heads = size(1, 1),
-          .k_quads = size(1, 3) / 4,
-          .v_quads = size(2, 3) / 4,
+  return {.tokens = bound(q[0]),
+          .seqs = bound(tables[0]),
+          .context = bound(tables[1]) * bound(k[2]),
+          .group = bound(q[1]) / bound(k[1]),
+          .kv_heads = bound(k[1]),
+          .k_quads = bound(k[3]) / 4,
+          .v_quads = bound(v[3]) / 4,
           .window = OpCall{node.op(), types, node.attrs()}.Int("window")};
 }
 AttentionSizes SizesAt(const Node& node, const SymbolValues& bounds) {
@@ -132,8 +134,9 @@ absl::StatusOr<int64_t> SplitScratch(const Node& node, const SymbolValues& bound
 }
 
 absl::Status AcceptsAttention(const Node& node, const proto::DeviceCaps&) {
-  for (size_t i : {1, 2}) {
-    const int64_t width = node.operand(i)->type().shape[3].factor();
+  const auto in = As<AttentionCall>(node);
+  for (const Value* cache : {in.k_cache, in.v_cache}) {
+    const int64_t width = cache->type().shape[3].factor();
     if (width % 4 == 0 && width <= kMaxWidth) continue;
     return absl::UnimplementedError(absl::StrCat(
         "heads of ", width, " elements, expected a multiple of 4, at most ", kMaxWidth));
@@ -145,18 +148,19 @@ uint32_t Word(int64_t value) { return static_cast<uint32_t>(value); }
 
 attention::Parameters ParametersOf(const AttentionSizes& sizes, const AttentionPlan& plan,
                                    const Lowering& out) {
-  const auto dim = [&](size_t operand, size_t i) {
-    return out.Elements({out.node().operand(operand)->type().shape[i]});
+  const auto in = As<AttentionCall>(out);
+  const auto dim = [&](const Operand& operand, size_t i) {
+    return out.Elements({operand.shape()[i]});
   };
-  return {.tokens = dim(0, 0),
-          .seqs = dim(5, 0),
-          .table = dim(5, 1),
-          .blocks = dim(1, 0),
+  return {.tokens = dim(in.q, 0),
+          .seqs = dim(in.block_tables, 0),
+          .table = dim(in.block_tables, 1),
+          .blocks = dim(in.k_cache, 0),
           .kv_heads = Word(sizes.kv_heads),
           .group = Word(sizes.group),
           .k_quads = Word(sizes.k_quads),
           .v_quads = Word(sizes.v_quads),
-          .block_size = dim(1, 2).factor,
+          .block_size = dim(in.k_cache, 2).factor,
           .scale = static_cast<float>(out.call().Float("scale")),
           .causal = out.call().Bool("causal"),
           .window = Word(sizes.window),
@@ -167,8 +171,9 @@ attention::Parameters ParametersOf(const AttentionSizes& sizes, const AttentionP
 
 attention::Constants ConstantsOf(const AttentionSizes& sizes, const AttentionPlan& plan,
                                  const Node& node) {
-  return {.K_FORMAT = CacheFormat(node.operand(1)->type().dtype),
-          .V_FORMAT = CacheFormat(node.operand(2)->type().dtype),
+  const auto in = As<AttentionCall>(node);
+  return {.K_FORMAT = CacheFormat(in.k_cache->type().dtype),
+          .V_FORMAT = CacheFormat(in.v_cache->type().dtype),
           .ROWS = Word(plan.rows),
           .K_QUADS = Word(RoundUp(sizes.k_quads, kPiece)),
           .V_PIECES = Word(DivideUp(sizes.v_quads, kPiece)),
@@ -193,13 +198,14 @@ absl::Status LowerAttention(Lowering& out) {
                                                  out.device().name, "' has ",
                                                  out.device().shared_bytes));
   }
-  attention::Bindings bindings = {.q = out.Operand(0),
-                                  .k = out.Operand(1),
-                                  .v = out.Operand(2),
-                                  .positions = out.Operand(3),
-                                  .seq_ids = out.Operand(4),
-                                  .tables = out.Operand(5),
-                                  .lens = out.Operand(6),
+  const auto in = As<AttentionCall>(out);
+  attention::Bindings bindings = {.q = in.q.span,
+                                  .k = in.k_cache.span,
+                                  .v = in.v_cache.span,
+                                  .positions = in.positions.span,
+                                  .seq_ids = in.seq_ids.span,
+                                  .tables = in.block_tables.span,
+                                  .lens = in.context_lens.span,
                                   .y = out.Result(0),
                                   .errors = out.ErrorSlot(),
                                   .partial = {},

@@ -3,6 +3,7 @@
 
 #include "backends/vulkan/shaders/mean_pool.inc"
 #include "backends/vulkan/shaders/softmax.inc"
+#include "graph/ops/elementwise.h"
 
 namespace sluice::vulkan {
 namespace {
@@ -11,23 +12,20 @@ Size CountOf(const Lowering& out) { return out.Elements(out.node().result()->typ
 
 template <Elementwise kOp>
 absl::Status LowerBinary(Lowering& out) {
+  const auto in = As<BinaryCall>(out);
   return AddElementwise({.op = kOp,
-                         .a = out.Operand(0),
-                         .b = out.Operand(1),
+                         .a = in.a.span,
+                         .b = in.b.span,
                          .y = out.Result(0),
                          .count = CountOf(out),
-                         .period = out.Elements(out.node().operand(1)->type().shape)},
+                         .period = out.Elements(in.b.shape())},
                         out);
 }
 
 absl::Status LowerUnary(Elementwise op, float factor, Lowering& out) {
-  return AddElementwise({.op = op,
-                         .a = out.Operand(0),
-                         .b = out.Operand(0),
-                         .y = out.Result(0),
-                         .count = CountOf(out),
-                         .factor = factor},
-                        out);
+  const Span x = As<UnaryCall>(out).x.span;
+  return AddElementwise(
+      {.op = op, .a = x, .b = x, .y = out.Result(0), .count = CountOf(out), .factor = factor}, out);
 }
 absl::Status LowerSilu(Lowering& out) { return LowerUnary(Elementwise::kSilu, 1, out); }
 absl::Status LowerGelu(Lowering& out) {
@@ -43,17 +41,19 @@ absl::Status LowerSoftmax(Lowering& out) {
       .elements = CountOf(out),
       .columns = out.Elements({out.node().result()->type().shape.back()})};
   const int64_t rows = out.Bound(parameters.elements) / out.Bound(parameters.columns);
-  return out.Dispatch("softmax", softmax::Bindings{.x = out.Operand(0), .y = out.Result(0)},
+  return out.Dispatch("softmax",
+                      softmax::Bindings{.x = As<UnaryCall>(out).x.span, .y = out.Result(0)},
                       parameters, {GroupsFor(rows, 1), 1, 1});
 }
 
 absl::Status LowerMeanPool(Lowering& out) {
-  const Shape& x = out.node().operand(0)->type().shape;
+  const auto in = As<MeanPoolCall>(out);
+  const Shape& x = in.x.shape();
   const Shape& y = out.node().result()->type().shape;
   return out.Dispatch("mean_pool",
-                      mean_pool::Bindings{.x = out.Operand(0),
-                                          .seq_ids = out.Operand(1),
-                                          .lens = out.Operand(2),
+                      mean_pool::Bindings{.x = in.x.span,
+                                          .seq_ids = in.seq_ids.span,
+                                          .lens = in.lens.span,
                                           .y = out.Result(0),
                                           .errors = out.ErrorSlot()},
                       mean_pool::Parameters{.tokens = out.Elements({x[0]}),

@@ -62,11 +62,12 @@ absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out) {
                       {GroupsFor(out.Bound(parameters.tokens) * parameters.all_heads, 1), 1, 1});
 }
 
-void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out) {
-  const TensorType& type = out.node().operand(cache)->type();
+void StoreInCache(const Operand& cache, const Operand& slots, HeadsCall* call,
+                  const Lowering& out) {
+  const TensorType& type = cache.type();
   call->target = CacheFormat(type.dtype) + 1;
-  call->y = out.Operand(cache);
-  call->slots = out.Operand(slots);
+  call->y = cache.span;
+  call->slots = slots.span;
   call->slot_count = out.Elements({type.shape[0], type.shape[2]});
   call->block_size = static_cast<uint32_t>(type.shape[2].factor());
 }

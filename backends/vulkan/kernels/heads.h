@@ -32,8 +32,8 @@ struct HeadsCall {
 // go to the same slots.
 absl::Status AddHeads(absl::Span<const HeadsCall> calls, Lowering& out);
 
-// Directs the heads into the cache that is operand `cache`, in the slots of operand `slots`.
-void StoreInCache(size_t cache, size_t slots, HeadsCall* call, const Lowering& out);
+// Directs the heads into a cache, to the slots in `slots`.
+void StoreInCache(const Operand& cache, const Operand& slots, HeadsCall* call, const Lowering& out);
 
 // OK, or why the shader does not take heads as wide as these.
 absl::Status CheckHeadWidth(const Value& heads);

@@ -1,4 +1,5 @@
 // Vulkan kernels of the layout family. reshape is a view and needs none.
+#include "graph/ops/layout.h"
 #include "absl/strings/str_cat.h"
 #include "backends/vulkan/lowering.h"
 #include "backends/vulkan/shaders/cast.inc"
@@ -19,18 +20,18 @@ Size Words(Size elements, DType dtype) {
 }
 
 absl::Status LowerGatherRows(Lowering& out) {
-  const Shape& x = out.node().operand(0)->type().shape;
-  const rows::Parameters parameters = {.count = out.Elements(out.node().operand(1)->type().shape),
+  const auto in = As<GatherRowsCall>(out);
+  const Shape& x = in.x.shape();
+  const rows::Parameters parameters = {.count = out.Elements(in.rows.shape()),
                                        .limit = out.Elements({x[0]}),
                                        .columns = out.Elements({x[1]}),
                                        .repeat = 1};
   const int64_t elements = out.Bound(parameters.count) * out.Bound(parameters.columns);
-  return out.Dispatch("rows", rows::Constants{.SCATTER = false},
-                      rows::Bindings{.x = out.Operand(0),
-                                     .rows = out.Operand(1),
-                                     .y = out.Result(0),
-                                     .errors = out.ErrorSlot()},
-                      parameters, {GroupsFor(elements, rows::INVOCATIONS), 1, 1});
+  return out.Dispatch(
+      "rows", rows::Constants{.SCATTER = false},
+      rows::Bindings{
+          .x = in.x.span, .rows = in.rows.span, .y = out.Result(0), .errors = out.ErrorSlot()},
+      parameters, {GroupsFor(elements, rows::INVOCATIONS), 1, 1});
 }
 
 // The dimensions before `axis`, and those from it on.
@@ -46,7 +47,8 @@ absl::Status AddCopy(const copy::Parameters& parameters, const Span& from, const
 
 absl::Status LowerSlice(Lowering& out) {
   const int64_t axis = out.call().Int("axis");
-  const TensorType& x = out.node().operand(0)->type();
+  const Operand from = As<UnaryCall>(out).x;
+  const TensorType& x = from.type();
   const TensorType& y = out.node().result()->type();
   const auto words = [&](const Shape& shape) { return Words(out.Elements(shape), x.dtype); };
   Size begin = words(From(x.shape, axis + 1));
@@ -57,7 +59,7 @@ absl::Status LowerSlice(Lowering& out) {
                   .from_begin = begin,
                   .to_stride = words(From(y.shape, axis)),
                   .to_begin = {0, 0}},
-                 out.Operand(0), out.Result(0), out);
+                 from.span, out.Result(0), out);
 }
 
 absl::Status LowerConcat(Lowering& out) {
@@ -66,7 +68,8 @@ absl::Status LowerConcat(Lowering& out) {
   const auto words = [&](const Shape& shape) { return Words(out.Elements(shape), y.dtype); };
   Size begin = {0, 0};
   for (size_t i = 0; i < out.node().operands().size(); ++i) {
-    const Size run = words(From(out.node().operand(i)->type().shape, axis));
+    const Operand piece = out.OperandAt(i);
+    const Size run = words(From(piece.shape(), axis));
     begin.symbol = run.symbol;
     const absl::Status status = AddCopy({.runs = out.Elements(Before(y.shape, axis)),
                                          .run = run,
@@ -74,7 +77,7 @@ absl::Status LowerConcat(Lowering& out) {
                                          .from_begin = {0, 0},
                                          .to_stride = words(From(y.shape, axis)),
                                          .to_begin = begin},
-                                        out.Operand(i), out.Result(0), out);
+                                        piece.span, out.Result(0), out);
     if (!status.ok()) return status;
     begin.factor += run.factor;
   }
@@ -106,18 +109,18 @@ uint32_t CastType(DType dtype) {
 }
 
 absl::Status AcceptsCast(const Node& node, const proto::DeviceCaps&) {
-  const DType from = node.operand(0)->type().dtype;
+  const DType from = As<UnaryCall>(node).x->type().dtype;
   if (CastType(from) != kNoType) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat("casts from ", Name(from)));
 }
 
 absl::Status LowerCast(Lowering& out) {
+  const Operand x = As<UnaryCall>(out).x;
   const TensorType& y = out.node().result()->type();
   const cast::Parameters parameters = {.count = out.Elements(y.shape)};
   return out.Dispatch("cast",
-                      cast::Constants{.FROM = CastType(out.node().operand(0)->type().dtype),
-                                      .TO = CastType(y.dtype)},
-                      cast::Bindings{.x = out.Operand(0), .y = out.Result(0)}, parameters,
+                      cast::Constants{.FROM = CastType(x.type().dtype), .TO = CastType(y.dtype)},
+                      cast::Bindings{.x = x.span, .y = out.Result(0)}, parameters,
                       {GroupsFor(out.Bound(parameters.count), cast::INVOCATIONS), 1, 1});
 }
 

@@ -12,8 +12,8 @@ namespace {
 
 // Of a weight [out,in] or [E,out,in].
 struct MatrixSize {
-  explicit MatrixSize(const Value& weight) {
-    const Shape& shape = weight.type().shape;
+  explicit MatrixSize(const Operand& weight) {
+    const Shape& shape = weight.shape();
     columns = shape.back().factor();
     outputs = shape[shape.size() - 2].factor();
     experts = shape.size() > 2 ? shape[0].factor() : 1;
@@ -50,8 +50,8 @@ int64_t RowGroups(const ProductCall& call, Form form, int64_t experts, const Low
 
 product::Parameters ParametersOf(const ProductCall& call, Form form,
                                  const std::vector<Piece>& pieces, const Lowering& out) {
-  const MatrixSize size(*out.node().operand(pieces[0].product->weight));
-  const Shape& x = out.node().operand(0)->type().shape;
+  const MatrixSize size(pieces[0].product->weight);
+  const Shape& x = call.x.shape();
   const int64_t x_rows = out.Bound(out.Elements(Shape(x.begin(), x.end() - 1)));
   product::Parameters parameters = {
       .rows = call.rows,
@@ -63,9 +63,9 @@ product::Parameters ParametersOf(const ProductCall& call, Form form,
       .parts = {}};
   for (size_t i = 0; i < pieces.size(); ++i) {
     const auto& [product, part] = pieces[i];
-    const int64_t outputs = MatrixSize(*out.node().operand(product->weight)).outputs;
+    const int64_t outputs = MatrixSize(product->weight).outputs;
     const int64_t count = call.mode == Mode::kPlain ? part.rows : outputs;
-    parameters.has_bias |= uint32_t{out.Has(product->bias)} << i;
+    parameters.has_bias |= uint32_t{product->bias.is_given()} << i;
     parameters.parts[i] = {.outputs = static_cast<uint32_t>(outputs),
                            .first_row = part.first_row,
                            .rows = part.rows,
@@ -109,14 +109,14 @@ absl::Status AddPieces(const ProductCall& call, Form form, const std::vector<Pie
   product::Bindings bindings = {.weights = {},
                                 .bias = {},
                                 .y = {},
-                                .x = out.Operand(0),
-                                .index = out.Operand(call.mode == Mode::kPlain ? 0 : call.index),
+                                .x = call.x.span,
+                                .index = call.index.span,
                                 .errors = out.ErrorSlot()};
   std::vector<DType> formats;
   for (const Piece& piece : pieces) {
     bindings.weights.push_back(piece.part.span);
-    bindings.bias.push_back(out.Operand(piece.product->bias));
-    formats.push_back(out.node().operand(piece.product->weight)->type().dtype);
+    bindings.bias.push_back(piece.product->bias.span);
+    formats.push_back(piece.product->weight.type().dtype);
   }
   int64_t groups = 0;
   for (size_t i = 0; i < results; ++i) {

@@ -38,23 +38,23 @@ enum class Activation : uint32_t {
   kGelu = product::GELU,
 };
 
-// y = x * weight^T + bias. The weight is operand `weight` of the node, [..,out,in], the bias
-// operand `bias`, which may be left out.
+// y = x * weight^T + bias. The weight is [..,out,in]; the bias may be left out.
 struct Product {
-  size_t weight = 0;
-  size_t bias = 0;
+  Operand weight;
+  Operand bias;
   Span y = {};
 };
 
-// Products of the same x, operand 0 of the node, in one dispatch, or as few as bindings and weights
+// Products of the same x in one dispatch, or as few as bindings and weights
 // of its size allow. With an activation there are two, and y of the first is
 // activation(first) * second.
 struct ProductCall {
+  Operand x;
   std::vector<Product> products;
   Activation activation = Activation::kNone;
   Mode mode = Mode::kPlain;
-  size_t index = 0;  // operand: ids, or tiles as of expert_tiles
-  Size rows = {};    // of y
+  Operand index = Lowering::NoOperand();  // ids, or tiles as of expert_tiles
+  Size rows = {};                         // of y
 };
 absl::Status AddProducts(const ProductCall& call, Form form, Lowering& out);
 

@@ -3,6 +3,7 @@
 #include "backends/device_features.h"
 #include "backends/vulkan/lowering.h"
 #include "backends/vulkan/shaders/top_k.inc"
+#include "graph/ops/elementwise.h"
 #include "graph/status_macros.h"
 
 namespace sluice::vulkan {
@@ -24,7 +25,8 @@ absl::Status AcceptsTopK(const Node& node, const proto::DeviceCaps&) {
 }
 
 absl::Status LowerTopK(Lowering& out) {
-  const Shape& x = out.node().operand(0)->type().shape;
+  const Operand in = As<UnaryCall>(out).x;
+  const Shape& x = in.shape();
   const bool is_processor = out.device().type == "cpu";
   const int64_t n = x[1].factor();
   const top_k::Parameters parameters = {.rows = out.Elements({x[0]}),
@@ -34,7 +36,7 @@ absl::Status LowerTopK(Lowering& out) {
   const int64_t rows = out.Bound(parameters.rows);
   constexpr int64_t kCounterBytes = 4;
   return out.Dispatch("top_k",
-                      top_k::Bindings{.x = out.Operand(0),
+                      top_k::Bindings{.x = in.span,
                                       .values = out.Result(0),
                                       .ids = out.Result(1),
                                       .found = out.Scratch(),
@@ -46,7 +48,8 @@ absl::Status LowerTopK(Lowering& out) {
 absl::StatusOr<int64_t> TopKScratch(const Node& node, const SymbolValues& bounds,
                                     const proto::DeviceCaps& caps) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, bounds.EvaluateBytes(node.result()->type()));
-  return 2 * bytes * PartsOf(node.operand(0)->type().shape[1].factor(), HasFeature(caps, "cpu"));
+  const int64_t n = As<UnaryCall>(node).x->type().shape[1].factor();
+  return 2 * bytes * PartsOf(n, HasFeature(caps, "cpu"));
 }
 
 }  // namespace

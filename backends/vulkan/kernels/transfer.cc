@@ -1,11 +1,12 @@
 // The kernel of copy, which takes values from other devices where the host has put them.
 #include "backends/vulkan/lowering.h"
+#include "graph/ops/layout.h"
 
 namespace sluice::vulkan {
 namespace {
 
 absl::Status LowerCopy(Lowering& out) {
-  out.Copy(out.Operand(0), out.Result(0));
+  out.Copy(As<UnaryCall>(out).x.span, out.Result(0));
   return absl::OkStatus();
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/substitute.h"
 #include "backends/ref/ref_backend.h"
 #include "backends/vulkan/formats.h"
+#include "graph/ops/moe.h"
 #include "graph/text.h"
 #include "passes/passes.h"
 #include "passes/pipeline.h"
@@ -304,9 +305,9 @@ TEST_F(VulkanTiles, AreAValueThatProductsOfOneFormShare) {
   ASSERT_TRUE(graph.ok()) << graph.status();
   EXPECT_EQ(TablesOf(*graph), 1);
   const Node *glu = graph->Find("%h")->producer(), *matmul = graph->Find("%y")->producer();
-  EXPECT_EQ(glu->operand(4), graph->Find("%offsets.tiles"));
-  EXPECT_EQ(matmul->operand(4), graph->Find("%offsets.tiles"));
-  EXPECT_THAT(Print(*glu->operand(4)->producer()),
+  EXPECT_EQ(As<ExpertGluCall>(*glu).tiles, graph->Find("%offsets.tiles"));
+  EXPECT_EQ(As<ExpertMatmulCall>(*matmul).tiles, graph->Find("%offsets.tiles"));
+  EXPECT_THAT(Print(*As<ExpertGluCall>(*glu).tiles->producer()),
               testing::AllOf(testing::HasSubstr("{most=32, rows=[tokens*2]} : i32[tokens*2,3]"),
                              testing::HasSubstr("kernel(\"vulkan.expert_tiles\")"),
                              testing::HasSubstr("by(derive_operands)")));
