@@ -53,7 +53,7 @@ std::string AttrLine(const AttrDef& attr) {
 std::string RangeText(const OperandDef& operand) {
   if (operand.positive) return "; above 0";
   if (!operand.holds_indices()) return "";
-  return absl::StrCat("; from 0 to ", operand.or_equal ? "" : "below ", operand.below,
+  return absl::StrCat(operand.or_equal ? "; at most " : "; below ", operand.below,
                       operand.order == IndexOrder::kDistinct    ? ", no value twice"
                       : operand.order == IndexOrder::kAscending ? ", ascending"
                                                                 : "");

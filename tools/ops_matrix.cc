@@ -22,9 +22,7 @@ constexpr int64_t kWidth = 256;  // rows of whole blocks, whatever the format
 
 // Names that mean the same in all records. What is not here is kWidth.
 Dim SizeOf(absl::string_view name) {
-  if (name == "t" || name == "n" || name == "r" || name == "m") {
-    return Dim::Symbol(decoder::kTokens);
-  }
+  if (name == "t" || name == "r" || name == "m") return Dim::Symbol(decoder::kTokens);
   if (name == "seqs") return Dim::Symbol(decoder::kSeqs);
   if (name == "blocks") return Dim::Symbol(decoder::kBlocks);
   if (name == "block_size") return 16;
@@ -38,8 +36,9 @@ Dim SizeOf(absl::string_view name) {
 // Builds the operands and attributes of one application.
 class Sample {
  public:
-  Sample(const OpDef& op, DType weights, Graph* graph)
-      : op_(op), weights_(weights), graph_(*graph) {}
+  // `n` stands for a number of rows in some records, for a width in others.
+  Sample(const OpDef& op, DType weights, bool n_is_rows, Graph* graph)
+      : op_(op), weights_(weights), n_is_rows_(n_is_rows), graph_(*graph) {}
 
   absl::Status Add() {
     SLUICE_RETURN_IF_ERROR(graph_.AddSymbol(decoder::kTokens, kTokens));
@@ -91,6 +90,7 @@ class Sample {
   Dim SizeOfTerm(const DimExpression::Term& term) const {
     if (term.name.empty()) return term.number;
     const AttrValue* attr = attrs_.Find(term.name);
+    if (term.name == "n" && n_is_rows_) return SizeOf("t");
     return attr != nullptr ? Dim(std::get<int64_t>(*attr)) : SizeOf(term.name);
   }
 
@@ -141,6 +141,7 @@ class Sample {
 
   const OpDef& op_;
   const DType weights_;
+  const bool n_is_rows_;
   Graph& graph_;
   Attributes attrs_;
   std::vector<std::string> open_;  // attributes that are no size
@@ -203,13 +204,14 @@ std::vector<DType> WeightFormats(const OpDef& op) {
 }
 
 absl::StatusOr<Graph> SampleOf(const OpDef& op, DType weights, const OpRegistry& registry) {
-  Graph graph(op.name, &registry);
-  const absl::Status status = Sample(op, weights, &graph).Add();
-  if (!status.ok()) {
-    return absl::InternalError(
-        absl::StrCat("no sizes fit the record of '", op.name, "': ", status.message()));
+  absl::Status refused;
+  for (const bool n_is_rows : {true, false}) {
+    Graph graph(op.name, &registry);
+    refused = Sample(op, weights, n_is_rows, &graph).Add();
+    if (refused.ok()) return graph;
   }
-  return graph;
+  return absl::InternalError(
+      absl::StrCat("no sizes fit the record of '", op.name, "': ", refused.message()));
 }
 
 absl::StatusOr<std::vector<MatrixEntry>> KernelMatrix(absl::Span<const OpDef* const> ops,
