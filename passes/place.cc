@@ -230,8 +230,8 @@ class Placer {
                                                           .operands = {operand},
                                                           .names = {graph_.UniqueName(name)},
                                                           .before = node}));
-        added->Accompany(*producer);
         added->set_device(node->device());
+        added->set_layer(producer->layer());  // in every step, also of what is made once
         added->set_origin("place");
         copy = added->result();
       }
